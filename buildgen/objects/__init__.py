@@ -1,0 +1,1 @@
+"""What was built: ELF, BTF, .BTF.ext, relocations, disassembly, the difference of two builds."""

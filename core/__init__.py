@@ -1,0 +1,1 @@
+"""What runs on this host, and how we know. Never imports textual, never imports buildgen."""

@@ -1,0 +1,180 @@
+"""The records that travel between the layers. All are frozen.
+
+`bytes` fields are what the kernel said, unsafe to show; `str` fields went through `safe_text`.
+Times ending in `_ns` are nanoseconds; `start_ns`, `fork_ns`, `exec_ns` and `ts_ns` count from boot
+(CLOCK_BOOTTIME), as `task_struct.start_boottime` does.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+
+class Tier(StrEnum):
+    """Where an answer came from."""
+
+    CACHE = "cache"
+    MAPS = "maps"
+    PROCFS = "procfs"
+
+
+class Origin(StrEnum):
+    """How an entry first came in."""
+
+    EVENT = "event"
+    SNAPSHOT = "snapshot"
+    MAPS = "maps"
+    PROCFS = "procfs"
+
+
+class Outcome(StrEnum):
+    """What one tier said in one resolution."""
+
+    HIT = "hit"
+    MISS = "miss"
+    SKIPPED = "skipped"
+    ERROR = "error"
+
+
+class ProcessKey(NamedTuple):
+    """The identity of a process: never the pid alone, never a wall-clock time."""
+
+    tgid: int
+    start_ns: int
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """Who a process is. `login_uid` is None when no login was recorded (4294967295 in /proc)."""
+
+    uid: int = 0
+    gid: int = 0
+    euid: int = 0
+    egid: int = 0
+    fsuid: int = 0
+    fsgid: int = 0
+    login_uid: int | None = None
+    cap_effective: int = 0
+    cap_permitted: int = 0
+
+
+class ProcessEntry(msgspec.Struct, frozen=True):
+    """One image of one process: what it is from one exec (or its fork) to the next.
+
+    `cmdline` is argv as /proc/PID/cmdline gives it: each argument followed by a NUL.
+    `exe` is the path as readlink /proc/PID/exe gives it, empty when it is not known.
+    `device` is the kernel's s_dev, or 0; compare inodes, not devices (overlay, procfs differ).
+    `exec_id` is `task_struct.self_exec_id`, 0 when the source cannot know it (procfs).
+    `cgroup` is the path in the hierarchy that tells containers apart, empty when not known.
+    """
+
+    pid: int
+    start_ns: int
+    exec_id: int = 0
+    ppid: int = 0
+    parent_start_ns: int = 0
+    comm: bytes = b""
+    exe: bytes = b""
+    inode: int = 0
+    device: int = 0
+    mode: int = 0
+    mtime_ns: int = 0
+    cmdline: bytes = b""
+    cmdline_truncated: bool = False
+    credentials: Credentials = Credentials()
+    tty: bytes = b""
+    cgroup: bytes = b""
+    cgroup_id: int = 0
+    pid_ns: int = 0
+    mnt_ns: int = 0
+    fork_ns: int = 0
+    exec_ns: int = 0
+    cookie: int = 0
+    kthread: bool = False
+
+    @property
+    def key(self) -> ProcessKey:
+        return ProcessKey(self.pid, self.start_ns)
+
+    @property
+    def args(self) -> tuple[bytes, ...]:
+        """argv. Empty for kernel threads and for programs that wiped it."""
+        if not self.cmdline:
+            return ()
+        return tuple(self.cmdline.removesuffix(b"\0").split(b"\0"))
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What a process costs, sampled. `cpu_ns` is its CPU time since it started, all threads.
+
+    `cpu_percent` is the share of one core since the sample before, None at the first sample.
+    `state` is the letter of /proc/PID/stat.
+    """
+
+    cpu_ns: int = 0
+    rss_bytes: int = 0
+    state: str = "?"
+    threads: int = 0
+    cpu_percent: float | None = None
+
+
+class ContainerContext(msgspec.Struct, frozen=True):
+    """The container (or unit) that a cgroup path belongs to.
+
+    `id` is None for what is not a container. `runtime` is one of docker, containerd, cri-o, podman,
+    ecs, garden, lxc, nspawn, unknown when there is an id; `systemd` for a unit without one; else None.
+    `name`, `image`, `pod`, `namespace` come from the runtime's own state on disk; where it could not
+    be read `reason` says why. `parent_id` is the outer container of a nested one.
+    """
+
+    id: str | None = None
+    runtime: str | None = None
+    name: str | None = None
+    image: str | None = None
+    pod: str | None = None
+    namespace: str | None = None
+    pod_uid: str | None = None
+    parent_id: str | None = None
+    cgroup_path: bytes = b""
+    reason: str | None = None
+
+    @property
+    def short_id(self) -> str:
+        """The first 12 digits, which is what people type."""
+        return (self.id or "")[:12]
+
+
+class TrailStep(msgspec.Struct, frozen=True):
+    """What one tier said, why, and how long it took."""
+
+    tier: Tier
+    outcome: Outcome
+    reason: str
+    ns: int = 0
+
+
+class Resolution(msgspec.Struct, frozen=True):
+    """The answer to `resolve(pid)` with the trail of every tier asked, up to the hit."""
+
+    pid: int
+    source: Tier | None
+    origin: Origin | None
+    entry: ProcessEntry | None
+    trail: tuple[TrailStep, ...]
+
+
+class TierState(msgspec.Struct, frozen=True):
+    """Whether a tier answers; if not, `reason` names the cause and the command that undoes it."""
+
+    on: bool
+    reason: str = ""
+
+
+class Tiers(msgspec.Struct, frozen=True):
+    cache: TierState
+    maps: TierState
+    procfs: TierState
+    step: str
+    """The step of the ladder: `events+maps`, `iterator only`, `procfs`, `procfs, own processes only`."""

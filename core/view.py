@@ -1,0 +1,166 @@
+"""What a screen asks for and what it gets: a window of rows, immutable."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from core.model import (
+    ContainerContext,
+    Origin,
+    ProcessEntry,
+    ProcessKey,
+    Resolution,
+    Tier,
+    Tiers,
+    Usage,
+)
+
+
+class ProcessView(msgspec.Struct, frozen=True):
+    """One process as the tree knows it. The session makes a new one whenever a fact changes.
+
+    `parent` is the lineage's answer (an object there), not a pid look-up. `source` is the tier that
+    answered the latest resolution; None for what was never resolved. `ended_ns` is set while an ended
+    process is kept as history.
+    """
+
+    entry: ProcessEntry
+    source: Tier | None
+    origin: Origin
+    parent: ProcessKey | None = None
+    container: ContainerContext | None = None
+    usage: Usage | None = None
+    ended_ns: int | None = None
+    note: str = ""
+    """Why something of this row could not be read, or an empty text."""
+
+    @property
+    def key(self) -> ProcessKey:
+        return self.entry.key
+
+
+RowKey = ProcessKey | str
+"""A process by its identity; a container or pod by its id; the host group as the text `host`."""
+
+
+class Grouping(StrEnum):
+    CONTAINERS = "containers"
+    PARENTS = "parents"
+
+
+class SortKey(StrEnum):
+    """`tree` is birth order, the stable default; the others sort siblings, largest first."""
+
+    TREE = "tree"
+    CPU = "cpu"
+    MEMORY = "memory"
+    AGE = "age"
+    PID = "pid"
+    NAME = "name"
+
+
+class ViewRequest(msgspec.Struct, frozen=True):
+    """Which rows a screen wants. `top` is the first row; `height` how many.
+
+    `anchor` and `anchor_offset`: keep this row at this distance from the top when rows come and go
+    (None: keep `top` as a number). `folded` holds the keys of folded nodes.
+    """
+
+    top: int = 0
+    height: int = 50
+    anchor: RowKey | None = None
+    anchor_offset: int = 0
+    grouping: Grouping = Grouping.CONTAINERS
+    sort: SortKey = SortKey.TREE
+    reverse: bool = False
+    filter: str = ""
+    folded: frozenset[RowKey] = frozenset()
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One line of the tree, ready to be drawn. Text fields are safe; there is no markup in them.
+
+    `guides` is the drawing in front of the name (`│  ├─ `). `folded` is None for a leaf. `dim` marks
+    an ancestor that the filter keeps only for context. `count`, `cpu_percent` and `rss_bytes` of a
+    group (and of a folded node) are sums over everything below it.
+    """
+
+    key: RowKey
+    kind: str  # process, container, host
+    guides: str
+    text: str
+    folded: bool | None = None
+    source: str = ""
+    pid: int = 0
+    ppid: int = 0
+    user: str = ""
+    tty: str = ""
+    state: str = ""
+    threads: int = 0
+    cpu_percent: float | None = None
+    rss_bytes: int | None = None
+    start_ns: int = 0
+    count: int = 0
+    container: str = ""
+    detail: str = ""
+    dim: bool = False
+    ended: bool = False
+    fresh: bool = False
+
+
+class Window(msgspec.Struct, frozen=True):
+    """The rows that were asked for. `top` is the index of the first one among `total`.
+
+    `anchor_index` is the index (among all rows) of the anchor, None when it is not there any more.
+    `problem` says what is wrong with the filter, if anything is.
+    """
+
+    rows: tuple[Row, ...] = ()
+    top: int = 0
+    total: int = 0
+    anchor_index: int | None = None
+    processes: int = 0
+    containers: int = 0
+    problem: str = ""
+
+
+class Header(msgspec.Struct, frozen=True):
+    """The line above every screen. Rates are per second over the last seconds."""
+
+    hostname: str
+    kernel: str
+    arch: str
+    tiers: Tiers
+    processes: int = 0
+    containers: int = 0
+    events_per_second: float = 0.0
+    lost: int = 0
+    drift: int = 0
+    paused: bool = False
+    now_ns: int = 0
+    """Boot clock of the frame; an age is `now_ns - start_ns`."""
+    message: str = ""
+    """What is going on (`snapshot…`, `resync after 12 lost events`), or empty."""
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """What the explain pane shows of one process. `lineage` is oldest first; texts are safe."""
+
+    key: ProcessKey
+    resolution: Resolution
+    lineage: tuple[str, ...]
+    image: tuple[tuple[str, str], ...]
+    """Pairs (label, text), for example ("exe", "/usr/sbin/nginx  inode 551204  exec #2")."""
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One state of the session, published to the screen at most ten times a second."""
+
+    revision: int
+    header: Header
+    window: Window
+    explanation: Explanation | None = None
+    stats: tuple[tuple[str, int], ...] = ()
+    """Counters by name, for the Resolver screen: `hits cache`, `miss`, `added event`, …"""

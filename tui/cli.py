@@ -1,0 +1,112 @@
+"""`ebpf-tui`: the group of subcommands; without one it opens the screens.
+
+Each subcommand lives in tui/commands/NAME.py as `command` and is imported only when it is called:
+textual takes 0.15 s to import, and `--json` must not pay for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from core.host import LOCAL, Host
+from tui.output import CommandError, Exit
+from tui.settings import Settings
+
+COMMANDS = {
+    "headers": "kernel header directories, and the verdict on every candidate",
+    "flags": "compiler flags, each with its why",
+    "build": "build eBPF objects with ninja",
+    "inspect": "what is inside an object file",
+    "ps": "the processes of this host, and how each was resolved",
+    "resolve": "one process: cache, then kernel maps, then procfs",
+    "watch": "fork, exec, exit and cgroup events as they happen",
+    "cgroup": "container id and runtime of a cgroup text",
+    "containers": "the containers of this host and their processes",
+    "doctor": "what this host allows, and the command that would change it",
+    "info": "versions and the paths of configuration, cache and recordings",
+}
+
+
+class LazyGroup(click.Group):
+    """Knows the names and one-line helps of its commands; imports one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"tui.commands.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True)
+@click.option(
+    "--host-root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Look at the host whose root directory is mounted here.",
+)
+@click.option("--no-probe", is_flag=True, help="Do not load the eBPF probe: procfs only.")
+@click.option("--color/--no-color", default=None, help="Colour, whatever the terminal and NO_COLOR say.")
+@click.option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Write a log here.")
+@click.version_option(package_name="ebpf-tui")
+@click.pass_context
+def cli(
+    ctx: click.Context, host_root: Path | None, no_probe: bool, color: bool | None, log_file: Path | None
+) -> None:
+    """Build eBPF programs and watch the processes of this host.
+
+    Without a command it opens the screens. stdout is data, stderr is narration.
+    """
+    host = Host(host_root.resolve()) if host_root else LOCAL
+    ctx.obj = Settings(host=host, probe=not no_probe, color=color, log_file=log_file)
+    if ctx.invoked_subcommand is None:
+        from tui.open_screens import open_screens
+
+        sys.exit(open_screens(ctx.obj))
+
+
+def _terminated(signum: int, frame: FrameType | None) -> NoReturn:
+    # An exception rather than an exit: `finally` blocks close rings and kill process groups.
+    sys.exit(int(Exit.TERMINATED))
+
+
+def main() -> NoReturn:
+    """Entry point. Ends with one of `Exit`, never with a traceback for what a user can cause."""
+    signal.signal(signal.SIGTERM, _terminated)
+    code: int
+    try:
+        result = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+        code = result if isinstance(result, int) else Exit.OK
+    except CommandError as error:
+        error.show()
+        code = error.code
+    except click.exceptions.Abort:
+        code = Exit.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = Exit.USAGE
+    except KeyboardInterrupt:
+        code = Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Python would try to flush again at exit and complain: give it somewhere to write.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = Exit.READER_GONE
+    sys.exit(int(code))
+
+
+if __name__ == "__main__":
+    main()

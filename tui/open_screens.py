@@ -1,0 +1,21 @@
+"""Opens the TUI, after making sure that there is a terminal to open it on."""
+
+from __future__ import annotations
+
+import sys
+
+from tui.output import CommandError, Exit
+from tui.settings import Settings
+
+
+def open_screens(settings: Settings) -> int:
+    """Run the screens until the person quits; return the exit code.
+
+    Raises CommandError (exit 2) when stdin or stderr is no terminal: Textual draws on stderr and
+    would fill a log file with escapes for ever.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise CommandError("no terminal here: use `ebpf-tui ps --json` or another subcommand", Exit.USAGE)
+    from tui.app import run
+
+    return run(settings)

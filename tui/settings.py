@@ -1,0 +1,18 @@
+"""The global options, as the subcommands get them (click's `ctx.obj`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.host import LOCAL, Host
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`probe` False: answer from procfs only. `color` None: decide by the terminal and NO_COLOR."""
+
+    host: Host = field(default=LOCAL)
+    probe: bool = True
+    color: bool | None = None
+    log_file: Path | None = None
