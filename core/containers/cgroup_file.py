@@ -1,0 +1,93 @@
+"""/proc/PID/task/TID/cgroup -> its lines, and the line that tells containers apart.
+
+A line is `hierarchy:controllers:path`. On cgroup v1 there is one for each hierarchy, among them a named
+one (`name=systemd`); on v2 there is `0::path` alone; a hybrid host has both, and they may differ: a
+runtime may have joined only some of them (EKS on Fargate: v1 lines end at the container, `0::` at the task).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from core.containers.container_id import container_of_cgroup
+from core.host import Host
+from core.model import ContainerContext
+
+_READ_LIMIT = 1 << 20
+
+
+class CgroupLine(NamedTuple):
+    """One hierarchy: its number (0 is cgroup v2), its controllers or `name=…`, the path in it."""
+
+    hierarchy: int
+    controllers: bytes
+    path: bytes
+
+
+def parse_cgroup_file(data: bytes) -> tuple[CgroupLine, ...]:
+    """Return the lines of a cgroup file; what is not a line is left out. Never raises.
+
+    Only the first two colons separate: a path may hold more. It cannot hold a newline (the kernel
+    refuses to make such a cgroup).
+    """
+    lines = []
+    for raw in data.split(b"\n"):
+        fields = raw.strip(b"\r").split(b":", 2)
+        # isdigit alone would let int() loose on text of any length.
+        if len(fields) == 3 and fields[0].isdigit() and len(fields[0]) < 10 and fields[2].startswith(b"/"):
+            lines.append(CgroupLine(int(fields[0]), fields[1], fields[2]))
+    return tuple(lines)
+
+
+def container_of_lines(lines: tuple[CgroupLine, ...]) -> ContainerContext:
+    """Return what the lines of one process say together; its `cgroup_path` is the path of the chosen line.
+
+    Named hierarchies go before v2, v2 before controllers. The first line with a container wins, unless
+    another one names a container inside it; without a container it is the first line that is not the root.
+    A controller's line is asked about containers, but stands for the process only if there is no other
+    (the seed's reason: resource managers move processes in single v1 controllers at will).
+    """
+    ordered = sorted(lines, key=_rank)
+    contexts = [container_of_cgroup(line.path) for line in ordered]
+    contained = [context for context in contexts if context.id]
+    if contained:
+        chosen = contained[0]
+        for context in contained[1:]:
+            if context.parent_id == chosen.id:
+                chosen = context
+        return chosen
+    main = [c for line, c in zip(ordered, contexts, strict=True) if _rank(line) < 2] or contexts
+    return next((c for c in main if c.cgroup_path != b"/"), main[0] if main else ContainerContext())
+
+
+def choose_cgroup(data: bytes) -> bytes:
+    """Return the path that tells containers apart in the text of a cgroup file, b"" if it has no line."""
+    return container_of_lines(parse_cgroup_file(data)).cgroup_path
+
+
+def _rank(line: CgroupLine) -> int:
+    if line.controllers.startswith(b"name="):
+        return 0
+    return 2 if line.controllers else 1
+
+
+def read_cgroup_file(host: Host, pid: int) -> bytes:
+    """Return the cgroup text of the process's first thread, at most 1 MiB of it.
+
+    Raises OSError (ProcessLookupError or FileNotFoundError when there is no such process).
+    """
+    with open(host.proc / str(pid) / "task" / str(pid) / "cgroup", "rb", buffering=0) as file:
+        chunks = []
+        left = _READ_LIMIT
+        while left and (chunk := file.read(left)):
+            chunks.append(chunk)
+            left -= len(chunk)
+    return b"".join(chunks)
+
+
+def container_of_process(host: Host, pid: int) -> ContainerContext:
+    """Return the container of a process from its cgroup file.
+
+    `cgroup_path` is the path of the line that was chosen. Raises OSError, see `read_cgroup_file`.
+    """
+    return container_of_lines(parse_cgroup_file(read_cgroup_file(host, pid)))

@@ -1,0 +1,179 @@
+"""A cgroup path -> the container it belongs to. Nothing is read; the path says it all.
+
+Three shapes are ids wherever they stand in a path: 64 hex digits (docker, containerd, cri-o, podman),
+32 hex digits, a dash and digits (ECS), and 8-4-4-4-4 hex digits (Garden). A shape with a hex digit right
+before or after it is part of something longer (a UUID, a digest) and counts for nothing. LXC and
+systemd-nspawn have no such ids: the container's name is its id there. The last valid id of a path is the
+innermost container, the one before it its parent.
+
+The runtime is what stands nearest before the id; id and runtime are told apart because a runtime's
+marker may be in a folder above the id, or be missing.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from itertools import zip_longest
+from typing import NamedTuple
+
+from core.model import ContainerContext
+from core.text import safe_text
+
+_PATH_MAX = 4096
+"""The kernel gives no longer path (include/uapi/linux/limits.h); longer text is parsed but not kept."""
+
+_CACHED_PATHS = 16_384
+_NAME_MAX = 255
+
+_ID = re.compile(
+    rb"(?<![0-9a-fA-F])"
+    rb"(?:(?P<hex>[0-9a-fA-F]{64})|(?P<ecs>[0-9a-fA-F]{32}-[0-9]++)|(?P<garden>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){4}))"
+    rb"(?![0-9a-fA-F])"
+)
+_RUNTIME_OF_SHAPE = {"hex": "unknown", "ecs": "ecs", "garden": "garden"}
+
+_MARK = re.compile(rb"(docker|cri-containerd|nerdctl|crio|libpod)[-:]|(kubepods)")
+"""In front of an id in one component: `docker-ID.scope` by the systemd driver, `slice:cri-containerd:ID`
+when a systemd-style path meets the cgroupfs driver. kubepods alone means a kubelet that talks to
+containerd: docker and cri-o leave their own mark (with cgroupfs docker does not; its state on disk then
+corrects the runtime, see names.py)."""
+
+_RUNTIME_OF_MARK = {
+    b"docker": "docker",
+    b"cri-containerd": "containerd",
+    b"nerdctl": "containerd",
+    b"kubepods": "containerd",
+    b"crio": "cri-o",
+    b"libpod": "podman",
+}
+_RUNTIME_OF_FOLDER = {b"docker": "docker", b"ecs": "ecs", b"libpod_parent": "podman"}
+
+_POD_UID = re.compile(
+    rb"(?:^|[/-])pod(?:([0-9a-f]{8})([-_])([0-9a-f]{4})\2([0-9a-f]{4})\2([0-9a-f]{4})\2([0-9a-f]{12})|([0-9a-f]{32}))"
+    rb"(?![0-9a-f])",
+    re.IGNORECASE,
+)
+"""A UUID with dashes (cgroupfs driver) or underscores (systemd driver), or the 32 digits of a static pod."""
+
+_NOT_A_CONTAINER = re.compile(
+    rb"(?:crio|libpod)-conmon-|(?:machine-|user-)?libpod_pod_|lxc\.monitor(?:\.|$)|.*\.mount$", re.DOTALL
+)
+"""Components whose id is no container's: conmon watches a container from outside it, lxc.monitor too;
+mount units carry the id of the container they were made for; a podman pod holds containers."""
+
+_LIBVIRT = re.compile(rb"(qemu|lxc)-[0-9]+-")
+"""libvirt registers its machines with machined under these names; the qemu ones are no containers."""
+
+_ESCAPED = re.compile(rb"\\x([0-9a-fA-F]{2})")
+
+
+class _Found(NamedTuple):
+    id: str
+    runtime: str
+
+
+def container_of_cgroup(path: bytes) -> ContainerContext:
+    """Return the container (or systemd unit) that the cgroup `path` belongs to.
+
+    `path` is the third field of a line of /proc/PID/cgroup, or what the kernel calls the cgroup; relative
+    paths of cgroup namespaces (`/../docker/ID`) are fine. Reads no file, never raises, takes linear time;
+    a path asked for again comes from a bounded cache. `id` is a name for lxc and nspawn. `name`, `image`
+    and so on stay None: core.containers.names fills them.
+    """
+    return _cached(path) if len(path) <= _PATH_MAX else _parse(path)
+
+
+def _parse(path: bytes) -> ContainerContext:
+    # The kernel appends this to the path of a removed cgroup; it is not part of the unit's name.
+    parts = path.removesuffix(b" (deleted)").split(b"/")
+    found = _containers(parts)
+    inner = found[-1] if found else None
+    outer = next((c for c in reversed(found) if inner and c.id != inner.id), None)
+    unit = "systemd" if parts[-1].endswith((b".service", b".scope")) else None
+    return ContainerContext(
+        id=inner.id if inner else None,
+        runtime=inner.runtime if inner else unit,
+        pod_uid=_pod_uid(path),
+        parent_id=outer.id if outer else None,
+        cgroup_path=path,
+    )
+
+
+_cached = lru_cache(maxsize=_CACHED_PATHS)(_parse)
+
+
+def _containers(parts: list[bytes]) -> list[_Found]:
+    """Return the containers along a path, outermost first."""
+    found: list[_Found] = []
+    runtime: str | None = None
+    skip_next = False
+    for part, following in zip_longest(parts, parts[1:], fillvalue=b""):
+        if skip_next:
+            skip_next = False
+            continue
+        if _NOT_A_CONTAINER.match(part):
+            skip_next = part == b"lxc.monitor"
+            continue
+        if named := _named_container(part, following):
+            found.append(named)
+            skip_next = part in (b"lxc", b"lxc.payload")
+            runtime = None  # what is below it was started by another runtime
+            continue
+        runtime = _runtime_of(part) or runtime
+        # podman with cgroupfs: /libpod_parent/POD/libpod-ID, the pod's id bare.
+        skip_next = part == b"libpod_parent" and not following.startswith(b"libpod-")
+        for match in _ID.finditer(part):
+            shape = match.lastgroup or "hex"
+            found.append(_Found(match.group().decode("ascii"), runtime or _RUNTIME_OF_SHAPE[shape]))
+    return found
+
+
+def _runtime_of(part: bytes) -> str | None:
+    """Return the runtime that one component of a path names, the last one if it names several."""
+    if part in _RUNTIME_OF_FOLDER:
+        return _RUNTIME_OF_FOLDER[part]
+    runtime = None
+    for match in _MARK.finditer(part):
+        runtime = _RUNTIME_OF_MARK[match.group(1) or match.group(2)]
+    return runtime
+
+
+def _named_container(part: bytes, following: bytes) -> _Found | None:
+    """Return the container that a component names without an id: lxc and systemd-nspawn."""
+    if part in (b"lxc", b"lxc.payload"):  # before LXC 4, and with lxc.cgroup.dir
+        return _Found(_name(following), "lxc") if following else None
+    if part.startswith(b"lxc.payload."):
+        return _Found(_name(part[len(b"lxc.payload.") :]), "lxc")
+    # On cgroup v2 nspawn itself waits in `supervisor`, beside the container's `payload`.
+    return None if following == b"supervisor" else _machine(part)
+
+
+def _machine(part: bytes) -> _Found | None:
+    """Return the container of a unit that systemd-machined or nspawn's own service made."""
+    if part.startswith(b"systemd-nspawn@") and part.endswith(b".service"):
+        return _Found(_name(part[len(b"systemd-nspawn@") : -len(b".service")]), "nspawn")
+    if not (part.startswith(b"machine-") and part.endswith(b".scope")):
+        return None
+    name = _unescape(part[len(b"machine-") : -len(b".scope")])
+    libvirt = _LIBVIRT.match(name)
+    if libvirt and libvirt.group(1) == b"qemu":
+        return None
+    return _Found(_name(name), "lxc" if libvirt else "nspawn")
+
+
+def _name(name: bytes) -> str:
+    return safe_text(name, _NAME_MAX)
+
+
+def _unescape(name: bytes) -> bytes:
+    r"""Undo systemd's `\x2d` in unit names."""
+    return _ESCAPED.sub(lambda match: bytes([int(match.group(1), 16)]), name)
+
+
+def _pod_uid(path: bytes) -> str | None:
+    uid = None
+    for match in _POD_UID.finditer(path):
+        groups = match.groups()
+        uid = groups[6] or b"-".join((groups[0], *groups[2:6]))
+    return uid.decode("ascii").lower() if uid else None
