@@ -51,7 +51,8 @@ class Grouping(StrEnum):
 
 
 class SortKey(StrEnum):
-    """`tree` is birth order, the stable default; the others sort siblings, largest first."""
+    """`tree` is birth order, the stable default. The others sort siblings: CPU and memory by the sum of
+    the subtree, largest first; age youngest first; pid and name upwards."""
 
     TREE = "tree"
     CPU = "cpu"
@@ -65,7 +66,9 @@ class ViewRequest(msgspec.Struct, frozen=True):
     """Which rows a screen wants. `top` is the first row; `height` how many.
 
     `anchor` and `anchor_offset`: keep this row at this distance from the top when rows come and go
-    (None: keep `top` as a number). `folded` holds the keys of folded nodes.
+    (None: keep `top` as a number). `folded` holds the keys of folded nodes. `below` asks for the keys
+    of all nodes with children in one subtree (the empty text: in the whole tree), so that a screen
+    can fold or unfold what it does not see.
     """
 
     top: int = 0
@@ -77,6 +80,7 @@ class ViewRequest(msgspec.Struct, frozen=True):
     reverse: bool = False
     filter: str = ""
     folded: frozenset[RowKey] = frozenset()
+    below: RowKey | None = None
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -113,8 +117,9 @@ class Row(msgspec.Struct, frozen=True):
 class Window(msgspec.Struct, frozen=True):
     """The rows that were asked for. `top` is the index of the first one among `total`.
 
-    `anchor_index` is the index (among all rows) of the anchor, None when it is not there any more.
-    `problem` says what is wrong with the filter, if anything is.
+    `anchor_index` is the index (among all rows) of the anchor, or of the folded node that hides it;
+    None when it is not there any more. `problem` says what is wrong with the filter, if anything is.
+    `request` is the request that this answers, `below` the answer to its question of that name.
     """
 
     rows: tuple[Row, ...] = ()
@@ -124,6 +129,8 @@ class Window(msgspec.Struct, frozen=True):
     processes: int = 0
     containers: int = 0
     problem: str = ""
+    request: ViewRequest = ViewRequest()
+    below: tuple[RowKey, ...] = ()
 
 
 class Header(msgspec.Struct, frozen=True):

@@ -1,0 +1,180 @@
+"""From a node of the forest to the Row that is drawn: texts, guides, sums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from core.filter import state_of
+from core.model import ContainerContext, ProcessEntry, Tier
+from core.scrub import scrub_args
+from core.text import safe_text
+from core.tree_forest import HOST, Forest, Node
+from core.view import Grouping, ProcessView, Row
+
+TEXT_LIMIT = 1024
+"""Characters of a command line that a row carries: more than any terminal is wide."""
+
+_ARGV_LIMIT = 4 * TEXT_LIMIT
+"""Bytes of argv that are looked at for a row; an argv may have megabytes."""
+
+_DEEP = 16
+"""Levels that are drawn with a guide each; below, the number of levels stands in front."""
+
+FRESH_NS = 3_000_000_000
+"""How long a process counts as new."""
+
+
+def process_text(entry: ProcessEntry) -> str:
+    """Return what the TREE column shows: argv, comm where it is empty, [comm] for kernel threads."""
+    if entry.kthread:
+        return f"[{safe_text(entry.comm)}]"
+    args: tuple[bytes, ...] = entry.args if len(entry.cmdline) <= _ARGV_LIMIT else _cut(entry.cmdline)
+    if not any(args):
+        return safe_text(entry.comm)
+    return safe_text(b" ".join(scrub_args(args)), TEXT_LIMIT)
+
+
+def _cut(cmdline: bytes) -> tuple[bytes, ...]:
+    return tuple(cmdline[:_ARGV_LIMIT].split(b"\0"))
+
+
+def source_text(view: ProcessView) -> str:
+    """Return what the SOURCE column shows; see the words of the design."""
+    if view.source is None:
+        return "–"
+    if view.source is Tier.CACHE:
+        return f"{Tier.CACHE}‹{view.origin}"
+    return str(view.source)
+
+
+def group_detail(container: ContainerContext) -> str:
+    """Return `runtime · image · pod · short id`, whatever of it is known."""
+    pod = "/".join(part for part in (container.namespace, container.pod) if part)
+    parts = [container.runtime, container.image, f"pod {pod}" if pod else None]
+    if container.name:
+        parts.append(container.short_id)
+    return " · ".join(part for part in parts if part)
+
+
+def container_name(container: ContainerContext | None) -> str:
+    """Return the container's name, else its first 12 digits, else nothing."""
+    if container is None or not container.id:
+        return ""
+    return container.name or container.short_id
+
+
+def rows_from(forest: Forest, first: int, now_ns: int, users: Users) -> Iterator[Row]:
+    """Yield the shown rows from index `first` on, in the order of the screen."""
+    for node, guides in _walk(forest, first):
+        row = _group_row(node) if node.view is None else _process_row(node, node.view, guides, now_ns, users)
+        if row != node.row:
+            node.row = row
+        assert node.row is not None
+        yield node.row
+
+
+class Users:
+    """Names of uids, looked up once each."""
+
+    def __init__(self, names: dict[int, str] | None = None) -> None:
+        self._names = names or {}
+
+    def name(self, uid: int) -> str:
+        return self._names.get(uid) or str(uid)
+
+
+def _walk(forest: Forest, first: int) -> Iterator[tuple[Node, str]]:
+    """Yield (node, guides) from row `first` on. Whole subtrees above it are stepped over."""
+    flat = 1 if forest.grouping is Grouping.CONTAINERS else 0
+    levels = [(forest.siblings(forest.root), [forest.root.shown])]
+    lines: list[str] = []  # what each open level draws below itself
+    skip = first
+    while levels:
+        siblings, left = levels[-1]
+        node = next(siblings, None)
+        if node is None:
+            levels.pop()
+            if lines:
+                lines.pop()
+            continue
+        if not node.visible:
+            continue
+        left[0] -= node.visible
+        if skip >= node.visible:
+            skip -= node.visible
+            continue
+        depth = len(levels) - 1
+        last = left[0] == 0
+        if skip:
+            skip -= 1
+        else:
+            yield node, _guides(lines, flat, depth, last)
+        if not node.folded and node.shown:
+            lines.append("   " if last else "│  ")
+            levels.append((forest.siblings(node), [node.shown]))
+
+
+def _guides(lines: list[str], flat: int, depth: int, last: bool) -> str:
+    """Return the drawing in front of a node; the topmost processes of a group have none."""
+    if depth <= flat:
+        return ""
+    above = lines[flat + 1 :]
+    tip = "└─ " if last else "├─ "
+    if len(above) > _DEEP:
+        return f"⋯{len(above)} " + "".join(above[-_DEEP:]) + tip
+    return "".join(above) + tip
+
+
+def _process_row(node: Node, view: ProcessView, guides: str, now_ns: int, users: Users) -> Row:
+    entry, usage = view.entry, view.usage
+    if node.text_of is not entry:
+        node.text, node.text_of = process_text(entry), entry
+    folded = node.folded if node.shown else None
+    cpu = usage.cpu_percent if usage is not None else None
+    rss = usage.rss_bytes if usage is not None else None
+    if folded:
+        cpu, rss = node.cpu / 1000, node.rss
+    return Row(
+        key=view.key,
+        kind="process",
+        guides=guides,
+        text=node.text,
+        folded=folded,
+        source=source_text(view),
+        pid=entry.pid,
+        ppid=entry.ppid,
+        user=users.name(entry.credentials.euid),
+        tty=safe_text(entry.tty),
+        state=state_of(view),
+        threads=usage.threads if usage is not None else 0,
+        cpu_percent=cpu,
+        rss_bytes=rss,
+        start_ns=entry.start_ns,
+        count=node.count if folded else 0,
+        container=container_name(view.container),
+        detail=view.note,
+        dim=not node.matches,
+        ended=view.ended_ns is not None,
+        fresh=view.ended_ns is None and 0 <= now_ns - entry.start_ns < FRESH_NS,
+    )
+
+
+def _group_row(node: Node) -> Row:
+    container = node.container
+    is_host = node.key == HOST
+    # The group is as old as its oldest process that has no parent in it; of the host that says nothing.
+    start_ns = 0 if is_host else min(child.view.entry.start_ns for child in node.children if child.view)
+    return Row(
+        key=node.key,
+        kind="host" if is_host else "container",
+        guides="",
+        text=HOST if is_host else container_name(container),
+        folded=node.folded,
+        cpu_percent=node.cpu / 1000,
+        rss_bytes=node.rss,
+        start_ns=start_ns,
+        count=node.count,
+        container="" if is_host else container_name(container),
+        detail="" if is_host or container is None else group_detail(container),
+        ended=not node.count,
+    )
