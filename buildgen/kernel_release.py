@@ -1,0 +1,78 @@
+"""Kernel releases: what `uname -r`, header packages and their directories call a kernel."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import total_ordering
+
+from buildgen.arch import without_arch
+from buildgen.errors import KernelReleaseError
+
+_VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:-(\d{1,9}))?", re.ASCII)
+_RESPIN = re.compile(r"(?:[.-]\d{1,9}(?![A-Za-z0-9]))*", re.ASCII)
+_MINORS_PER_MAJOR = 20
+"""A major series ends after about 20 minors (4.20, 5.19, 6.19): so 5.19 and 6.0 are neighbours."""
+
+Version = tuple[int, int, int, int]
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class KernelRelease:
+    """One release: its text, four numbers (major, minor, patch, ABI) and what follows them.
+
+    `respin` is the numeric rest of a distribution's ABI (`.19.1` in `5.14.0-503.19.1.el9.x86_64`),
+    `flavour` the words after it (`el9.x86_64`, `cloud-amd64`, `generic`); both may be empty.
+    Releases are ordered by number first, so `6.1.0-9` comes before `6.1.0-10`.
+    """
+
+    text: str
+    version: Version
+    respin: str = ""
+    flavour: str = ""
+
+    @property
+    def bare(self) -> str:
+        """The text without the architecture: equal for the same kernel built for another machine."""
+        return without_arch(self.text)
+
+    @property
+    def bare_flavour(self) -> str:
+        """The flavour without the architecture: `cloud` of `cloud-amd64`, nothing of `amd64`."""
+        return without_arch(self.flavour)
+
+    def distance(self, other: KernelRelease) -> Version:
+        """How far two kernels are apart, biggest step first; comparable, zero for equal numbers."""
+        (major, minor, patch, abi), theirs = self.version, other.version
+        series = abs((major - theirs[0]) * _MINORS_PER_MAJOR + minor - theirs[1])
+        return (series, abs(patch - theirs[2]), abs(abi - theirs[3]), 0)
+
+    def __lt__(self, other: KernelRelease) -> bool:
+        return self._order() < other._order()
+
+    def _order(self) -> tuple[Version, list[int], str]:
+        return self.version, [int(number) for number in re.findall(r"\d+", self.respin)], self.flavour
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_kernel_release(text: str) -> KernelRelease:
+    """Return the release named anywhere in `text`: `N.N`, `N.N.N`, each with or without `-N`.
+
+    Numbers that are not there are 0. Raises KernelReleaseError when there is no `N.N` at all.
+    """
+    found = _VERSION.search(text)
+    if found is None:
+        raise KernelReleaseError(f"cannot parse a kernel version from {text!r}")
+    major, minor, patch, abi = (int(number or 0) for number in found.groups())
+    rest = text[found.end() :]
+    respin = _RESPIN.match(rest)
+    tail = respin.end() if respin else 0
+    return KernelRelease(
+        text=text[found.start() :],
+        version=(major, minor, patch, abi),
+        respin=rest[:tail],
+        flavour=rest[tail:].strip("-.+_"),
+    )
