@@ -1,0 +1,52 @@
+# Two commands: `make run` opens the screens on this host, `make test` runs the whole suite.
+# Each does its own set-up (tools/setup): minutes the first time, a moment afterwards.
+
+PYTHON := .venv/bin/python
+
+# sudo in somebody's checkout must not leave files behind that its owner cannot remove.
+ifeq ($(shell id -u),0)
+ifneq ($(shell stat -c %u .),0)
+export PYTHONDONTWRITEBYTECODE := 1
+endif
+endif
+
+.PHONY: help run test check screenshots snapshots bench probe clean set-up
+
+help:
+	@echo 'make run          set up and open the screens on this host (as root: with the eBPF probe)'
+	@echo 'make test         set up and run the whole suite'
+	@echo 'make check        ruff, mypy --strict, import-linter'
+	@echo 'make screenshots  draw screenshots/ anew'
+	@echo 'make snapshots    accept how the screens look now as what the tests compare with'
+	@echo 'make bench        measure the figures that the README quotes'
+	@echo 'make probe        build the probe that the wheel carries, with buildgen'
+	@echo 'make clean        remove what these made'
+
+run:
+	@tools/setup run
+	@.venv/bin/ebpf-tui
+
+set-up:
+	@tools/setup test
+
+test: set-up
+	$(PYTHON) -m pytest
+
+check: set-up
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+screenshots: set-up
+	$(PYTHON) tools/screenshots.py
+
+snapshots: set-up
+	$(PYTHON) -m pytest tests/tui --snapshot-update
+
+bench: set-up
+	$(PYTHON) -m benchmarks
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache snapshot_report.html
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
