@@ -1,0 +1,56 @@
+"""The OCI bundle of a container: what its config.json says about who made it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from core.containers.facts import Facts, facts_from_labels
+from core.containers.state_files import StateError, StateFiles
+
+
+class _Spec(msgspec.Struct):
+    annotations: dict[str, str] | None = None
+
+
+def facts_of_bundle(
+    files: StateFiles, bundle: str, container_id: str, owner: int | None = None
+) -> Facts | None:
+    """Return the facts of BUNDLE/config.json, None when there is none. Raises StateError.
+
+    The name is an annotation's, else the id where that is a word (`ctr run … web`), not 64 digits.
+    """
+    source = f"{bundle}/config.json"
+    spec = files.read_json(source, _Spec, owner)
+    if spec is None:
+        return None
+    labels = dict(spec.annotations or {})
+    labels.update(_crio_labels(labels, source))
+    name = labels.get("io.kubernetes.cri-o.ContainerName") or (
+        container_id if len(container_id) < 64 else None
+    )
+    facts = facts_from_labels(labels, source, _runtime(bundle, labels), name)
+    if facts.image is None:
+        note = f"no image name in {source}"
+        return msgspec.structs.replace(facts, note=note)
+    return facts
+
+
+def _runtime(bundle: str, labels: dict[str, str]) -> str:
+    """Return who made the bundle, "" when it does not say (runc by hand)."""
+    manager = labels.get("io.container.manager", "")
+    if manager in ("libpod", "cri-o"):
+        return "podman" if manager == "libpod" else "cri-o"
+    if "/io.containerd.runtime.v" in bundle:
+        return "docker" if "/moby/" in bundle else "containerd"
+    return ""
+
+
+def _crio_labels(annotations: dict[str, str], source: str) -> dict[str, str]:
+    """Return the kubelet's labels, which CRI-O keeps as JSON inside one annotation."""
+    text = annotations.get("io.kubernetes.cri-o.Labels")
+    if not text:
+        return {}
+    try:
+        return msgspec.json.decode(text, type=dict[str, str])
+    except (ValueError, RecursionError):
+        raise StateError(source, "the annotation io.kubernetes.cri-o.Labels is not understood") from None

@@ -1,0 +1,79 @@
+"""What a runtime's state says about one container, and the labels that Kubernetes and nerdctl leave there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from core.text import safe_text
+
+_LIMIT = 256
+"""Longest name, image or pod that is kept, in characters; Kubernetes and image references stay below."""
+
+_NAME = ("io.kubernetes.cri.container-name", "io.kubernetes.container.name", "nerdctl/name")
+_IMAGE = (
+    "io.kubernetes.cri.image-name",
+    "io.kubernetes.cri-o.UserRequestedImage",
+    "io.kubernetes.cri-o.ImageName",
+)
+_POD = ("io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name", "io.kubernetes.cri-o.KubeName")
+_NAMESPACE = (
+    "io.kubernetes.cri.sandbox-namespace",
+    "io.kubernetes.pod.namespace",
+    "io.kubernetes.cri-o.Namespace",
+)
+_POD_UID = ("io.kubernetes.cri.sandbox-uid", "io.kubernetes.pod.uid")
+_TYPE = ("io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType", "io.kubernetes.docker.type")
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """One container as its runtime knows it. Text is safe; None is what the state does not say.
+
+    `source` is the file it came from, as the host names it. `runtime` is who wrote that file, "" where
+    the file does not tell. `note` says what cannot be known.
+    """
+
+    source: str
+    runtime: str = ""
+    name: str | None = None
+    image: str | None = None
+    pod: str | None = None
+    namespace: str | None = None
+    pod_uid: str | None = None
+    note: str | None = None
+
+
+def shown(value: str | None) -> str | None:
+    """Return a value from a state file as safe text, None for an empty one."""
+    return safe_text(value.encode("utf-8", "surrogatepass"), _LIMIT) if value else None
+
+
+def facts_from_labels(
+    labels: Mapping[str, str] | None,
+    source: str,
+    runtime: str,
+    name: str | None = None,
+    image: str | None = None,
+) -> Facts:
+    """Return the facts that labels or OCI annotations hold; a label's name goes before `name`.
+
+    (The runtime's own name of a pod's container is made of the label's and of much that repeats the pod.)
+    """
+    found = labels or {}
+    container = _first(found, _NAME) or name
+    if _first(found, _TYPE) in ("sandbox", "podsandbox"):
+        container = "POD"  # what the kubelet calls the container that holds a pod's namespaces
+    return Facts(
+        source=source,
+        runtime=runtime,
+        name=shown(container),
+        image=shown(_first(found, _IMAGE) or image),
+        pod=shown(_first(found, _POD)),
+        namespace=shown(_first(found, _NAMESPACE)),
+        pod_uid=shown(_first(found, _POD_UID)),
+    )
+
+
+def _first(labels: Mapping[str, str], keys: tuple[str, ...]) -> str | None:
+    return next((labels[key] for key in keys if labels.get(key)), None)

@@ -1,0 +1,206 @@
+"""The words people use for a container: its name, image and pod, from the runtime's own state on disk."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import OrderedDict
+from typing import Protocol
+
+import msgspec
+
+from core.containers.container_id import container_of_cgroup
+from core.containers.containerd import ContainerdState
+from core.containers.daemons import Daemons, Home
+from core.containers.docker import DockerState
+from core.containers.facts import Facts
+from core.containers.oci_runtimes import OciRuntimes
+from core.containers.state_files import Stamp, StateError, StateFiles, is_file_name
+from core.containers.storage import StorageState
+from core.host import Host
+from core.model import ContainerContext
+
+_CONTAINERS_KEPT = 8192
+_PATHS_KEPT = 16_384
+_FIRST_RETRY_S = 0.25
+_LAST_RETRY_S = 60.0
+_USER_SLICE = re.compile(rb"/user-([0-9]{1,9})\.slice/")
+
+
+class _RuntimeState(Protocol):
+    def facts(self, container_id: str, home: Home | None) -> Facts | None: ...
+
+
+_Key = tuple[str, str]
+"""Id and runtime as the path tells them: an lxc container and one of runc may share a name."""
+
+
+class _Answer(msgspec.Struct):
+    """What is known of one container, and when to look again."""
+
+    facts: Facts | None
+    reason: str | None
+    stamp: Stamp | None
+    home: Home | None
+    retry_s: float
+    asked: float
+
+
+class ContainerNames:
+    """Containers of one host with names. Asks no daemon, never raises, keeps a bounded number of answers.
+
+    Not thread-safe: one thread owns it. `container_of` and `lookup` read files only for a container not
+    seen before; `refresh`, called about once a second, looks for what has changed since.
+    """
+
+    def __init__(self, host: Host) -> None:
+        files = StateFiles(host)
+        storage = StorageState(files)
+        self._files = files
+        self._daemons = Daemons(files)
+        self._oci = OciRuntimes(files, storage)
+        docker: _RuntimeState = DockerState(files, self._daemons)
+        containerd: _RuntimeState = ContainerdState(files)
+        everything: tuple[_RuntimeState, ...] = (docker, containerd, storage, self._oci)
+        self._readers: dict[str, tuple[_RuntimeState, ...]] = {
+            "docker": (docker, self._oci),
+            "containerd": (containerd, docker, self._oci),  # docker, too, runs pods without a mark of its own
+            "cri-o": (storage, self._oci),
+            "podman": (storage, self._oci),
+            "ecs": (docker, containerd),
+            "unknown": everything,
+        }
+        self._answers: OrderedDict[_Key, _Answer] = OrderedDict()
+        self._contexts: OrderedDict[bytes, ContainerContext] = OrderedDict()
+        self._oci.refresh()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """State folders that cannot be read: their containers without an id look like host processes."""
+        return tuple(self._oci.problems.values())
+
+    def container_of(self, cgroup: bytes) -> ContainerContext:
+        """Return the container of a cgroup path with its names, from the cache if it was asked before.
+
+        Knows more than `container_of_cgroup`: the containers of `runc run NAME` and `ctr run`, whose
+        paths hold no id. Before the runtime has written its state such a path is no container; `refresh`
+        tells when to ask again.
+        """
+        context = self._contexts.get(cgroup)
+        if context is None:
+            context = self.lookup(self._locate(cgroup))
+            self._contexts[cgroup] = context
+            if len(self._contexts) > _PATHS_KEPT:
+                self._contexts.popitem(last=False)
+        return context
+
+    def lookup(self, context: ContainerContext) -> ContainerContext:
+        """Return `context` with what the runtime's state says; without it, with the `reason`.
+
+        The runtime is corrected where the path could not tell it (pods of docker with the cgroupfs
+        driver, `--cgroup-parent`).
+        """
+        if context.id is None:
+            return context
+        key = (context.id, context.runtime or "unknown")
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._answers[key] = self._ask(key, self._home(context.cgroup_path), _FIRST_RETRY_S)
+            if len(self._answers) > _CONTAINERS_KEPT:
+                self._answers.popitem(last=False)
+        facts = answer.facts
+        if facts is None:
+            return msgspec.structs.replace(context, reason=answer.reason)
+        return msgspec.structs.replace(
+            context,
+            runtime=facts.runtime or context.runtime,
+            name=facts.name,
+            image=facts.image,
+            pod=facts.pod,
+            namespace=facts.namespace,
+            pod_uid=context.pod_uid or facts.pod_uid,
+            reason=facts.note,
+        )
+
+    def refresh(self) -> bool:
+        """Look for changes on disk; True when `container_of` may answer otherwise than before.
+
+        One stat for each container with a name; one without is asked for again after 0.25 s, 0.5 s and
+        so on up to a minute, because a process may start before its runtime has written everything.
+        """
+        changed = self._oci.refresh()
+        now = time.monotonic()
+        for key, answer in list(self._answers.items()):
+            if answer.facts is not None:
+                if self._stamp(answer.facts) == answer.stamp:
+                    continue
+            elif now - answer.asked < answer.retry_s:
+                continue
+            fresh = self._ask(key, answer.home, min(answer.retry_s * 2, _LAST_RETRY_S))
+            if answer.facts is not None and fresh.facts is None:
+                # The container was removed; its last processes keep the name they had.
+                fresh.facts, fresh.stamp = answer.facts, None
+            self._answers[key] = fresh
+            changed |= (fresh.facts, fresh.reason) != (answer.facts, answer.reason)
+        if changed:
+            self._contexts.clear()
+        return changed
+
+    def forget(self, container_id: str) -> None:
+        """Drop what is known of a container: it started, or its last process ended."""
+        for key in [key for key in self._answers if key[0] == container_id]:
+            del self._answers[key]
+        for path in [path for path, context in self._contexts.items() if context.id == container_id]:
+            del self._contexts[path]
+
+    def _locate(self, cgroup: bytes) -> ContainerContext:
+        """Return the container of a path by its id or by the state of runc and crun, the inner one."""
+        context = container_of_cgroup(cgroup)
+        found = self._oci.at(cgroup.removesuffix(b" (deleted)"))
+        if found is None:
+            return context
+        path, placed = found
+        if container_of_cgroup(cgroup[len(path) :]).id is not None:
+            return msgspec.structs.replace(context, parent_id=context.parent_id or placed.id)
+        outer = container_of_cgroup(path[: path.rfind(b"/")]).id
+        return msgspec.structs.replace(context, id=placed.id, runtime=placed.runtime, parent_id=outer)
+
+    def _home(self, cgroup: bytes) -> Home | None:
+        user = _USER_SLICE.search(cgroup)
+        try:
+            return self._daemons.home(int(user.group(1))) if user else None
+        except StateError:
+            return None
+
+    def _ask(self, key: _Key, home: Home | None, retry_s: float) -> _Answer:
+        container_id, runtime = key
+        facts, reason = None, None
+        if runtime in ("lxc", "nspawn"):
+            facts = Facts(source="", name=container_id, note=f"{runtime} keeps no image name")
+        elif runtime not in self._readers or not is_file_name(container_id):
+            reason = f"{runtime} keeps no names on this host that can be read"
+        else:
+            facts, reason = self._search(container_id, runtime, home)
+        return _Answer(
+            facts=facts,
+            reason=reason,
+            stamp=self._stamp(facts),
+            home=home,
+            retry_s=retry_s,
+            asked=time.monotonic(),
+        )
+
+    def _stamp(self, facts: Facts | None) -> Stamp | None:
+        return self._files.stamp(facts.source) if facts and facts.source else None
+
+    def _search(self, container_id: str, runtime: str, home: Home | None) -> tuple[Facts | None, str | None]:
+        problems = []
+        for reader in self._readers[runtime]:
+            try:
+                facts = reader.facts(container_id, home)
+            except StateError as error:
+                problems.append(str(error))
+                continue
+            if facts is not None:
+                return facts, None
+        return None, problems[0] if problems else f"no state of this {runtime} container was found on disk"

@@ -1,0 +1,194 @@
+"""The state of runc and crun: which cgroup belongs to which container, without an id in its path.
+
+`runc run web` makes the cgroup `/web`, `ctr run … web` makes `/default/web`: nothing in these paths says
+"container". The runtime's own state does: /run/runc/web/state.json lists the cgroup in each hierarchy and
+the bundle; /run/crun/web/status has `cgroup-path`. This index keeps them by path, so that a path costs
+a few dict lookups. Containers with 64 digits are left out: their paths speak for themselves.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from core.containers.bundle import facts_of_bundle
+from core.containers.daemons import Home
+from core.containers.facts import Facts
+from core.containers.state_files import Stamp, StateError, StateFiles, is_file_name
+from core.containers.storage import StorageState
+
+_ROOTS = ("/run/runc", "/run/crun")
+_ROOTS_BY_NAMESPACE = ("/run/containerd/runc", "/run/docker/runtime-runc", "/run/k3s/containerd/runc")
+_SIXTY_FOUR = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[A-Za-z0-9_+.-]{1,255}")  # what runc allows (libcontainer, validateID)
+_STORAGE_BUNDLE = re.compile(r"(/.+/[a-z]+-containers)/([0-9a-f]{64})/userdata")
+_CGROUP_MOUNT = "/sys/fs/cgroup"
+
+_SETTLED_NS = 100_000_000
+"""A folder's time moves in steps of a few ms: what was read within a step of its last change may be old."""
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """A container and the cgroup paths, one for each hierarchy, that hold its processes."""
+
+    id: str
+    runtime: str
+    bundle: str
+    paths: tuple[bytes, ...]
+
+
+class _RuncState(msgspec.Struct):
+    """What runc and crun write; each fills its own fields."""
+
+    cgroup_paths: dict[str, str] | None = None
+    config: dict[str, msgspec.Raw] | None = None
+    cgroup_path: str = msgspec.field(default="", name="cgroup-path")
+    bundle: str = ""
+
+
+class _Root:
+    """One state folder as it was when it was last read."""
+
+    def __init__(self) -> None:
+        self.stamp: Stamp | None = None
+        self.settled = False
+        self.containers: dict[str, tuple[Stamp, Placed | None]] = {}
+
+
+class OciRuntimes:
+    """Containers by cgroup path. `refresh` looks at the disk, `at` never does."""
+
+    def __init__(self, files: StateFiles, storage: StorageState) -> None:
+        self._files = files
+        self._storage = storage
+        self._roots: dict[str, _Root] = {}
+        self._by_path: dict[bytes, Placed] = {}
+        self.problems: dict[str, str] = {}
+        """State folders that could not be read, and why: their containers look like host processes."""
+
+    def at(self, path: bytes) -> tuple[bytes, Placed] | None:
+        """Return the innermost container whose cgroup is `path` or above it, with its own path."""
+        while len(path) > 1 and self._by_path:
+            placed = self._by_path.get(path)
+            if placed:
+                return path, placed
+            path = path[: path.rfind(b"/")] if b"/" in path else b""
+        return None
+
+    def refresh(self) -> bool:
+        """Read what changed since the last call; True when `at` may answer otherwise than before.
+
+        Costs about ten stat calls when nothing changed.
+        """
+        self.problems.clear()
+        changed = False
+        live = list(self._state_folders())
+        for gone in self._roots.keys() - set(live):
+            changed |= bool(self._roots.pop(gone).containers)
+        for folder in live:
+            changed |= self._refresh_root(folder, self._roots.setdefault(folder, _Root()))
+        if changed:
+            placed = [p for root in self._roots.values() for _, p in root.containers.values() if p]
+            self._by_path = {path: p for p in placed for path in p.paths}
+        return changed
+
+    def facts(self, container_id: str, home: Home | None) -> Facts | None:
+        """Return what the bundle of a container says, found through runc's or crun's state."""
+        for folder in self._roots or self._state_folders():
+            state = self._read_state(folder, container_id)
+            bundle = _bundle(state) if state else ""
+            if bundle and (facts := self._facts_of(bundle, container_id)):
+                return facts
+        return None
+
+    def _facts_of(self, bundle: str, container_id: str) -> Facts | None:
+        # podman or CRI-O with a storage folder of their own choice
+        storage = _STORAGE_BUNDLE.fullmatch(bundle)
+        if storage and (facts := self._storage.facts_below(storage.group(1), storage.group(2))):
+            return facts
+        return facts_of_bundle(self._files, bundle, container_id)
+
+    def _state_folders(self) -> Iterator[str]:
+        yield from _ROOTS
+        for parent in _ROOTS_BY_NAMESPACE:
+            try:
+                for namespace, _ in self._files.folders(parent):
+                    yield f"{parent}/{namespace}"
+            except StateError as error:
+                self.problems[parent] = str(error)
+
+    def _refresh_root(self, folder: str, root: _Root) -> bool:
+        stamp = self._files.stamp(folder)
+        waiting = any(placed is None for _, placed in root.containers.values())
+        if stamp == root.stamp and root.settled and not waiting:
+            return False
+        now = time.time_ns()
+        known, root.containers = root.containers, {}
+        try:
+            for name, own in self._files.folders(folder):
+                if _NAME.fullmatch(name) and not _SIXTY_FOUR.fullmatch(name):
+                    before = known.get(name)
+                    fresh = before and before[0] == own and before[1]
+                    root.containers[name] = (own, fresh or self._read(folder, name))
+        except StateError as error:
+            self.problems[folder] = str(error)
+            stamp = None
+        root.stamp = stamp
+        root.settled = stamp is None or now - stamp.mtime_ns > _SETTLED_NS
+        return _placed(known) != _placed(root.containers)
+
+    def _read(self, folder: str, name: str) -> Placed | None:
+        """Return one container, None as long as the runtime has not written its state."""
+        try:
+            state = self._read_state(folder, name)
+        except StateError as error:
+            self.problems[f"{folder}/{name}"] = str(error)
+            return None
+        if state is None:
+            return None
+        paths = {path for path in _paths(state) if path not in (b"", b"/")}
+        return Placed(name, _runtime_of_root(folder), _bundle(state), tuple(sorted(paths)))
+
+    def _read_state(self, folder: str, name: str) -> _RuncState | None:
+        if not is_file_name(name):
+            return None
+        file = "status" if folder.endswith("crun") else "state.json"
+        return self._files.read_json(f"{folder}/{name}/{file}", _RuncState)
+
+
+def _placed(containers: Mapping[str, tuple[Stamp, Placed | None]]) -> dict[str, Placed]:
+    return {name: placed for name, (_, placed) in containers.items() if placed}
+
+
+def _runtime_of_root(folder: str) -> str:
+    """Return who uses a state folder; runc or crun by hand has no name among the runtimes."""
+    if folder.startswith("/run/docker/") or folder.endswith("/moby"):
+        return "docker"
+    return "containerd" if "/containerd/" in folder else "unknown"
+
+
+def _paths(state: _RuncState) -> Iterator[bytes]:
+    """Yield a container's path in each hierarchy, from its place in the file system."""
+    hierarchies = state.cgroup_paths or {}
+    hybrid = any(hierarchies)  # the key of cgroup v2 is ""
+    for hierarchy, place in hierarchies.items():
+        rest = place.removeprefix(_CGROUP_MOUNT)
+        if hierarchy:  # v1: one mount for each hierarchy
+            rest = rest[rest.find("/", 1) :] if "/" in rest[1:] else ""
+        elif hybrid:
+            rest = rest.removeprefix("/unified")
+        yield rest.encode("utf-8", "surrogatepass")
+    yield state.cgroup_path.encode("utf-8", "surrogatepass")
+
+
+def _bundle(state: _RuncState) -> str:
+    if state.bundle:
+        return state.bundle
+    try:
+        labels = msgspec.json.decode((state.config or {}).get("labels", b"[]"), type=list[str] | None)
+    except ValueError:
+        return ""
+    return next((label[len("bundle=") :] for label in labels or () if label.startswith("bundle=")), "")

@@ -1,0 +1,122 @@
+"""Reads what runtimes keep on disk. All of it counts as hostile: a container's user may have written it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from collections.abc import Iterator
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from core.host import DanglingPathError, Host
+from core.text import safe_text
+
+_SIZE_LIMIT = 16 << 20
+"""podman's containers.json holds every container of the host; nothing else comes near this."""
+
+_LIST_LIMIT = 16_384
+
+T = TypeVar("T")
+
+
+class StateError(Exception):
+    """State that is there but cannot be used. The text is safe and says which file and why."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"{safe_text(os.fsencode(path))}: {why}")
+
+
+class Stamp(NamedTuple):
+    """Changes when a file is written or replaced."""
+
+    inode: int
+    mtime_ns: int
+    size: int
+
+
+class StateFiles:
+    """Files of one host, by the paths the host knows them by. Links are followed inside its root only.
+
+    A path that does not exist is None everywhere here; what exists and cannot be used is a StateError.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    def read(self, path: str, owner: int | None = None) -> bytes | None:
+        """Return a regular file's content. With `owner` the file must belong to that user or to root."""
+        try:
+            # O_NONBLOCK: a FIFO in the file's place must not stop the collector.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            descriptor = os.open(self.host.realpath(path), flags)
+        except (FileNotFoundError, NotADirectoryError, DanglingPathError):
+            return None
+        except (OSError, ValueError) as error:
+            raise StateError(path, _why(error)) from None
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise StateError(path, "is not a regular file")
+            if owner is not None and status.st_uid not in (0, owner):
+                raise StateError(path, f"belongs to user {status.st_uid}, not to {owner}")
+            if status.st_size > _SIZE_LIMIT:
+                raise StateError(path, f"{status.st_size} bytes is more than the {_SIZE_LIMIT} that are read")
+            try:
+                return file.read(_SIZE_LIMIT)
+            except OSError as error:
+                raise StateError(path, _why(error)) from None
+
+    def read_json(self, path: str, shape: type[T], owner: int | None = None) -> T | None:
+        """Return a JSON file as `shape`; fields that the shape does not name are not looked at."""
+        data = self.read(path, owner)
+        if data is None:
+            return None
+        try:
+            return msgspec.json.decode(data, type=shape)
+        except (ValueError, RecursionError) as error:
+            raise StateError(path, f"not understood: {safe_text(str(error), 200)}") from None
+
+    def read_toml(self, path: str) -> dict[str, object]:
+        """Return a TOML file, {} when it is not there."""
+        data = self.read(path)
+        try:
+            return tomllib.loads((data or b"").decode())
+        except (ValueError, RecursionError) as error:
+            raise StateError(path, f"not understood: {safe_text(str(error), 200)}") from None
+
+    def stamp(self, path: str) -> Stamp | None:
+        """Return what tells two states of a file or folder apart, None when it cannot be looked at."""
+        try:
+            status = os.stat(self.host.realpath(path), follow_symlinks=False)
+        except (OSError, ValueError):
+            return None
+        return Stamp(status.st_ino, status.st_mtime_ns, status.st_size)
+
+    def folders(self, path: str) -> Iterator[tuple[str, Stamp]]:
+        """Yield the folders in a folder (no links) with their stamps, at most 16 384 of them."""
+        try:
+            with os.scandir(self.host.realpath(path)) as entries:
+                for number, entry in enumerate(entries):
+                    if number >= _LIST_LIMIT:
+                        return
+                    if entry.is_dir(follow_symlinks=False):
+                        status = entry.stat(follow_symlinks=False)
+                        # ctime, too, tells a folder that was made again under the old name and inode.
+                        yield entry.name, Stamp(status.st_ino, status.st_ctime_ns, status.st_size)
+        except (FileNotFoundError, NotADirectoryError, DanglingPathError):
+            return
+        except (OSError, ValueError) as error:
+            raise StateError(path, _why(error)) from None
+
+
+def is_file_name(name: str) -> bool:
+    """True when `name` can be one component of a path: an id from outside must not climb out of a folder."""
+    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
+
+
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, PermissionError):
+        return "not permitted (run as root to see container names)"
+    return safe_text(error.strerror or str(error) if isinstance(error, OSError) else str(error), 200)

@@ -1,0 +1,92 @@
+"""podman's and CRI-O's record of their containers: STORAGE/DRIVER-containers/containers.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from core.containers.bundle import facts_of_bundle
+from core.containers.daemons import Home
+from core.containers.facts import Facts, shown
+from core.containers.state_files import Stamp, StateError, StateFiles
+
+_DEFAULT_ROOT = "/var/lib/containers/storage"
+_DRIVERS = ("overlay", "vfs", "btrfs", "zfs")
+_TRANSIENT_ROOT = "/run/containers/storage"  # with transient_store, and on read-only hosts
+
+
+class _Record(msgspec.Struct):
+    id: str
+    names: list[str] | None = None
+    metadata: str = ""
+
+
+class _Metadata(msgspec.Struct):
+    image_name: str = msgspec.field(default="", name="image-name")
+    name: str = ""
+
+
+class StorageState:
+    """podman, rootful and rootless, and CRI-O: both use containers/storage."""
+
+    def __init__(self, files: StateFiles) -> None:
+        self._files = files
+        self._records: dict[str, tuple[Stamp, dict[str, _Record]]] = {}
+
+    def facts(self, container_id: str, home: Home | None) -> Facts | None:
+        """Return what the storage knows of a container, None when it knows none. Raises StateError."""
+        for root, owner in self._roots(home):
+            for driver in _DRIVERS:
+                found = self.facts_below(f"{root}/{driver}-containers", container_id, owner)
+                if found:
+                    return found
+        return None
+
+    def facts_below(self, folder: str, container_id: str, owner: int | None = None) -> Facts | None:
+        """Return the facts of one container of one `DRIVER-containers` folder."""
+        source = f"{folder}/containers.json"
+        record = self._index(source, owner).get(container_id)
+        if record is None:
+            return None
+        metadata = self._metadata(record, source)
+        bundle = facts_of_bundle(self._files, f"{folder}/{container_id}/userdata", container_id, owner)
+        facts = bundle or Facts(source=source)
+        return msgspec.structs.replace(
+            facts,
+            source=source,
+            name=facts.name or shown(metadata.name or next(iter(record.names or ()), None)),
+            image=facts.image or shown(metadata.image_name),
+            note=None,
+        )
+
+    def _index(self, source: str, owner: int | None) -> dict[str, _Record]:
+        """Return the records of one containers.json by id, read again only when it changed."""
+        stamp = self._files.stamp(source)
+        if stamp is None:
+            self._records.pop(source, None)
+            # What cannot be looked at may still be there: let the read say so.
+            self._files.read(source, owner)
+            return {}
+        known = self._records.get(source)
+        if known is None or known[0] != stamp:
+            records = self._files.read_json(source, list[_Record], owner) or []
+            known = self._records[source] = (stamp, {record.id: record for record in records})
+        return known[1]
+
+    @staticmethod
+    def _metadata(record: _Record, source: str) -> _Metadata:
+        try:
+            return msgspec.json.decode(record.metadata or "{}", type=_Metadata)
+        except (ValueError, RecursionError):
+            raise StateError(source, "the metadata of the container is not understood") from None
+
+    def _roots(self, home: Home | None) -> Iterator[tuple[str, int | None]]:
+        if home:
+            yield f"{home.path}/.local/share/containers/storage", home.uid
+        yield _DEFAULT_ROOT, None
+        yield _TRANSIENT_ROOT, None
+        config = self._files.read_toml("/etc/containers/storage.conf").get("storage")
+        configured = config.get("graphroot") if isinstance(config, dict) else None
+        if isinstance(configured, str) and configured.startswith("/") and configured != _DEFAULT_ROOT:
+            yield configured, None
