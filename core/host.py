@@ -94,6 +94,18 @@ class Host:
         except OSError:
             return platform.release()
 
+    def machine(self) -> str:
+        """Return the architecture of this machine in Debian's words: `amd64`, `arm64`, …"""
+        name = platform.machine()
+        known = {
+            "x86_64": "amd64",
+            "aarch64": "arm64",
+            "armv7l": "arm",
+            "ppc64le": "ppc64el",
+            "loongarch64": "loong64",
+        }
+        return known.get(name, name)
+
     def hostname(self) -> str:
         """Return the host's name, not yet safe to show."""
         try:

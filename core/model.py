@@ -7,10 +7,27 @@ Times ending in `_ns` are nanoseconds; `start_ns`, `fork_ns`, `exec_ns` and `ts_
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from typing import NamedTuple
 
 import msgspec
+
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+"""The grain of start times in /proc/PID/stat, in ns."""
+
+
+def same_start(left_ns: int, right_ns: int) -> bool:
+    """True when two start times can be of one process: equal, or equal as far as /proc can tell.
+
+    The kernel tier knows ns, /proc only ticks (10 ms); a time that is a whole number of ticks came
+    from /proc, and is compared in ticks.
+    """
+    if left_ns == right_ns:
+        return True
+    if left_ns % TICK_NS and right_ns % TICK_NS:
+        return False
+    return left_ns // TICK_NS == right_ns // TICK_NS
 
 
 class Tier(StrEnum):
@@ -68,6 +85,7 @@ class ProcessEntry(msgspec.Struct, frozen=True):
     `device` is the kernel's s_dev, or 0; compare inodes, not devices (overlay, procfs differ).
     `exec_id` is `task_struct.self_exec_id`, 0 when the source cannot know it (procfs).
     `cgroup` is the path in the hierarchy that tells containers apart, empty when not known.
+    `problem` says which facts could not be read and why, or is empty.
     """
 
     pid: int
@@ -93,6 +111,7 @@ class ProcessEntry(msgspec.Struct, frozen=True):
     exec_ns: int = 0
     cookie: int = 0
     kthread: bool = False
+    problem: str = ""
 
     @property
     def key(self) -> ProcessKey:

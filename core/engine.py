@@ -1,0 +1,293 @@
+"""The engine: records in, a true cache out. Feed -> resolver and lineage -> views.
+
+Not a thread: the command line calls it step by step, and the session runs it in its collector.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+
+from core.containers.container_id import container_of_cgroup
+from core.feed import Feed
+from core.host import Host
+from core.lineage import Lineage, Process
+from core.model import ContainerContext, Origin, Resolution, Usage, same_start
+from core.procfs import Procfs, ProcfsError
+from core.records import CgroupMove, Event, Exec, Exit, Fork, Found, Lost, Reaped, Sample
+from core.resolver import Resolver
+from core.stats import Stats
+from core.view import ProcessView
+
+HISTORY_NS = 5_000_000_000
+"""How long an ended process is kept as history, in ns."""
+
+
+class Engine:
+    """Keeps the lineage true to the feed. One thread owns it."""
+
+    def __init__(self, feed: Feed, host: Host) -> None:
+        self.feed = feed
+        self.stats = Stats()
+        self.lineage = Lineage(self.stats)
+        self._procfs = Procfs(host)
+        self.resolver = Resolver(
+            self.lineage, self.stats, self._procfs, feed.maps, feed.tiers.maps, feed.now_ns
+        )
+        self._usage: dict[Process, Usage] = {}
+        self._sampled_ns = 0
+        self.lost = 0
+
+    def start(self) -> None:
+        """Take the snapshot: the kernel's iterator first, then whatever else /proc shows."""
+        self._take(self.feed.snapshot())
+        self.resolver.snapshotted = True
+        for event in self.feed.events():
+            self.apply(event)
+        self.sweep()
+
+    def fill_maps(self) -> None:
+        """Let the iterator fill the kernel maps and leave the cache empty, for one-shot questions."""
+        self.feed.snapshot()
+        self.resolver.snapshotted = True
+
+    def pump(self) -> list[Event]:
+        """Apply what has happened; return it. A loss is answered by a resync."""
+        events = self.feed.events()
+        for event in events:
+            self.apply(event)
+        return events
+
+    def apply(self, event: Event) -> Process | None:
+        """Apply one event, in the kernel's order; return the process it was about, if it is cached."""
+        match event:
+            case Fork():
+                process: Process | None = self._fork(event)
+            case Exec():
+                process = self._exec(event)
+            case Exit():
+                process = self.lineage.exit(event)
+                if process is not None:
+                    self._reparent_children(process)
+            case Reaped():
+                process = self.lineage.reap(event)
+            case CgroupMove():
+                process = self.lineage.move(event)
+            case Lost():
+                self.lost += event.count
+                self.stats.count("lost", by=event.count)
+                self.resync()
+                return None
+        if process is not None and process.ended_ns is None and not process.entry.kthread:
+            # The event's own context is resolved too, and the cache answers: it has just been told.
+            self.resolver.note_hit(process)
+        return process
+
+    def resync(self) -> None:
+        """Read the whole truth again after a loss."""
+        self.stats.count("resync")
+        found = self.feed.snapshot()
+        self._take(found)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Sample everything that runs: usage, and every change that no event reported."""
+        samples = self.feed.sweep()
+        now_ns = self.feed.now_ns()
+        elapsed = now_ns - self._sampled_ns if self._sampled_ns else 0
+        seen: set[Process] = set()
+        strangers = []
+        for sample in samples:
+            process = self.lineage.find(sample.pid, sample.start_ns)
+            if process is None:
+                strangers.append(sample)
+            else:
+                seen.add(process)
+                self._compare(process, sample)
+                self._use(process, sample.usage, elapsed)
+        if strangers:
+            self._meet(strangers, seen)
+        self._meet_hidden(seen)
+        for process in self.lineage:
+            if process not in seen and process.exited_ns is None:
+                self._check_gone(process, now_ns)
+        self._sampled_ns = now_ns
+        for process in self.lineage.expire(now_ns - HISTORY_NS):
+            self._usage.pop(process, None)
+
+    def resolve(self, pid: int, *, evict: bool = False) -> Resolution:
+        """Resolve a pid again; with `evict` the cache has to forget it first."""
+        if evict:
+            self.lineage.evict(pid)
+        resolution = self.resolver.resolve(pid)
+        process = self.lineage.get(pid)
+        if evict and process is not None:
+            self.lineage.adopt_orphans(process)
+        return resolution
+
+    def view(self, process: Process) -> ProcessView:
+        """Return a process as the tree and the outside see it."""
+        entry = process.entry
+        usage = self._usage.get(process)
+        if process.exited_ns is not None:
+            usage = msgspec.structs.replace(usage or Usage(), state="Z", cpu_percent=0.0)
+        parent = process.parent
+        return ProcessView(
+            entry=entry,
+            source=process.source,
+            origin=process.origin,
+            parent=parent.key if parent is not None else None,
+            container=self.container(entry.cgroup),
+            usage=usage,
+            ended_ns=process.ended_ns,
+            note=entry.problem,
+        )
+
+    def container(self, cgroup: bytes) -> ContainerContext | None:
+        """Return the container of a cgroup path, None for what is in none."""
+        context = container_of_cgroup(cgroup)
+        return context if context.id is not None else None
+
+    def _take(self, found: list[Found]) -> None:
+        """Put a snapshot into the cache, oldest first, so that parents come before children."""
+        for record in sorted(found, key=lambda record: record.entry.start_ns):
+            entry = self.resolver.completed(record.entry)
+            known = self.lineage.find(entry.pid, entry.start_ns)
+            if known is not None and known.entry.exec_id >= entry.exec_id > 0:
+                continue  # an event told the same, or later news
+            process = self.lineage.insert(entry, Origin.SNAPSHOT)
+            self._usage[process] = record.usage
+            if not entry.kthread:
+                self.resolver.note_hit(process)
+        for process in self.lineage:
+            if process.parent is None and process.entry.ppid:
+                parent = self.lineage.get(process.entry.ppid)
+                if parent is not None:
+                    self.lineage.reparent(process, parent, process.entry.ppid)
+
+    def _fork(self, event: Fork) -> Process:
+        parent = self.lineage.get(event.ppid)
+        inode = event.parent_inode
+        mismatch = parent is not None and inode and parent.entry.inode and parent.entry.inode != inode
+        if event.ppid and not event.kthread and (parent is None or mismatch):
+            # An exec of the parent was lost, or the parent itself: ask for the one the kernel saw.
+            if self.resolver.resolve(event.ppid, inode=inode).entry is None:
+                self.stats.count("inode error", "fork_parent_missing")
+            parent = self.lineage.get(event.ppid)
+        creator = self.lineage.get(event.creator) or parent
+        return self.lineage.fork(event, parent, creator)
+
+    def _exec(self, event: Exec) -> Process:
+        entry = self.resolver.completed(event.entry)
+        if entry is not event.entry:
+            event = msgspec.structs.replace(event, entry=entry)
+        return self.lineage.exec(event)
+
+    def _reparent_children(self, process: Process) -> None:
+        """Ask /proc for the new parent of each child; who has not moved yet is left to the sweep."""
+        for child in list(process.children):
+            if child.ended_ns is not None:
+                continue
+            with contextlib.suppress(ProcfsError):
+                self._new_parent(child, self._procfs.ppid(child.entry.pid))
+
+    def _new_parent(self, child: Process, ppid: int) -> None:
+        if ppid == child.entry.ppid and child.parent is not None and child.parent.exited_ns is None:
+            return
+        parent = self.lineage.get(ppid)
+        if parent is None and ppid:
+            self.resolver.resolve(ppid)
+            parent = self.lineage.get(ppid)
+        if parent is not None and parent.exited_ns is not None:
+            return
+        self.lineage.reparent(child, parent, ppid)
+        self.stats.count("reparent", "success" if parent or not ppid else "failed")
+        if self.feed.maps is not None:
+            self.feed.maps.set_parent(child.entry.pid, ppid, child.entry.parent_start_ns)
+
+    def _compare(self, process: Process, sample: Sample) -> None:
+        """Take over from a sample what changes without an event: names, parents, unreported execs."""
+        entry = process.entry
+        if sample.exec_id > entry.exec_id > 0 or (not self.feed.exact and sample.comm != entry.comm):
+            self._reread(process)
+            return
+        if sample.comm != entry.comm and not entry.comm.startswith(sample.comm + b"-"):
+            self.lineage.amend(process, comm=sample.comm)
+        if sample.ppid != entry.ppid and process.exited_ns is None:
+            self._new_parent(process, sample.ppid)
+
+    def _reread(self, process: Process) -> None:
+        """Read an image again that changed without an event."""
+        with contextlib.suppress(ProcfsError):
+            entry, usage = self._procfs.entry(process.entry.pid)
+            if same_start(entry.start_ns, process.entry.start_ns):
+                self._usage[self.lineage.insert(entry, Origin.PROCFS)] = usage
+
+    def _meet(self, strangers: list[Sample], seen: set[Process]) -> None:
+        """Get to know processes that a sweep saw and the cache does not."""
+        if self.feed.maps is not None:
+            # The iterator is a thousand times cheaper than /proc, and it fills the maps as well.
+            self._take(self.feed.snapshot())
+        for sample in strangers:
+            process = self.lineage.find(sample.pid, sample.start_ns)
+            if process is None:
+                process = self._meet_one(sample)
+            if process is not None:
+                seen.add(process)
+                self._usage[process] = sample.usage
+
+    def _meet_one(self, sample: Sample) -> Process | None:
+        if not sample.kthread:
+            self.resolver.resolve(sample.pid)
+            return self.lineage.find(sample.pid, sample.start_ns)
+        with contextlib.suppress(ProcfsError):
+            entry, _ = self._procfs.entry(sample.pid)
+            return self.lineage.insert(entry, Origin.PROCFS)
+        return None
+
+    def _meet_hidden(self, seen: set[Process]) -> None:
+        """Add what /proc shows and the iterator does not (pid 1 of some virtual machines)."""
+        if self.feed.maps is None:
+            return
+        for pid in self._procfs.pids():
+            process = self.lineage.get(pid)
+            if process is not None and process in seen:
+                continue
+            with contextlib.suppress(ProcfsError):
+                stat = self._procfs.stat(pid)
+                process = self.lineage.find(pid, stat.start_ns)
+                if process is None:
+                    sample = Sample(pid, stat.start_ns, 0, stat.ppid, stat.comm, -1, stat.kthread, stat.usage)
+                    process = self._meet_one(sample)
+                if process is not None:
+                    seen.add(process)
+                    self._use(process, stat.usage, 0)
+
+    def _check_gone(self, process: Process, now_ns: int) -> None:
+        """End a process that neither the iterator nor /proc shows any more."""
+        try:
+            if same_start(self._procfs.stat(process.entry.pid).start_ns, process.entry.start_ns):
+                return
+        except ProcfsError:
+            pass
+        self.lineage.vanish(process, now_ns)
+
+    def _use(self, process: Process, usage: Usage, elapsed_ns: int) -> None:
+        before = self._usage.get(process)
+        percent = None
+        if before is not None and elapsed_ns > 0:
+            percent = max(0.0, (usage.cpu_ns - before.cpu_ns) * 100 / elapsed_ns)
+        usage = msgspec.structs.replace(usage, cpu_percent=percent)
+        if before is not None and _looks(before) == _looks(usage):
+            self._usage[process] = usage
+            return
+        self._usage[process] = usage
+        self.lineage.touch(process)
+
+
+def _looks(usage: Usage) -> tuple[float | None, int, str, int]:
+    """Return what of a sample can be seen: a change of anything else is not worth a repaint."""
+    percent = usage.cpu_percent
+    shown = None if percent is None else round(percent, 1)
+    return shown, usage.rss_bytes, usage.state, usage.threads

@@ -1,0 +1,181 @@
+"""Where the engine's records come from: the loaded probe, or /proc alone."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Protocol
+
+import msgspec
+
+from core.host import Host
+from core.model import Tiers, TierState
+from core.probe import layout
+from core.probe.loader import Probe, ProbeUnavailable
+from core.probe.maps import KernelMaps, ProbeMaps
+from core.procfs import Procfs, ProcfsError
+from core.records import Event, Found, Lost, Sample
+
+
+class Feed(Protocol):
+    """What a session lives on. One thread calls it. `tiers` says what it can and cannot do, and why."""
+
+    tiers: Tiers
+    maps: KernelMaps | None
+    exact: bool
+    """True when fork, exec and exit are reported as they happen; else only sweeps notice them."""
+
+    def fileno(self) -> int:
+        """Return a descriptor that polls readable when there are events, or -1."""
+
+    def now_ns(self) -> int:
+        """Return the boot clock of the host that is looked at."""
+
+    def snapshot(self) -> list[Found]:
+        """Return every process that the kernel tier sees; fills the maps. Empty on procfs."""
+
+    def events(self) -> list[Event]:
+        """Return what has happened since the last call, oldest first."""
+
+    def sweep(self) -> list[Sample]:
+        """Return a sample of every process."""
+
+    def close(self) -> None: ...
+
+
+class ProbeFeed:
+    """The kernel tier: events from the ring buffer, snapshots and sweeps from the task iterators."""
+
+    def __init__(self, probe: Probe, procfs: Procfs, tiers: Tiers) -> None:
+        self._probe = probe
+        self._procfs = procfs
+        self._lost = 0
+        self.tiers = tiers
+        self.maps: KernelMaps | None = ProbeMaps(probe)
+        self.exact = probe.events_on
+
+    def fileno(self) -> int:
+        return self._probe.ring_fd()
+
+    def now_ns(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    def snapshot(self) -> list[Found]:
+        return [self._named(found) for found in self._probe.snapshot()]
+
+    def events(self) -> list[Event]:
+        events = [layout.decode_event(record) for record in self._probe.consume()]
+        if events or not self.exact:
+            lost = self._probe.lost()
+            if lost > self._lost:
+                events.append(Lost(self.now_ns(), lost - self._lost))
+                self._lost = lost
+        return events
+
+    def sweep(self) -> list[Sample]:
+        if self._probe.has("sweep"):
+            return self._probe.sweep()
+        return procfs_sweep(self._procfs)
+
+    def close(self) -> None:
+        self._probe.close()
+
+    def _named(self, found: Found) -> Found:
+        """Give a kworker the name that /proc makes for it (`kworker/0:1-events`), as `ps` shows it."""
+        entry = found.entry
+        if not entry.kthread or not entry.comm.startswith(b"kworker"):
+            return found
+        try:
+            comm = self._procfs.stat(entry.pid).comm
+        except ProcfsError:
+            return found
+        return Found(msgspec.structs.replace(entry, comm=comm), found.usage)
+
+
+class ProcfsFeed:
+    """The lowest step of the ladder: nothing is reported, everything is noticed by sweeping /proc."""
+
+    maps: KernelMaps | None = None
+    exact = False
+
+    def __init__(self, procfs: Procfs, tiers: Tiers) -> None:
+        self._procfs = procfs
+        self.tiers = tiers
+
+    def fileno(self) -> int:
+        return -1
+
+    def now_ns(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    def snapshot(self) -> list[Found]:
+        return []
+
+    def events(self) -> list[Event]:
+        return []
+
+    def sweep(self) -> list[Sample]:
+        return procfs_sweep(self._procfs)
+
+    def close(self) -> None:
+        pass
+
+
+def procfs_sweep(procfs: Procfs) -> list[Sample]:
+    """Sample every process of /proc; those that end meanwhile are left out."""
+    samples = []
+    for pid in procfs.pids():
+        try:
+            stat = procfs.stat(pid)
+        except ProcfsError:
+            continue
+        samples.append(Sample(pid, stat.start_ns, 0, stat.ppid, stat.comm, -1, stat.kthread, stat.usage))
+    return samples
+
+
+def open_feed(host: Host, *, probe: bool = True, need_maps: bool = False) -> Feed:
+    """Return the best feed that this host allows; it is the caller's to close.
+
+    Never raises for what the host does not allow: the feed's `tiers` says it. With `need_maps` a probe
+    that cannot be loaded raises ProbeUnavailable instead.
+    """
+    procfs = Procfs(host)
+    procfs_state, limited = _procfs_state(host)
+    cache = TierState(True)
+    try:
+        if not probe:
+            raise ProbeUnavailable("switched off (--no-probe)")
+        loaded = Probe(host)
+    except ProbeUnavailable as why:
+        if need_maps:
+            raise
+        step = "procfs, own processes only" if limited else "procfs"
+        return ProcfsFeed(procfs, Tiers(cache, TierState(False, str(why)), procfs_state, step))
+    if loaded.events_on:
+        step, reason = "events+maps", ""
+    else:
+        step, reason = "iterator only", f"no events: {loaded.missing['on_fork']}"
+    return ProbeFeed(loaded, procfs, Tiers(cache, TierState(True, reason), procfs_state, step))
+
+
+def _procfs_state(host: Host) -> tuple[TierState, bool]:
+    """Return whether /proc answers, and whether it hides the processes of others."""
+    try:
+        with open(host.path("/proc/self/mounts"), "rb") as file:
+            mounts = file.read(1 << 20)
+    except OSError as error:
+        return TierState(False, f"{host.proc}: {error.strerror}"), True
+    for line in mounts.splitlines():
+        fields = line.split(b" ")
+        if len(fields) > 3 and fields[1] == b"/proc" and fields[2] == b"proc":
+            options = fields[3].split(b",")
+            hidden = any(
+                o.startswith(b"hidepid=") and o not in (b"hidepid=0", b"hidepid=off") for o in options
+            )
+            if hidden and os.geteuid() != 0:
+                return TierState(
+                    True, "mounted with hidepid: other users' processes are hidden; run as root"
+                ), True
+    if os.geteuid() != 0:
+        return TierState(True, "exe of other users' processes is hidden: run as root (CAP_SYS_PTRACE)"), False
+    return TierState(True), False

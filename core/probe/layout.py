@@ -1,0 +1,197 @@
+"""The record layouts of core/probe/record.h, and the records made of them.
+
+tests/core/probe/test_layout.py compares these with the object's own BTF.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from struct import error as StructError
+
+from core.model import Credentials, ProcessEntry, Usage
+from core.records import CgroupMove, Event, Exec, Exit, Fork, Found, Reaped, Sample
+
+FORK, EXEC, EXIT, REAPED, CGROUP, FOUND = 1, 2, 3, 4, 5, 6
+KTHREAD, EXE_UNLINKED, EXE_PARTIAL, ARGS_PARTIAL, CGROUP_PARTIAL, ZOMBIE = 1, 2, 4, 8, 16, 32
+
+FACTS = Struct("=II12Q22I16s16s")
+SAMPLE = Struct("=3Q8I16s")
+PID_ENTRY = Struct("=8Q12I16s16s")
+PROC_ENTRY = Struct("=3Q6I512s512s")
+CGROUP_ENTRY = Struct("=II512s")
+
+STORED_EXE = STORED_ARGS = STORED_CGROUP = 512
+"""Bytes of names and argv that the maps keep; longer ones are marked and completed from /proc."""
+
+NO_LOGIN = 0xFFFFFFFF
+PAGE = 4096
+
+_STATES = "RSDTtXZPI"  # fs/proc/array.c, task_state_array
+_IDLE = 0x402  # TASK_IDLE: TASK_UNINTERRUPTIBLE | TASK_NOLOAD
+
+
+def path_of(names: bytes) -> bytes:
+    """Return the path whose names, leaf first and each ending in NUL, the kernel sent."""
+    if not names:
+        return b""
+    parts = names[:-1].split(b"\0")
+    parts.reverse()
+    return b"/" + b"/".join(parts)
+
+
+def names_of(path: bytes) -> bytes:
+    """The opposite of `path_of`, for what is pushed to the maps."""
+    parts = [part for part in path.split(b"/") if part]
+    return b"".join(part + b"\0" for part in reversed(parts))
+
+
+def exe_of(names: bytes, flags: int) -> bytes:
+    """Return the executable as readlink /proc/PID/exe shows it."""
+    path = path_of(names)
+    return path + b" (deleted)" if path and flags & EXE_UNLINKED else path
+
+
+def state_letter(state: int) -> str:
+    """Return the letter of /proc/PID/stat for `__state | exit_state`."""
+    if state & _IDLE == _IDLE:
+        return "I"
+    return _STATES[(state & 0x7F).bit_length()]
+
+
+def tty_name(name: bytes) -> bytes:
+    """Return a kernel terminal name as `ps` shows it: `pts0` is pts/0."""
+    name = name.rstrip(b"\0")
+    return b"pts/" + name[3:] if name.startswith(b"pts") and name[3:].isdigit() else name
+
+
+def text(field: bytes) -> bytes:
+    """Return a NUL-padded field without what follows the first NUL."""
+    return field.partition(b"\0")[0]
+
+
+def decode_event(data: bytes) -> Event:
+    """Make the event of one ring buffer record. Raises ValueError for what no probe of ours sent."""
+    try:
+        facts = FACTS.unpack_from(data)
+        kind = facts[0]
+        if kind == EXIT:
+            return Exit(facts[2], facts[14], facts[3], facts[31])
+        if kind == REAPED:
+            return Reaped(facts[2], facts[14], facts[3])
+        if kind == FORK:
+            return _fork(facts, data)
+        if kind == EXEC:
+            return Exec(facts[2], _entry(facts, data, exec_ns=facts[2]), facts[9])
+        if kind == CGROUP:
+            names = data[FACTS.size : FACTS.size + facts[34]]
+            return CgroupMove(facts[2], facts[14], facts[3], facts[6], path_of(names) or b"/")
+    except (IndexError, StructError) as error:
+        raise ValueError(f"record of {len(data)} bytes: {error}") from None
+    raise ValueError(f"record of unknown kind {kind}")
+
+
+def decode_found(data: bytes) -> list[Found]:
+    """Make the records of a whole snapshot; a cut last record is left out."""
+    found = []
+    at = 0
+    while at + FACTS.size <= len(data):
+        facts = FACTS.unpack_from(data, at)
+        end = at + FACTS.size + facts[33] + facts[34] + facts[35]
+        if end > len(data):
+            break
+        entry = _entry(facts, data[at:end], exec_ns=facts[3])
+        usage = Usage(facts[12], facts[13] * PAGE, state_letter(facts[30]), facts[29])
+        found.append(Found(entry, usage))
+        at = end
+    return found
+
+
+def decode_samples(data: bytes) -> list[Sample]:
+    """Make one sample per process of a sweep's records, which are one per thread."""
+    leaders = []
+    cpu: dict[int, int] = {}
+    for record in SAMPLE.iter_unpack(data[: len(data) - len(data) % SAMPLE.size]):
+        cpu[record[3]] = cpu.get(record[3], 0) + record[1]
+        if record[3] == record[4]:
+            leaders.append(record)
+    return [
+        Sample(
+            pid,
+            start_ns,
+            exec_id,
+            ppid,
+            text(comm),
+            uid,
+            bool(flags & KTHREAD),
+            Usage(cpu[pid], rss * PAGE, state_letter(state), threads),
+        )
+        for start_ns, _, rss, pid, _, ppid, exec_id, uid, flags, state, threads, comm in leaders
+    ]
+
+
+def _credentials(facts: tuple[int, ...]) -> Credentials:
+    login = facts[24]
+    uid, gid, euid, egid, fsuid, fsgid = facts[18:24]
+    login_uid = None if login == NO_LOGIN else login
+    return Credentials(uid, gid, euid, egid, fsuid, fsgid, login_uid, facts[10], facts[11])
+
+
+def _fork(facts: tuple[int, ...], data: bytes) -> Fork:
+    names = data[FACTS.size : FACTS.size + facts[34]]
+    comm: bytes = facts[36]  # type: ignore[assignment]
+    tty: bytes = facts[37]  # type: ignore[assignment]
+    return Fork(
+        ts_ns=facts[2],
+        pid=facts[14],
+        start_ns=facts[3],
+        exec_id=facts[15],
+        ppid=facts[16],
+        parent_start_ns=facts[4],
+        creator=facts[17],
+        parent_inode=facts[9],
+        comm=text(comm),
+        credentials=_credentials(facts),
+        cookie=facts[5],
+        cgroup_id=facts[6],
+        cgroup=path_of(names) or b"/",
+        pid_ns=facts[27],
+        mnt_ns=facts[28],
+        tty=tty_name(tty),
+        kthread=bool(facts[1] & KTHREAD),
+    )
+
+
+def _entry(facts: tuple[int, ...], data: bytes, exec_ns: int) -> ProcessEntry:
+    flags, exe_len, cgroup_len, args_len = facts[1], facts[33], facts[34], facts[35]
+    names = FACTS.size + exe_len
+    args = names + cgroup_len
+    cmdline = data[args : args + args_len]
+    # Without the last NUL the program has written a title over its argv: only /proc knows its end.
+    partial = bool(flags & (ARGS_PARTIAL | EXE_PARTIAL)) or not cmdline.endswith(b"\0")
+    comm: bytes = facts[36]  # type: ignore[assignment]
+    tty: bytes = facts[37]  # type: ignore[assignment]
+    return ProcessEntry(
+        pid=facts[14],
+        start_ns=facts[3],
+        exec_id=facts[15],
+        ppid=facts[16],
+        parent_start_ns=facts[4],
+        comm=text(comm),
+        exe=exe_of(data[FACTS.size : names], flags),
+        inode=facts[7],
+        device=facts[25],
+        mode=facts[26],
+        mtime_ns=facts[8],
+        cmdline=cmdline,
+        cmdline_truncated=partial and facts[32] > 0,
+        credentials=_credentials(facts),
+        tty=tty_name(tty),
+        cgroup=path_of(data[names:args]) or b"/",
+        cgroup_id=facts[6],
+        pid_ns=facts[27],
+        mnt_ns=facts[28],
+        fork_ns=facts[3],
+        exec_ns=exec_ns,
+        cookie=facts[5],
+        kthread=bool(flags & KTHREAD),
+    )

@@ -1,0 +1,162 @@
+"""The system's libbpf through ctypes: only the functions that the probe needs, each fully typed.
+
+Every function of libbpf >= 1.0 returns NULL or a negative number and sets errno on failure. Its log
+lines go to `log_lines()` and never to the terminal. Nothing here needs more than libbpf 1.0.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections import deque
+from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from functools import lru_cache
+
+SAMPLE_CALLBACK = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
+"""int (*)(void *ctx, void *data, size_t size): one ring buffer record. Keep the object alive."""
+
+_PRINT_CALLBACK = CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
+
+
+class LibbpfError(OSError):
+    """A call into libbpf failed: errno, what was tried, and libbpf's own lines in `log`."""
+
+    def __init__(self, number: int, action: str, log: tuple[str, ...] = ()) -> None:
+        super().__init__(number, f"{action}: {os.strerror(number)}")
+        self.action = action
+        self.log = log
+
+
+class LibbpfMissing(Exception):
+    """No usable libbpf: the text says what was tried."""
+
+
+class OpenOptions(ctypes.Structure):
+    """The first fields of struct bpf_object_open_opts; libbpf reads `sz` bytes of it."""
+
+    _fields_ = [("sz", c_size_t), ("object_name", c_char_p)]
+
+
+_SIGNATURES: dict[str, tuple[object, list[object]]] = {
+    "libbpf_version_string": (c_char_p, []),
+    "libbpf_major_version": (c_uint32, []),
+    "libbpf_set_print": (c_void_p, [_PRINT_CALLBACK]),
+    "bpf_object__open_mem": (c_void_p, [c_char_p, c_size_t, POINTER(OpenOptions)]),
+    "bpf_object__load": (c_int, [c_void_p]),
+    "bpf_object__close": (None, [c_void_p]),
+    "bpf_object__find_map_by_name": (c_void_p, [c_void_p, c_char_p]),
+    "bpf_object__find_program_by_name": (c_void_p, [c_void_p, c_char_p]),
+    "bpf_map__fd": (c_int, [c_void_p]),
+    "bpf_map__initial_value": (c_void_p, [c_void_p, POINTER(c_size_t)]),
+    "bpf_map__set_max_entries": (c_int, [c_void_p, c_uint32]),
+    "bpf_map__max_entries": (c_uint32, [c_void_p]),
+    "bpf_program__set_autoload": (c_int, [c_void_p, ctypes.c_bool]),
+    "bpf_program__attach": (c_void_p, [c_void_p]),
+    "bpf_program__attach_iter": (c_void_p, [c_void_p, c_void_p]),
+    "bpf_link__fd": (c_int, [c_void_p]),
+    "bpf_link__destroy": (c_int, [c_void_p]),
+    "bpf_iter_create": (c_int, [c_int]),
+    "bpf_map_lookup_elem": (c_int, [c_int, c_void_p, c_void_p]),
+    "bpf_map_update_elem": (c_int, [c_int, c_void_p, c_void_p, c_uint64]),
+    "bpf_map_delete_elem": (c_int, [c_int, c_void_p]),
+    "bpf_map_get_next_key": (c_int, [c_int, c_void_p, c_void_p]),
+    "ring_buffer__new": (c_void_p, [c_int, SAMPLE_CALLBACK, c_void_p, c_void_p]),
+    "ring_buffer__free": (None, [c_void_p]),
+    "ring_buffer__consume": (c_int, [c_void_p]),
+    "ring_buffer__epoll_fd": (c_int, [c_void_p]),
+}
+
+_LOG: deque[str] = deque(maxlen=400)
+_LOG_LOCK = threading.Lock()
+
+
+class Libbpf:
+    """The functions of one loaded libbpf, as attributes by their C names."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+        self.version: str = library.libbpf_version_string().decode().removeprefix("v")
+        # Kept as an attribute: libbpf calls it for as long as it is loaded.
+        self._printer = _PRINT_CALLBACK(_print)
+        library.libbpf_set_print(self._printer)
+
+    def call(self, name: str, *arguments: object) -> int:
+        """Call a function that returns int; raise LibbpfError when that is negative."""
+        result: int = getattr(self._library, name)(*arguments)
+        if result < 0:
+            raise LibbpfError(-result if result > -4096 else ctypes.get_errno(), name, log_lines())
+        return result
+
+    def pointer(self, name: str, *arguments: object) -> int:
+        """Call a function that returns a pointer; raise LibbpfError when that is NULL."""
+        result: int | None = getattr(self._library, name)(*arguments)
+        if not result:
+            raise LibbpfError(ctypes.get_errno(), name, log_lines())
+        return result
+
+    def free(self, name: str, pointer: int) -> None:
+        """Call a function that ends the life of an object."""
+        getattr(self._library, name)(pointer)
+
+    def value(self, name: str, *arguments: object) -> int:
+        """Call a function whose every result is an answer (map look-ups: 0 or -errno)."""
+        result: int = getattr(self._library, name)(*arguments)
+        return result
+
+    def initial_value(self, map_pointer: int) -> tuple[int, int]:
+        """Return address and size of a map's memory image before it is loaded (.rodata)."""
+        size = c_size_t()
+        address = self.pointer("bpf_map__initial_value", map_pointer, byref(size))
+        return address, size.value
+
+
+@lru_cache(maxsize=1)
+def load_libbpf() -> Libbpf:
+    """Load libbpf.so.1. Raises LibbpfMissing; libbpf.so.0 is refused, it lacks what is needed."""
+    for name in ("libbpf.so.1", "libbpf.so"):
+        try:
+            library = ctypes.CDLL(name, use_errno=True)
+        except OSError:
+            continue
+        try:
+            library.libbpf_major_version.restype = c_uint32
+            if library.libbpf_major_version() >= 1:
+                return Libbpf(library)
+        except AttributeError:
+            pass
+    try:
+        ctypes.CDLL("libbpf.so.0")
+    except OSError:
+        raise LibbpfMissing("libbpf.so.1 is not installed") from None
+    raise LibbpfMissing("only libbpf before 1.0 is installed, libbpf.so.1 is needed")
+
+
+def log_lines() -> tuple[str, ...]:
+    """Return libbpf's latest lines, oldest first; they are not yet safe to show."""
+    with _LOG_LOCK:
+        return tuple(_LOG)
+
+
+def clear_log() -> None:
+    with _LOG_LOCK:
+        _LOG.clear()
+
+
+_LIBC = ctypes.CDLL(None)
+_LIBC.vsnprintf.argtypes = [c_char_p, c_size_t, c_char_p, c_void_p]
+_LIBC.vsnprintf.restype = c_int
+
+
+def _print(level: int, template: bytes, arguments: int) -> int:
+    """libbpf's print callback. `arguments` is its va_list, handed on to libc as it is."""
+    if level > 1:  # LIBBPF_DEBUG
+        return 0
+    buffer = ctypes.create_string_buffer(16384)
+    _LIBC.vsnprintf(buffer, len(buffer), template, arguments)
+    with _LOG_LOCK:
+        _LOG.extend(buffer.value.decode("utf-8", "replace").splitlines())
+    return 0

@@ -1,0 +1,323 @@
+"""Loads the probe, attaches it, and reads what it says.
+
+A program that the kernel refuses costs its own feature and not the whole tier: it is switched off and
+the rest is loaded again. What is missing is told by `Probe.missing` and by ProbeUnavailable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.host import Host
+from core.privileges import distribution_command, missing_for_probe
+from core.probe import layout
+from core.probe.libbpf import (
+    SAMPLE_CALLBACK,
+    LibbpfError,
+    LibbpfMissing,
+    OpenOptions,
+    clear_log,
+    load_libbpf,
+)
+from core.records import Found, Sample
+from core.text import safe_text
+
+SHIPPED_OBJECT = Path(__file__).with_name("process.bpf.o")
+"""The built probe that the package carries: one object for every little-endian architecture."""
+
+RING_BYTES = 4 * 1024 * 1024
+"""Size of the ring buffer unless told otherwise: about 15,000 forks that nobody has read yet."""
+
+EVENT_PROGRAMS = ("on_fork", "on_exec", "on_exit")
+OPTIONAL_PROGRAMS = ("on_reaped", "on_cgroup", "snapshot", "snapshot_plain", "sweep")
+
+_REFUSED = re.compile(r"prog '(\w+)': (?:failed to load|BPF program load failed|failed to find kernel BTF)")
+_V1_CONTROLLERS = ("memory", "pids", "cpu", "freezer", "devices", "cpuset")
+"""In the order of enum cgroup_subsys_id in kernel_types.h, counted from 1."""
+
+
+class ProbeUnavailable(Exception):
+    """The maps tier is off. The text names the cause; `fix` is the command or step that undoes it."""
+
+    def __init__(self, reason: str, fix: str = "", permitted: bool = True) -> None:
+        super().__init__(reason)
+        self.fix = fix
+        self.permitted = permitted
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}: {self.fix}" if self.fix else str(self.args[0])
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOptions:
+    """`ring_bytes` is a power of two and a multiple of the page size; `entries` bounds both LRU maps."""
+
+    object_file: Path = SHIPPED_OBJECT
+    ring_bytes: int = RING_BYTES
+    entries: int = 0
+
+    def map_entries(self) -> int:
+        """As the described system sizes them: 4096 per CPU, at least 16384, at most 131072."""
+        return self.entries or min(131072, max(16384, 4096 * (os.cpu_count() or 1)))
+
+
+class Probe:
+    """The loaded and attached probe. Owned by one thread; `close()` detaches and frees everything."""
+
+    def __init__(self, host: Host, options: ProbeOptions | None = None) -> None:
+        """Load and attach. Raises ProbeUnavailable with the cause and its cure."""
+        self._options = options or ProbeOptions()
+        self._records: list[bytes] = []
+        self._links: list[int] = []
+        self._iterators: dict[str, int] = {}
+        self._ring = 0
+        self._object = 0
+        self.missing: dict[str, str] = {}
+        """Program -> why the kernel refused it."""
+        check_host(host, self._options.object_file)
+        self._bpf = load_libbpf()
+        self._image = self._options.object_file.read_bytes()
+        try:
+            self._load(host)
+            self._maps = {
+                name: self._map_fd(name) for name in ("pid_cache", "proc_cache", "cgroup_paths", "lost")
+            }
+            self._attach()
+        except LibbpfError as error:
+            self.close()
+            raise _explain(error, host) from None
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def events_on(self) -> bool:
+        """True when fork, exec and exit are reported; else only the iterators answer."""
+        return self._ring != 0
+
+    def map_fd(self, name: str) -> int:
+        """Return the descriptor of a map; it stays owned by the probe."""
+        return self._maps[name]
+
+    def ring_fd(self) -> int:
+        """Return a descriptor that polls readable when there are events, -1 without events."""
+        return self._bpf.value("ring_buffer__epoll_fd", self._ring) if self._ring else -1
+
+    def consume(self) -> list[bytes]:
+        """Return the records that have come in, oldest first."""
+        if self._ring:
+            self._bpf.value("ring_buffer__consume", self._ring)
+        records, self._records = self._records, []
+        return records
+
+    def lost(self) -> int:
+        """Return how many events found no room in the ring buffer, since it was loaded."""
+        cpus = _possible_cpus()
+        values = (ctypes.c_uint64 * cpus)()
+        key = ctypes.c_uint32(0)
+        self._bpf.value("bpf_map_lookup_elem", self._maps["lost"], ctypes.byref(key), values)
+        return sum(values)
+
+    def snapshot(self) -> list[Found]:
+        """Run the task iterator: every process, and the maps filled with them."""
+        name = "snapshot" if "snapshot" in self._iterators else "snapshot_plain"
+        return layout.decode_found(self._iterate(name))
+
+    def sweep(self) -> list[Sample]:
+        """Run the light iterator: one sample per process."""
+        return layout.decode_samples(self._iterate("sweep"))
+
+    def has(self, program: str) -> bool:
+        return program not in self.missing
+
+    def close(self) -> None:
+        """Detach and free. May be called twice."""
+        if self._ring:
+            self._bpf.free("ring_buffer__free", self._ring)
+            self._ring = 0
+        for link in self._links:
+            self._bpf.free("bpf_link__destroy", link)
+        self._links = []
+        if self._object:
+            self._bpf.free("bpf_object__close", self._object)
+            self._object = 0
+
+    def _load(self, host: Host) -> None:
+        """Load the object, without the programs that this kernel refuses."""
+        off = {"snapshot_plain"}
+        while True:
+            clear_log()
+            self._open(host, off)
+            try:
+                self._bpf.call("bpf_object__load", self._object)
+                return
+            except LibbpfError as error:
+                refused = _refused_program(error.log)
+                self._bpf.free("bpf_object__close", self._object)
+                self._object = 0
+                if refused is None or refused in off:
+                    raise
+                self.missing[refused] = _decisive_line(error.log)
+                if refused in EVENT_PROGRAMS:
+                    # Half of the life events would make a wrong tree: all of them or none.
+                    off.update(EVENT_PROGRAMS, ("on_reaped", "on_cgroup"))
+                    self.missing.update(dict.fromkeys(EVENT_PROGRAMS, self.missing[refused]))
+                elif refused == "snapshot":
+                    off = off - {"snapshot_plain"} | {"snapshot"}
+                elif refused == "snapshot_plain":
+                    raise
+                else:
+                    off.add(refused)
+
+    def _open(self, host: Host, off: set[str]) -> None:
+        options = OpenOptions(ctypes.sizeof(OpenOptions), b"ebpf_tui")
+        self._object = self._bpf.pointer(
+            "bpf_object__open_mem", self._image, len(self._image), ctypes.byref(options)
+        )
+        rodata = self._bpf.pointer("bpf_object__find_map_by_name", self._object, b".rodata")
+        address, _ = self._bpf.initial_value(rodata)
+        ctypes.c_uint32.from_address(address).value = v1_controller(host)
+        for name, size in (
+            ("events", self._options.ring_bytes),
+            ("pid_cache", self._options.map_entries()),
+            ("proc_cache", self._options.map_entries()),
+        ):
+            found = self._bpf.pointer("bpf_object__find_map_by_name", self._object, name.encode())
+            self._bpf.call("bpf_map__set_max_entries", found, size)
+        for name in off:
+            self._bpf.call("bpf_program__set_autoload", self._program(name), False)
+        self._off = off
+
+    def _attach(self) -> None:
+        for name in ("snapshot", "snapshot_plain", "sweep"):
+            if name not in self._off:
+                link = self._bpf.pointer("bpf_program__attach_iter", self._program(name), None)
+                self._links.append(link)
+                self._iterators[name] = link
+        if "on_fork" in self._off:
+            return
+        # The ring exists before the first event can be sent.
+        self._callback = SAMPLE_CALLBACK(self._receive)
+        ring = self._bpf.pointer("ring_buffer__new", self._map_fd("events"), self._callback, None, None)
+        self._ring = ring
+        for name in (*EVENT_PROGRAMS, "on_reaped", "on_cgroup"):
+            if name not in self._off:
+                self._links.append(self._bpf.pointer("bpf_program__attach", self._program(name)))
+
+    def _receive(self, context: int | None, data: int, size: int) -> int:
+        # The memory belongs to the ring: copied now, decoded later.
+        self._records.append(ctypes.string_at(data, size))
+        return 0
+
+    def _iterate(self, name: str) -> bytes:
+        """Read a whole iterator. The kernel answers EAGAIN after a million skipped objects."""
+        fd = self._bpf.call("bpf_iter_create", self._bpf.call("bpf_link__fd", self._iterators[name]))
+        chunks: list[bytes] = []
+        try:
+            while True:
+                with contextlib.suppress(BlockingIOError, InterruptedError):
+                    chunk = os.read(fd, 1 << 20)
+                    if not chunk:
+                        return b"".join(chunks)
+                    chunks.append(chunk)
+        finally:
+            os.close(fd)
+
+    def _program(self, name: str) -> int:
+        return self._bpf.pointer("bpf_object__find_program_by_name", self._object, name.encode())
+
+    def _map_fd(self, name: str) -> int:
+        found = self._bpf.pointer("bpf_object__find_map_by_name", self._object, name.encode())
+        return self._bpf.call("bpf_map__fd", found)
+
+
+def check_host(host: Host, object_file: Path = SHIPPED_OBJECT) -> None:
+    """Raise ProbeUnavailable for what would make loading fail, with the true cause.
+
+    libbpf's own advice is often wrong: without CAP_PERFMON it says "raise ulimit -l".
+    """
+    if not host.is_local:
+        raise ProbeUnavailable("a probe sees only the host it runs on, not --host-root")
+    if sys.byteorder != "little":
+        raise ProbeUnavailable("the shipped probe is little-endian", "build one with `ebpf-tui build`")
+    if not object_file.exists():
+        raise ProbeUnavailable(f"no probe object at {safe_text(str(object_file))}", "make probe")
+    try:
+        load_libbpf()
+    except LibbpfMissing as error:
+        raise ProbeUnavailable(str(error), distribution_command(host, "libbpf")) from None
+    missing = missing_for_probe()
+    if missing:
+        raise ProbeUnavailable(
+            f"needs {' and '.join(missing)}", "run it as root (sudo ebpf-tui)", permitted=False
+        )
+    if not host.path("/sys/kernel/btf/vmlinux").exists():
+        raise ProbeUnavailable(
+            "this kernel has no BTF (/sys/kernel/btf/vmlinux)", "use a kernel with CONFIG_DEBUG_INFO_BTF=y"
+        )
+
+
+def v1_controller(host: Host) -> int:
+    """Return which controller's v1 hierarchy tells containers apart; 0: the v2 hierarchy does.
+
+    A controller counts when it is on a v1 hierarchy, that is, when /proc/cgroups gives it one.
+    """
+    try:
+        lines = host.path("/proc/cgroups").read_text().splitlines()
+    except OSError:
+        return 0
+    hierarchies = {}
+    for line in lines[1:]:
+        fields = line.split()
+        if len(fields) == 4:
+            hierarchies[fields[0]] = fields[1]
+    for number, name in enumerate(_V1_CONTROLLERS, start=1):
+        if hierarchies.get(name, "0") != "0":
+            return number
+    return 0
+
+
+def _possible_cpus() -> int:
+    """Per-CPU maps have one value per possible CPU, not per online one."""
+    try:
+        ranges = Path("/sys/devices/system/cpu/possible").read_text().strip().split(",")
+        return int(ranges[-1].split("-")[-1]) + 1
+    except (OSError, ValueError):
+        return os.cpu_count() or 1
+
+
+def _refused_program(log: tuple[str, ...]) -> str | None:
+    for line in log:
+        match = _REFUSED.search(line)
+        if match and match[1] in (*EVENT_PROGRAMS, *OPTIONAL_PROGRAMS):
+            return match[1]
+    return None
+
+
+def _decisive_line(log: tuple[str, ...]) -> str:
+    """Return the line of a verifier log that says what was wrong: the last before the statistics."""
+    lines = [line for line in log if line and not line.startswith(("libbpf: prog", "-- ", "processed "))]
+    return safe_text(lines[-1] if lines else "refused without a word", 200)
+
+
+def _explain(error: LibbpfError, host: Host) -> ProbeUnavailable:
+    if error.errno == errno.EPERM:
+        lockdown = host.path("/sys/kernel/security/lockdown")
+        with contextlib.suppress(OSError):
+            if "[confidentiality]" in lockdown.read_text():
+                return ProbeUnavailable(
+                    "kernel lockdown is in confidentiality mode", "boot with lockdown=integrity", False
+                )
+        return ProbeUnavailable(
+            "the kernel does not permit it",
+            "run it as root; in a container allow bpf(2) too (CAP_BPF, CAP_PERFMON, seccomp)",
+            permitted=False,
+        )
+    return ProbeUnavailable(f"{error.action}: {os.strerror(error.errno or 0)} ({_decisive_line(error.log)})")

@@ -1,0 +1,160 @@
+"""The maps tier: pid_cache -> cookie -> proc_cache, read and written from user space."""
+
+from __future__ import annotations
+
+import ctypes
+import secrets
+from typing import Protocol
+
+from core.model import Credentials, ProcessEntry
+from core.probe import layout
+from core.probe.libbpf import load_libbpf
+from core.probe.loader import Probe
+
+
+class MapsMiss(Exception):
+    """The maps do not know a pid; the text says at which of them the way ended."""
+
+
+class KernelMaps(Protocol):
+    """What the resolver asks. Tests pass a table of their own."""
+
+    def lookup(self, pid: int) -> ProcessEntry:
+        """Return what the maps know of a pid. Raises MapsMiss."""
+
+    def push(self, entry: ProcessEntry) -> None:
+        """Make the maps know an entry that /proc brought in (syncCache)."""
+
+    def set_parent(self, pid: int, ppid: int, parent_start_ns: int) -> None:
+        """Tell the maps of a new parent; unknown pids are ignored."""
+
+
+class ProbeMaps:
+    """The maps of a loaded probe. Used by the thread that owns the probe."""
+
+    def __init__(self, probe: Probe) -> None:
+        self._bpf = load_libbpf()
+        self._pid_fd = probe.map_fd("pid_cache")
+        self._proc_fd = probe.map_fd("proc_cache")
+        self._cgroup_fd = probe.map_fd("cgroup_paths")
+        # One buffer each for the life of the maps: a look-up is a call and a copy, nothing more.
+        self._pid_key = ctypes.c_uint32()
+        self._long_key = ctypes.c_uint64()
+        self._pid_value = ctypes.create_string_buffer(layout.PID_ENTRY.size)
+        self._proc_value = ctypes.create_string_buffer(layout.PROC_ENTRY.size)
+        self._cgroup_value = ctypes.create_string_buffer(layout.CGROUP_ENTRY.size)
+
+    def lookup(self, pid: int) -> ProcessEntry:
+        process = self._process(pid)
+        if process is None:
+            raise MapsMiss("no entry in pid_cache")
+        if process[4]:
+            raise MapsMiss("pid_cache says it has exited")
+        self._long_key.value = process[0]
+        if self._get(self._proc_fd, self._long_key, self._proc_value):
+            raise MapsMiss(f"cookie 0x{process[0]:x} is not in proc_cache")
+        image = layout.PROC_ENTRY.unpack(self._proc_value.raw)
+        return _decode(pid, process, image, self._cgroup(process[5]))
+
+    def push(self, entry: ProcessEntry) -> None:
+        process = self._process(entry.pid)
+        if entry.kthread or (process is not None and not process[4]):
+            return
+        cookie = entry.cookie or secrets.randbits(63) | 1
+        names = layout.names_of(entry.exe.removesuffix(b" (deleted)"))
+        flags = layout.EXE_UNLINKED if entry.exe.endswith(b" (deleted)") else 0
+        if len(names) > layout.STORED_EXE:
+            names, flags = b"", flags | layout.EXE_PARTIAL
+        args = entry.cmdline[: layout.STORED_ARGS]
+        if len(args) < len(entry.cmdline):
+            flags |= layout.ARGS_PARTIAL
+        self._long_key.value = cookie
+        self._proc_value.raw = layout.PROC_ENTRY.pack(
+            entry.inode, entry.mtime_ns, entry.exec_ns, entry.device, entry.mode, flags,
+            len(entry.cmdline), len(names), len(args), names, args,
+        )  # fmt: skip
+        self._put(self._proc_fd, self._long_key, self._proc_value)
+        self._put_process(entry, cookie)
+
+    def set_parent(self, pid: int, ppid: int, parent_start_ns: int) -> None:
+        process = self._process(pid)
+        if process is not None:
+            fields = list(process)
+            fields[8], fields[2] = ppid, parent_start_ns
+            self._pid_value.raw = layout.PID_ENTRY.pack(*fields)
+            self._put(self._pid_fd, self._pid_key, self._pid_value)
+
+    def fill(self) -> int:
+        """Return how many processes pid_cache holds. Walks the whole map: not for every frame."""
+        count = 0
+        key, following = None, ctypes.c_uint32()
+        while not self._bpf.value("bpf_map_get_next_key", self._pid_fd, key, ctypes.byref(following)):
+            count += 1
+            key = ctypes.byref(ctypes.c_uint32(following.value))
+        return count
+
+    def _put_process(self, entry: ProcessEntry, cookie: int) -> None:
+        creds = entry.credentials
+        login = layout.NO_LOGIN if creds.login_uid is None else creds.login_uid
+        self._pid_key.value = entry.pid
+        self._pid_value.raw = layout.PID_ENTRY.pack(
+            cookie, entry.start_ns, entry.parent_start_ns, entry.fork_ns, 0, entry.cgroup_id,
+            creds.cap_effective, creds.cap_permitted, entry.ppid, entry.exec_id,
+            creds.uid, creds.gid, creds.euid, creds.egid, creds.fsuid, creds.fsgid, login,
+            entry.pid_ns & 0xFFFFFFFF, entry.mnt_ns & 0xFFFFFFFF, 0, entry.comm, entry.tty,
+        )  # fmt: skip
+        self._put(self._pid_fd, self._pid_key, self._pid_value)
+
+    def _process(self, pid: int) -> tuple[int, ...] | None:
+        self._pid_key.value = pid
+        if self._get(self._pid_fd, self._pid_key, self._pid_value):
+            return None
+        return layout.PID_ENTRY.unpack(self._pid_value.raw)
+
+    def _cgroup(self, cgroup_id: int) -> bytes:
+        self._long_key.value = cgroup_id
+        if self._get(self._cgroup_fd, self._long_key, self._cgroup_value):
+            return b""
+        size, _, names = layout.CGROUP_ENTRY.unpack(self._cgroup_value.raw)
+        return layout.path_of(names[:size]) or b"/"
+
+    def _get(self, fd: int, key: object, value: object) -> int:
+        return self._bpf.value("bpf_map_lookup_elem", fd, ctypes.byref(key), value)  # type: ignore[arg-type]
+
+    def _put(self, fd: int, key: object, value: object) -> None:
+        # A full map makes room by itself (LRU); another failure only costs this one entry.
+        self._bpf.value("bpf_map_update_elem", fd, ctypes.byref(key), value, 0)  # type: ignore[arg-type]
+
+
+def _decode(pid: int, process: tuple[int, ...], image: tuple[int, ...], cgroup: bytes) -> ProcessEntry:
+    exe: bytes = image[9][: image[7]]  # type: ignore[index]
+    args: bytes = image[10][: image[8]]  # type: ignore[index]
+    comm: bytes = process[20]  # type: ignore[assignment]
+    tty: bytes = process[21]  # type: ignore[assignment]
+    uid, gid, euid, egid, fsuid, fsgid = process[10:16]
+    login_uid = None if process[16] == layout.NO_LOGIN else process[16]
+    partial = bool(image[5] & (layout.ARGS_PARTIAL | layout.EXE_PARTIAL)) or not args.endswith(b"\0")
+    return ProcessEntry(
+        pid=pid,
+        start_ns=process[1],
+        exec_id=process[9],
+        ppid=process[8],
+        parent_start_ns=process[2],
+        comm=layout.text(comm),
+        exe=layout.exe_of(exe, image[5]),
+        inode=image[0],
+        device=image[3],
+        mode=image[4],
+        mtime_ns=image[1],
+        cmdline=args,
+        cmdline_truncated=partial and image[6] > 0,
+        credentials=Credentials(uid, gid, euid, egid, fsuid, fsgid, login_uid, process[6], process[7]),
+        tty=layout.tty_name(tty),
+        cgroup=cgroup,
+        cgroup_id=process[5],
+        pid_ns=process[17],
+        mnt_ns=process[18],
+        fork_ns=process[3],
+        exec_ns=image[2],
+        cookie=process[0],
+    )

@@ -1,0 +1,778 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * The kernel tier: what processes do, as records in a ring buffer, and what they are, in maps.
+ *
+ * Identity is (tgid, start_boottime) and self_exec_id, in the maps too. A process ends when its
+ * last thread does, whichever thread that is, and is gone when its parent has reaped it.
+ * Only tracepoints with BTF and task iterators are used: no tracefs, no kprobes, no pt_regs, so one
+ * object serves every little-endian architecture.
+ */
+#include "kernel_types.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "record.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define PF_KTHREAD 0x00200000
+#define NAME_SIZE 256
+#define PATH_SPACE 4096 /* a power of two: names beyond it are cut off */
+#define ARGS_SPACE 8192
+#define MAX_NAMES 48
+#define EVENT_ARGS ARGS_SPACE
+#define FOUND_ARGS 16384
+
+/* Set before loading. 0: cgroup v2; else the v1 controller whose hierarchy tells containers apart. */
+const volatile u32 v1_controller = 0;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 * 1024 * 1024);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u32);
+	__type(value, struct pid_entry);
+} pid_cache SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, struct proc_entry);
+} proc_cache SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u64);
+	__type(value, struct cgroup_entry);
+} cgroup_paths SEC(".maps");
+
+/* Records that found no room in the ring buffer, per CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64);
+} lost SEC(".maps");
+
+/* Where records are put together: facts, then names, then argv. Bigger than a BPF stack. */
+struct scratch {
+	struct facts facts;
+	char tail[2 * PATH_SPACE + FOUND_ARGS];
+	u64 task;
+	struct pid_entry pid_entry;
+	struct proc_entry proc_entry;
+	struct cgroup_entry cgroup_entry;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct scratch);
+} event_scratch SEC(".maps");
+
+/* A sleeping iterator can be preempted and moved; it has one scratch of its own, for one reader. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct scratch);
+} found_scratch SEC(".maps");
+
+/*
+ * Work that many programs share is in global functions: the verifier checks such a function once
+ * and not at every call, which keeps each program far below its limit of a million steps. Such a
+ * function takes numbers only: it finds its scratch by its owner, and in it the task as a plain
+ * address, through which it only ever reads.
+ */
+enum owner { OF_EVENT, OF_ITERATOR };
+
+static __always_inline struct scratch *scratch_of(u32 owner)
+{
+	u32 zero = 0;
+
+	if (owner == OF_ITERATOR)
+		return bpf_map_lookup_elem(&found_scratch, &zero);
+	return bpf_map_lookup_elem(&event_scratch, &zero);
+}
+
+/* The scratch, set to work on a task. */
+static __always_inline struct scratch *scratch_for(u32 owner, struct task_struct *task)
+{
+	struct scratch *s = scratch_of(owner);
+
+	if (s)
+		s->task = (u64)task;
+	return s;
+}
+
+/* Keeps a bound that the compiler would otherwise prove once and forget in another register. */
+#define BOUND(value, mask) asm volatile("%0 &= %1" : "+r"(value) : "i"(mask))
+
+static __always_inline void send(struct scratch *s, u64 tail)
+{
+	u32 zero = 0;
+	u64 *count;
+
+	BOUND(tail, 0x7fff);
+	if (tail > sizeof(s->tail))
+		return;
+	if (!bpf_ringbuf_output(&events, s, sizeof(s->facts) + tail, 0))
+		return;
+	count = bpf_map_lookup_elem(&lost, &zero);
+	if (count)
+		(*count)++;
+}
+
+/* ---- names: of the executable, of the cgroup ------------------------------------------------ */
+
+/* Append one name, NUL included, to the tail; return the new length of the tail. */
+static __always_inline u64 put_name(char *tail, u64 at, const void *name)
+{
+	long size;
+
+	BOUND(at, 2 * PATH_SPACE - 1);
+	size = bpf_probe_read_kernel_str(tail + at, NAME_SIZE, name);
+	if (size > 0)
+		at += size;
+	BOUND(at, 2 * PATH_SPACE - 1);
+	return at;
+}
+
+/*
+ * Put the names of the executable's path at the start of the tail, leaf first; set flags as d_path would
+ * mark the path. Return how many bytes the names take.
+ */
+__noinline int put_path(u32 owner)
+{
+	const u64 offset = bpf_core_field_offset(struct mount, mnt);
+	struct scratch *s = scratch_of(owner);
+	struct dentry *dentry, *parent;
+	struct vfsmount *vfsmount;
+	struct mount *mount, *above;
+	struct task_struct *task;
+	struct file *file;
+	u64 at = 0;
+	int i;
+
+	if (!s)
+		return 0;
+	task = (void *)s->task;
+	file = BPF_CORE_READ(task, mm, exe_file);
+	vfsmount = BPF_CORE_READ(file, f_path.mnt);
+	dentry = BPF_CORE_READ(file, f_path.dentry);
+	parent = BPF_CORE_READ(dentry, d_parent);
+	if (!BPF_CORE_READ(dentry, d_hash.pprev))
+		s->facts.flags |= EXE_UNLINKED;
+	if (parent == dentry && dentry != BPF_CORE_READ(vfsmount, mnt_root)) {
+		/* No tree at all: a memfd or another file that never had a path. */
+		s->facts.flags |= EXE_UNLINKED;
+		return put_name(s->tail, at, BPF_CORE_READ(dentry, d_name.name));
+	}
+	mount = (void *)vfsmount - offset;
+	for (i = 0; i < MAX_NAMES; i++) {
+		if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
+			above = BPF_CORE_READ(mount, mnt_parent);
+			if (above == mount)
+				return at;
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			mount = above;
+			continue;
+		}
+		parent = BPF_CORE_READ(dentry, d_parent);
+		if (parent == dentry)
+			return at;
+		if (at > PATH_SPACE - NAME_SIZE)
+			break;
+		at = put_name(s->tail, at, BPF_CORE_READ(dentry, d_name.name));
+		dentry = parent;
+	}
+	s->facts.flags |= EXE_PARTIAL;
+	return at;
+}
+
+static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *node)
+{
+	struct kernfs_node___6_15 *newer = (void *)node;
+
+	if (bpf_core_field_exists(newer->__parent))
+		return BPF_CORE_READ(newer, __parent);
+	return BPF_CORE_READ(node, parent);
+}
+
+#define V1_NODE(set, controller)                                                                   \
+	BPF_CORE_READ(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, controller)], cgroup, kn)
+
+/* The cgroup that tells containers apart: v2's, or on v1 and hybrid hosts a controller's own. */
+static __always_inline struct kernfs_node *cgroup_node(struct task_struct *task)
+{
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	struct kernfs_node *node = BPF_CORE_READ(set, dfl_cgrp, kn);
+
+	if (!v1_controller || kernfs_parent(node))
+		return node;
+	if (v1_controller == memory_cgrp_id)
+		return V1_NODE(set, memory_cgrp_id);
+	if (v1_controller == pids_cgrp_id)
+		return V1_NODE(set, pids_cgrp_id);
+	if (v1_controller == cpu_cgrp_id)
+		return V1_NODE(set, cpu_cgrp_id);
+	if (v1_controller == freezer_cgrp_id)
+		return V1_NODE(set, freezer_cgrp_id);
+	if (v1_controller == devices_cgrp_id)
+		return V1_NODE(set, devices_cgrp_id);
+	if (v1_controller == cpuset_cgrp_id)
+		return V1_NODE(set, cpuset_cgrp_id);
+	return node;
+}
+
+/*
+ * Append the names of the task's cgroup to the tail, leaf first, and remember them under the
+ * cgroup's id. `start` is the length of the tail, at most PATH_SPACE. Return its new length.
+ */
+__noinline int put_cgroup(u32 start, u32 owner)
+{
+	struct scratch *s = scratch_of(owner);
+	struct kernfs_node *node, *parent;
+	struct cgroup_entry *entry;
+	u64 size, id, at = start;
+	int i;
+
+	if (!s)
+		return 0;
+	node = cgroup_node((void *)s->task);
+	id = BPF_CORE_READ(node, id);
+	entry = &s->cgroup_entry;
+	s->facts.cgroup_id = id;
+	for (i = 0; i < MAX_NAMES; i++) {
+		parent = kernfs_parent(node);
+		if (!parent)
+			break;
+		if (at > 2 * PATH_SPACE - 2 * NAME_SIZE) {
+			s->facts.flags |= CGROUP_PARTIAL;
+			break;
+		}
+		at = put_name(s->tail, at, BPF_CORE_READ(node, name));
+		node = parent;
+	}
+	size = at - start;
+	s->facts.cgroup_len = size;
+	if (bpf_map_lookup_elem(&cgroup_paths, &id))
+		return at;
+	if (size > STORED_CGROUP)
+		return at;
+	entry->len = size;
+	entry->flags = 0;
+	if (size) {
+		u64 from = start;
+
+		BOUND(from, 2 * PATH_SPACE - 1);
+		BOUND(size, 2 * STORED_CGROUP - 1);
+		if (size > STORED_CGROUP)
+			return at;
+		bpf_probe_read_kernel(entry->names, size, s->tail + from);
+	}
+	bpf_map_update_elem(&cgroup_paths, &id, entry, BPF_NOEXIST);
+	return at;
+}
+
+/* ---- facts of a task ------------------------------------------------------------------------- */
+
+static __always_inline u64 mtime_of(struct inode *inode)
+{
+	struct inode___6_11 *split = (void *)inode;
+	struct inode___6_7 *renamed = (void *)inode;
+
+	if (bpf_core_field_exists(split->i_mtime_sec))
+		return BPF_CORE_READ(split, i_mtime_sec) * 1000000000ULL +
+		       BPF_CORE_READ(split, i_mtime_nsec);
+	if (bpf_core_field_exists(renamed->__i_mtime))
+		return BPF_CORE_READ(renamed, __i_mtime.tv_sec) * 1000000000ULL +
+		       BPF_CORE_READ(renamed, __i_mtime.tv_nsec);
+	return BPF_CORE_READ(inode, i_mtime.tv_sec) * 1000000000ULL +
+	       BPF_CORE_READ(inode, i_mtime.tv_nsec);
+}
+
+static __always_inline u64 rss_of(struct mm_struct *mm)
+{
+	struct mm_struct___6_1 *older = (void *)mm;
+	s64 pages;
+
+	if (!mm)
+		return 0;
+	/* File, anonymous and shared pages; index 2 is what was swapped out. */
+	if (bpf_core_type_exists(struct percpu_counter) &&
+	    bpf_core_field_size(mm->rss_stat) > sizeof(struct mm_rss_stat))
+		pages = BPF_CORE_READ(mm, rss_stat[0].count) + BPF_CORE_READ(mm, rss_stat[1].count) +
+			BPF_CORE_READ(mm, rss_stat[3].count);
+	else
+		pages = BPF_CORE_READ(older, rss_stat.count[0].counter) +
+			BPF_CORE_READ(older, rss_stat.count[1].counter) +
+			BPF_CORE_READ(older, rss_stat.count[3].counter);
+	return pages > 0 ? pages : 0;
+}
+
+static __always_inline u32 state_of(struct task_struct *task)
+{
+	struct task_struct___5_13 *older = (void *)task;
+	u32 state;
+
+	if (bpf_core_field_exists(older->state))
+		state = BPF_CORE_READ(older, state);
+	else
+		state = BPF_CORE_READ(task, __state);
+	return state | BPF_CORE_READ(task, exit_state);
+}
+
+static __always_inline u32 login_of(struct task_struct *task)
+{
+	if (bpf_core_field_exists(task->loginuid)) /* CONFIG_AUDIT */
+		return BPF_CORE_READ(task, loginuid.val);
+	return -1;
+}
+
+static __always_inline u32 pid_namespace_of(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	u32 level = BPF_CORE_READ(pid, level);
+	struct upid *numbers = (void *)pid + bpf_core_field_offset(struct pid, numbers);
+	u64 step = bpf_core_type_size(struct upid);
+	struct upid *own = (void *)numbers + (level & 31) * step;
+
+	return BPF_CORE_READ(own, ns, ns.inum);
+}
+
+/* Fill in what is known without following the image: everything but exe, cgroup and argv. */
+__noinline int fill_facts(u32 kind, u32 owner)
+{
+	struct scratch *s = scratch_of(owner);
+	struct task_struct *task, *leader, *parent;
+	struct signal_struct *signal;
+	struct tty_struct *tty;
+	const struct cred *cred;
+	struct facts *f;
+
+	if (!s)
+		return 0;
+	task = (void *)s->task;
+	leader = BPF_CORE_READ(task, group_leader);
+	parent = BPF_CORE_READ(task, real_parent);
+	cred = BPF_CORE_READ(task, cred);
+	signal = BPF_CORE_READ(task, signal);
+	tty = BPF_CORE_READ(signal, tty);
+	f = &s->facts;
+	__builtin_memset(f, 0, sizeof(*f));
+	f->kind = kind;
+	f->ts_ns = bpf_ktime_get_boot_ns();
+	f->pid = BPF_CORE_READ(task, tgid);
+	f->start_ns = BPF_CORE_READ(leader, start_boottime);
+	f->exec_id = BPF_CORE_READ(task, self_exec_id);
+	f->ppid = BPF_CORE_READ(parent, tgid);
+	f->parent_start_ns = BPF_CORE_READ(parent, group_leader, start_boottime);
+	f->uid = BPF_CORE_READ(cred, uid.val);
+	f->gid = BPF_CORE_READ(cred, gid.val);
+	f->euid = BPF_CORE_READ(cred, euid.val);
+	f->egid = BPF_CORE_READ(cred, egid.val);
+	f->fsuid = BPF_CORE_READ(cred, fsuid.val);
+	f->fsgid = BPF_CORE_READ(cred, fsgid.val);
+	f->cap_effective = BPF_CORE_READ(cred, cap_effective.val);
+	f->cap_permitted = BPF_CORE_READ(cred, cap_permitted.val);
+	f->login_uid = login_of(task);
+	f->pid_ns = pid_namespace_of(task);
+	f->mnt_ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
+	f->threads = BPF_CORE_READ(signal, nr_threads);
+	f->state = state_of(leader);
+	f->cpu_ns = BPF_CORE_READ(signal, sum_sched_runtime) + BPF_CORE_READ(leader, se.sum_exec_runtime);
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+		f->flags |= KTHREAD;
+	bpf_probe_read_kernel_str(f->comm, sizeof(f->comm), &leader->comm);
+	if (tty)
+		bpf_probe_read_kernel_str(f->tty, sizeof(f->tty), &tty->name);
+	return 0;
+}
+
+/* Fill in the executable; its names become the tail. Return the length of the tail: 0 without one. */
+__noinline int put_image(u32 owner)
+{
+	struct scratch *s = scratch_of(owner);
+	struct task_struct *task;
+	struct mm_struct *mm;
+	struct inode *inode;
+	struct file *file;
+	struct facts *f;
+
+	if (!s)
+		return 0;
+	task = (void *)s->task;
+	mm = BPF_CORE_READ(task, mm);
+	if (!mm)
+		return 0;
+	f = &s->facts;
+	f->rss_pages = rss_of(mm);
+	f->args_size = BPF_CORE_READ(mm, arg_end) - BPF_CORE_READ(mm, arg_start);
+	file = BPF_CORE_READ(mm, exe_file);
+	if (!file)
+		return 0;
+	inode = BPF_CORE_READ(file, f_inode);
+	f->inode = BPF_CORE_READ(inode, i_ino);
+	f->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	f->mode = BPF_CORE_READ(inode, i_mode);
+	f->mtime_ns = mtime_of(inode);
+	f->exe_len = put_path(owner);
+	return f->exe_len;
+}
+
+/* ---- the maps -------------------------------------------------------------------------------- */
+
+static __always_inline u64 new_cookie(void)
+{
+	u64 high = bpf_get_prandom_u32();
+
+	return (high << 32 | bpf_get_prandom_u32()) ?: 1;
+}
+
+/* Store the image of the scratch under its cookie. `args_at` is where argv starts in the tail. */
+__noinline int store_image(u64 args_at, u64 exec_ns, u32 owner)
+{
+	struct scratch *s = scratch_of(owner);
+	struct proc_entry *entry;
+	struct facts *f;
+	u64 size;
+
+	if (!s)
+		return 0;
+	entry = &s->proc_entry;
+	f = &s->facts;
+	entry->inode = f->inode;
+	entry->mtime_ns = f->mtime_ns;
+	entry->exec_ns = exec_ns;
+	entry->device = f->device;
+	entry->mode = f->mode;
+	entry->flags = f->flags;
+	entry->args_size = f->args_size;
+	size = f->exe_len;
+	if (size > STORED_EXE) {
+		size = STORED_EXE;
+		entry->flags |= EXE_PARTIAL;
+	}
+	entry->exe_len = size;
+	bpf_probe_read_kernel(entry->exe, STORED_EXE, s->tail);
+	size = f->args_len;
+	if (size > STORED_ARGS) {
+		size = STORED_ARGS;
+		entry->flags |= ARGS_PARTIAL;
+	}
+	entry->args_len = size;
+	BOUND(args_at, 2 * PATH_SPACE - 1);
+	bpf_probe_read_kernel(entry->args, STORED_ARGS, s->tail + args_at);
+	bpf_map_update_elem(&proc_cache, &f->cookie, entry, BPF_ANY);
+	return 0;
+}
+
+/* Store the process of the scratch. `mode` is BPF_ANY or BPF_NOEXIST. */
+__noinline int store_process(u64 fork_ns, u64 mode, u32 owner)
+{
+	struct scratch *s = scratch_of(owner);
+	struct pid_entry *entry;
+	struct facts *f;
+
+	if (!s)
+		return 0;
+	entry = &s->pid_entry;
+	f = &s->facts;
+	entry->cookie = f->cookie;
+	entry->start_ns = f->start_ns;
+	entry->parent_start_ns = f->parent_start_ns;
+	entry->fork_ns = fork_ns;
+	entry->exit_ns = 0;
+	entry->cgroup_id = f->cgroup_id;
+	entry->cap_effective = f->cap_effective;
+	entry->cap_permitted = f->cap_permitted;
+	entry->ppid = f->ppid;
+	entry->exec_id = f->exec_id;
+	entry->uid = f->uid;
+	entry->gid = f->gid;
+	entry->euid = f->euid;
+	entry->egid = f->egid;
+	entry->fsuid = f->fsuid;
+	entry->fsgid = f->fsgid;
+	entry->login_uid = f->login_uid;
+	entry->pid_ns = f->pid_ns;
+	entry->mnt_ns = f->mnt_ns;
+	entry->flags = f->flags;
+	__builtin_memcpy(entry->comm, f->comm, sizeof(entry->comm));
+	__builtin_memcpy(entry->tty, f->tty, sizeof(entry->tty));
+	bpf_map_update_elem(&pid_cache, &f->pid, entry, mode);
+	return 0;
+}
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	u32 creator = BPF_CORE_READ(parent, tgid);
+	struct pid_entry *maker;
+	struct proc_entry *image;
+	struct scratch *s;
+	u64 at;
+
+	if (BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
+		return 0; /* a thread */
+	s = scratch_for(OF_EVENT, child);
+	if (!s)
+		return 0;
+	fill_facts(FORK, OF_EVENT);
+	s->facts.creator = creator;
+	at = put_cgroup(0, OF_EVENT);
+	if (!(s->facts.flags & KTHREAD)) {
+		maker = bpf_map_lookup_elem(&pid_cache, &creator);
+		if (maker)
+			s->facts.cookie = maker->cookie;
+		image = bpf_map_lookup_elem(&proc_cache, &s->facts.cookie);
+		if (image)
+			s->facts.previous_inode = image->inode;
+		store_process(s->facts.ts_ns, BPF_ANY, OF_EVENT);
+	}
+	send(s, at);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, s32 old_pid, struct linux_binprm *bprm)
+{
+	struct scratch *s = scratch_for(OF_EVENT, task);
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	struct pid_entry *known;
+	struct proc_entry *image;
+	u64 at, size, start, fork_ns = 0;
+
+	if (!s)
+		return 0;
+	fill_facts(EXEC, OF_EVENT);
+	known = bpf_map_lookup_elem(&pid_cache, &s->facts.pid);
+	if (known && known->start_ns == s->facts.start_ns) {
+		fork_ns = known->fork_ns;
+		image = bpf_map_lookup_elem(&proc_cache, &known->cookie);
+		if (image)
+			s->facts.previous_inode = image->inode;
+	}
+	s->facts.cookie = new_cookie();
+	at = put_image(OF_EVENT);
+	at = put_cgroup(at, OF_EVENT);
+	size = s->facts.args_size;
+	if (size > EVENT_ARGS) {
+		size = EVENT_ARGS;
+		s->facts.flags |= ARGS_PARTIAL;
+	}
+	start = BPF_CORE_READ(mm, arg_start);
+	BOUND(at, 2 * PATH_SPACE - 1);
+	BOUND(size, 2 * EVENT_ARGS - 1);
+	/* The pages of argv have just been written, so they are there to be read without sleeping. */
+	if (bpf_probe_read_user(s->tail + at, size, (void *)start)) {
+		s->facts.flags |= ARGS_PARTIAL;
+		size = 0;
+	}
+	s->facts.args_len = size;
+	store_image(at, s->facts.ts_ns, OF_EVENT);
+	store_process(fork_ns, BPF_ANY, OF_EVENT);
+	send(s, at + size);
+	return 0;
+}
+
+static __always_inline void end(struct task_struct *task, u32 kind)
+{
+	struct scratch *s = scratch_of(OF_EVENT);
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	struct signal_struct *signal = BPF_CORE_READ(task, signal);
+	struct pid_entry *known;
+	struct facts *f;
+
+	if (!s)
+		return;
+	f = &s->facts;
+	__builtin_memset(f, 0, sizeof(*f));
+	f->kind = kind;
+	f->ts_ns = bpf_ktime_get_boot_ns();
+	f->pid = BPF_CORE_READ(task, tgid);
+	f->start_ns = BPF_CORE_READ(leader, start_boottime);
+	f->exec_id = BPF_CORE_READ(leader, self_exec_id);
+	f->exit_code = BPF_CORE_READ(signal, group_exit_code) ?: BPF_CORE_READ(leader, exit_code);
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+		f->flags |= KTHREAD;
+	known = bpf_map_lookup_elem(&pid_cache, &f->pid);
+	if (known && known->start_ns == f->start_ns && !known->exit_ns)
+		known->exit_ns = f->ts_ns;
+	send(s, 0);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	/* Whichever thread comes last: a filter for the first thread loses 59 of 60 mass exits. Two
+	 * that end at the same moment may both see 0; the second record changes nothing. */
+	if (BPF_CORE_READ(task, signal, live.counter) == 0)
+		end(task, EXIT);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_free")
+int BPF_PROG(on_reaped, struct task_struct *task)
+{
+	struct scratch *s;
+
+	if (BPF_CORE_READ(task, pid) != BPF_CORE_READ(task, tgid))
+		return 0;
+	s = scratch_of(OF_EVENT);
+	if (!s)
+		return 0;
+	__builtin_memset(&s->facts, 0, sizeof(s->facts));
+	s->facts.kind = REAPED;
+	s->facts.ts_ns = bpf_ktime_get_boot_ns();
+	s->facts.pid = BPF_CORE_READ(task, tgid);
+	s->facts.start_ns = BPF_CORE_READ(task, start_boottime);
+	send(s, 0);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(on_cgroup, struct cgroup *to, const char *path, struct task_struct *task, bool group)
+{
+	struct pid_entry *known;
+	struct scratch *s;
+	u64 at;
+
+	if (!group && BPF_CORE_READ(task, pid) != BPF_CORE_READ(task, tgid))
+		return 0;
+	s = scratch_for(OF_EVENT, task);
+	if (!s)
+		return 0;
+	fill_facts(CGROUP, OF_EVENT);
+	at = put_cgroup(0, OF_EVENT);
+	known = bpf_map_lookup_elem(&pid_cache, &s->facts.pid);
+	if (known && known->start_ns == s->facts.start_ns)
+		known->cgroup_id = s->facts.cgroup_id;
+	send(s, at);
+	return 0;
+}
+
+/* ---- iterators ------------------------------------------------------------------------------- */
+
+/* Put a running process into the maps unless they know this image of it already. */
+static __always_inline void remember(struct scratch *s, u64 args_at)
+{
+	struct facts *f = &s->facts;
+	struct pid_entry *known = bpf_map_lookup_elem(&pid_cache, &f->pid);
+
+	if (f->flags & KTHREAD)
+		return;
+	if (known && known->start_ns == f->start_ns && known->exec_id >= f->exec_id) {
+		known->ppid = f->ppid;
+		known->parent_start_ns = f->parent_start_ns;
+		f->cookie = known->cookie;
+		if (bpf_map_lookup_elem(&proc_cache, &f->cookie))
+			return;
+		store_image(args_at, f->start_ns, OF_ITERATOR);
+		return;
+	}
+	f->cookie = new_cookie();
+	store_image(args_at, f->start_ns, OF_ITERATOR);
+	/* An exec that happens right now wins: it is newer than what was read here. */
+	store_process(f->start_ns, known ? BPF_ANY : BPF_NOEXIST, OF_ITERATOR);
+}
+
+static __always_inline int found(struct bpf_iter__task *ctx, bool sleepable)
+{
+	struct task_struct *task = ctx->task;
+	struct scratch *s;
+	struct mm_struct *mm;
+	u64 at, size, start;
+
+	if (!task || task->pid != task->tgid)
+		return 0;
+	s = scratch_for(OF_ITERATOR, task);
+	if (!s)
+		return 0;
+	fill_facts(FOUND, OF_ITERATOR);
+	if (BPF_CORE_READ(task, exit_state))
+		s->facts.flags |= ZOMBIE;
+	at = put_image(OF_ITERATOR);
+	at = put_cgroup(at, OF_ITERATOR);
+	BOUND(at, 2 * PATH_SPACE - 1);
+	size = s->facts.args_size;
+	if (size > FOUND_ARGS) {
+		size = FOUND_ARGS;
+		s->facts.flags |= ARGS_PARTIAL;
+	}
+	BOUND(size, 2 * FOUND_ARGS - 1);
+	mm = BPF_CORE_READ(task, mm);
+	start = BPF_CORE_READ(mm, arg_start);
+	if (!sleepable) {
+		if (size)
+			s->facts.flags |= ARGS_PARTIAL;
+		size = 0;
+	} else if (size && size <= FOUND_ARGS &&
+		   bpf_copy_from_user_task(s->tail + at, size, (void *)start, task, 0)) {
+		s->facts.flags |= ARGS_PARTIAL;
+		size = 0;
+	}
+	s->facts.args_len = size;
+	remember(s, at);
+	size += at;
+	BOUND(size, 0x7fff);
+	if (size <= sizeof(s->tail))
+		bpf_seq_write(ctx->meta->seq, s, sizeof(s->facts) + size);
+	return 0;
+}
+
+SEC("iter.s/task")
+int snapshot(struct bpf_iter__task *ctx)
+{
+	return found(ctx, true);
+}
+
+/* For kernels before 5.18: the same without argv, which then comes from /proc. */
+SEC("iter/task")
+int snapshot_plain(struct bpf_iter__task *ctx)
+{
+	return found(ctx, false);
+}
+
+SEC("iter/task")
+int sweep(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task, *parent;
+	struct signal_struct *signal;
+	struct sample sample = {};
+
+	if (!task)
+		return 0;
+	sample.pid = task->tgid;
+	sample.tid = task->pid;
+	sample.cpu_ns = BPF_CORE_READ(task, se.sum_exec_runtime);
+	if (sample.pid == sample.tid) {
+		parent = BPF_CORE_READ(task, real_parent);
+		signal = BPF_CORE_READ(task, signal);
+		sample.start_ns = BPF_CORE_READ(task, start_boottime);
+		sample.ppid = BPF_CORE_READ(parent, tgid);
+		sample.exec_id = BPF_CORE_READ(task, self_exec_id);
+		sample.uid = BPF_CORE_READ(task, cred, euid.val);
+		sample.state = state_of(task);
+		sample.threads = BPF_CORE_READ(signal, nr_threads);
+		sample.cpu_ns += BPF_CORE_READ(signal, sum_sched_runtime);
+		sample.rss_pages = rss_of(BPF_CORE_READ(task, mm));
+		if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+			sample.flags |= KTHREAD;
+		bpf_probe_read_kernel_str(sample.comm, sizeof(sample.comm), &task->comm);
+	}
+	bpf_seq_write(ctx->meta->seq, &sample, sizeof(sample));
+	return 0;
+}

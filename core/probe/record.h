@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What the probe and the program say to each other. core/probe/layout.py holds the same layouts;
+ * tests/core/test_layout.py compares the two with pahole's own source, the object's BTF.
+ *
+ * Every record starts with `struct facts`. Behind it follow, packed, `exe_len` bytes of path names
+ * (leaf first, each ending in NUL), `cgroup_len` bytes of cgroup names (the same), and `args_len`
+ * bytes of argv as /proc/PID/cmdline has it.
+ */
+#ifndef RECORD_H
+#define RECORD_H
+
+enum kind { FORK = 1, EXEC = 2, EXIT = 3, REAPED = 4, CGROUP = 5, FOUND = 6 };
+
+enum flag {
+	KTHREAD = 1,
+	EXE_UNLINKED = 2,  /* the executable was deleted or never had a name */
+	EXE_PARTIAL = 4,   /* the path is longer than what was sent */
+	ARGS_PARTIAL = 8,  /* argv is longer than what was sent, or could not be read */
+	CGROUP_PARTIAL = 16,
+	ZOMBIE = 32,
+};
+
+struct facts {
+	u32 kind;
+	u32 flags;
+	u64 ts_ns;
+	u64 start_ns;
+	u64 parent_start_ns;
+	u64 cookie;
+	u64 cgroup_id;
+	u64 inode;
+	u64 mtime_ns;
+	u64 previous_inode;
+	u64 cap_effective;
+	u64 cap_permitted;
+	u64 cpu_ns;
+	u64 rss_pages;
+	u32 pid;
+	u32 exec_id;
+	u32 ppid;
+	u32 creator;
+	u32 uid;
+	u32 gid;
+	u32 euid;
+	u32 egid;
+	u32 fsuid;
+	u32 fsgid;
+	u32 login_uid;
+	u32 device;
+	u32 mode;
+	u32 pid_ns;
+	u32 mnt_ns;
+	u32 threads;
+	u32 state;
+	u32 exit_code;
+	u32 args_size; /* of the whole argv, sent or not */
+	u32 exe_len;
+	u32 cgroup_len;
+	u32 args_len;
+	char comm[16];
+	char tty[16];
+};
+
+/* One thread of a running process, as a sweep sees it. */
+struct sample {
+	u64 start_ns;
+	u64 cpu_ns; /* of this thread; of ended threads too in the first thread's record */
+	u64 rss_pages;
+	u32 pid;
+	u32 tid;
+	u32 ppid;
+	u32 exec_id;
+	u32 uid;
+	u32 flags;
+	u32 state;
+	u32 threads;
+	char comm[16];
+};
+
+/* pid_cache: what belongs to the process. */
+struct pid_entry {
+	u64 cookie;
+	u64 start_ns;
+	u64 parent_start_ns;
+	u64 fork_ns;
+	u64 exit_ns;
+	u64 cgroup_id;
+	u64 cap_effective;
+	u64 cap_permitted;
+	u32 ppid;
+	u32 exec_id;
+	u32 uid;
+	u32 gid;
+	u32 euid;
+	u32 egid;
+	u32 fsuid;
+	u32 fsgid;
+	u32 login_uid;
+	u32 pid_ns;
+	u32 mnt_ns;
+	u32 flags;
+	char comm[16];
+	char tty[16];
+};
+
+#define STORED_EXE 512
+#define STORED_ARGS 512
+#define STORED_CGROUP 512
+
+/* proc_cache: what belongs to the image. A child shares its parent's until it executes its own. */
+struct proc_entry {
+	u64 inode;
+	u64 mtime_ns;
+	u64 exec_ns;
+	u32 device;
+	u32 mode;
+	u32 flags;
+	u32 args_size;
+	u32 exe_len;
+	u32 args_len;
+	char exe[STORED_EXE];
+	char args[STORED_ARGS];
+};
+
+/* cgroup_paths: the names of a cgroup, leaf first, by the kernel's id. */
+struct cgroup_entry {
+	u32 len;
+	u32 flags;
+	char names[STORED_CGROUP];
+};
+
+#endif

@@ -1,0 +1,251 @@
+"""The procfs tier: what /proc says of a process.
+
+/proc/PID is opened once as a directory and everything is read through that descriptor: after the pid
+is reused the kernel answers ESRCH instead of another process's facts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from core.containers.cgroup_file import choose_cgroup
+from core.host import Host
+from core.model import TICK_NS, Credentials, ProcessEntry, Usage
+from core.text import safe_text
+
+CMDLINE_LIMIT = 2 * 1024 * 1024
+"""As much of one argv as is read, in bytes: the kernel's own limit for a whole exec is 3/4 of 8 MiB."""
+
+_STATUS_LIMIT = 64 * 1024
+_PF_KTHREAD = 0x00200000  # include/linux/sched.h
+_NO_LOGIN = 0xFFFFFFFF
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class ProcfsError(Exception):
+    """/proc did not answer for a pid; the text says why, in words for people."""
+
+
+class Stat(msgspec.Struct, frozen=True):
+    """The fields of /proc/PID/stat that this program uses; times in ns, from boot."""
+
+    pid: int
+    comm: bytes
+    state: str
+    ppid: int
+    tty_nr: int
+    kthread: bool
+    cpu_ns: int
+    threads: int
+    start_ns: int
+    rss_bytes: int
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(self.cpu_ns, self.rss_bytes, self.state, self.threads)
+
+
+class Procfs:
+    """Reads the /proc of one host. Holds no descriptors between calls; any thread may use it."""
+
+    def __init__(self, host: Host) -> None:
+        self._proc = str(host.proc)
+        self._boot_offset_ns = _time_namespace_offset(host)
+
+    def pids(self) -> list[int]:
+        """Return the processes (thread group ids) that /proc shows, in ascending order."""
+        return sorted(int(name) for name in os.listdir(self._proc) if name.isdigit())
+
+    def stat(self, pid: int) -> Stat:
+        """Return what /proc/PID/stat says. Raises ProcfsError."""
+        try:
+            with open(f"{self._proc}/{pid}/stat", "rb", buffering=0) as file:
+                return self._parse_stat(file.read(4096))
+        except OSError as error:
+            raise _why(pid, "stat", error) from None
+
+    def ppid(self, pid: int) -> int:
+        """Return the parent that /proc shows now (0 for none). Raises ProcfsError."""
+        return self.stat(pid).ppid
+
+    def cmdline(self, pid: int) -> bytes:
+        """Return the whole /proc/PID/cmdline, at most CMDLINE_LIMIT bytes. Raises ProcfsError."""
+        with self._directory(pid) as directory:
+            return _read(directory, "cmdline", CMDLINE_LIMIT)
+
+    def exe(self, pid: int) -> bytes:
+        """Return where /proc/PID/exe points, empty when it may not be read. Raises ProcfsError."""
+        with self._directory(pid) as directory:
+            try:
+                return os.fsencode(os.readlink("exe", dir_fd=directory))
+            except OSError:
+                return b""
+
+    def entry(self, pid: int) -> tuple[ProcessEntry, Usage]:
+        """Return all that /proc knows of a process.
+
+        Raises ProcfsError when the process is gone or its stat cannot be read. A single fact that
+        is not permitted is left empty, and the entry's `problem` names it.
+        """
+        try:
+            with self._directory(pid) as directory:
+                stat = self._parse_stat(_read(directory, "stat", 4096))
+                return self._entry(directory, stat), stat.usage
+        except OSError as error:
+            raise _why(pid, "stat", error) from None
+
+    def _entry(self, directory: int, stat: Stat) -> ProcessEntry:
+        problems: list[str] = []
+        facts: dict[str, object] = {}
+        steps = [_read_status, _read_cgroup, _read_namespaces]
+        if not stat.kthread:
+            steps += [_read_cmdline, _read_exe]
+        for step in steps:
+            try:
+                facts.update(step(directory))
+            except FileNotFoundError:
+                # A zombie has no image and no namespaces; what is left of it is still true.
+                if stat.state not in "ZX":
+                    problems.append(f"{step.__name__.removeprefix('_read_')}: not there")
+            except PermissionError:
+                problems.append(
+                    f"{step.__name__.removeprefix('_read_')}: not permitted (needs CAP_SYS_PTRACE)"
+                )
+        base = ProcessEntry(
+            pid=stat.pid,
+            start_ns=stat.start_ns,
+            ppid=stat.ppid,
+            comm=stat.comm,
+            tty=_tty_name(stat.tty_nr),
+            kthread=stat.kthread,
+            fork_ns=stat.start_ns,
+            exec_ns=stat.start_ns,
+            problem="; ".join(problems),
+        )
+        return msgspec.structs.replace(base, **facts)
+
+    @contextmanager
+    def _directory(self, pid: int) -> Iterator[int]:
+        try:
+            directory = os.open(f"{self._proc}/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise _why(pid, "", error) from None
+        try:
+            yield directory
+        except ProcessLookupError as error:  # it ended while it was read
+            raise _why(pid, "", error) from None
+        finally:
+            os.close(directory)
+
+    def _parse_stat(self, data: bytes) -> Stat:
+        # comm may hold spaces and brackets, so the fields are counted from the last bracket on.
+        opened, closed = data.index(b"("), data.rindex(b")")
+        fields = data[closed + 2 :].split()
+        return Stat(
+            pid=int(data[:opened]),
+            comm=data[opened + 1 : closed],
+            state=chr(fields[0][0]),
+            ppid=int(fields[1]),
+            tty_nr=int(fields[4]),
+            kthread=bool(int(fields[6]) & _PF_KTHREAD),
+            cpu_ns=(int(fields[11]) + int(fields[12])) * TICK_NS,
+            threads=int(fields[17]),
+            start_ns=int(fields[19]) * TICK_NS - self._boot_offset_ns,
+            rss_bytes=int(fields[21]) * _PAGE,
+        )
+
+
+def _time_namespace_offset(host: Host) -> int:
+    """Return what /proc adds to start times for readers in our time namespace, in ns."""
+    try:
+        for line in host.path("/proc/self/timens_offsets").read_text().splitlines():
+            clock, seconds, nanoseconds = line.split()
+            if clock in ("boottime", "7"):
+                return int(seconds) * 1_000_000_000 + int(nanoseconds)
+    except (OSError, ValueError):
+        pass  # no time namespaces: nothing is added
+    return 0
+
+
+def _read(directory: int, name: str, limit: int) -> bytes:
+    """Read at most `limit` bytes of a file in /proc/PID."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        chunks = []
+        while limit > 0 and (chunk := os.read(descriptor, min(limit, 65536))):
+            chunks.append(chunk)
+            limit -= len(chunk)
+        return b"".join(chunks)
+    finally:
+        os.close(descriptor)
+
+
+def _read_status(directory: int) -> dict[str, object]:
+    fields = {}
+    for line in _read(directory, "status", _STATUS_LIMIT).splitlines():
+        name, _, value = line.partition(b":\t")
+        fields[name] = value
+    uids = [int(value) for value in fields[b"Uid"].split()]
+    gids = [int(value) for value in fields[b"Gid"].split()]
+    try:
+        login = int(_read(directory, "loginuid", 32))
+    except (OSError, ValueError):  # a kernel without audit
+        login = _NO_LOGIN
+    return {
+        "credentials": Credentials(
+            uid=uids[0],
+            gid=gids[0],
+            euid=uids[1],
+            egid=gids[1],
+            fsuid=uids[3],
+            fsgid=gids[3],
+            login_uid=None if login == _NO_LOGIN else login,
+            cap_effective=int(fields[b"CapEff"], 16),
+            cap_permitted=int(fields[b"CapPrm"], 16),
+        )
+    }
+
+
+def _read_cgroup(directory: int) -> dict[str, object]:
+    return {"cgroup": choose_cgroup(_read(directory, "cgroup", _STATUS_LIMIT))}
+
+
+def _read_cmdline(directory: int) -> dict[str, object]:
+    return {"cmdline": _read(directory, "cmdline", CMDLINE_LIMIT)}
+
+
+def _read_exe(directory: int) -> dict[str, object]:
+    path = os.fsencode(os.readlink("exe", dir_fd=directory))
+    file = os.stat("exe", dir_fd=directory)
+    return {"exe": path, "inode": file.st_ino, "mode": file.st_mode, "mtime_ns": file.st_mtime_ns}
+
+
+def _read_namespaces(directory: int) -> dict[str, object]:
+    return {
+        "pid_ns": os.stat("ns/pid", dir_fd=directory).st_ino,
+        "mnt_ns": os.stat("ns/mnt", dir_fd=directory).st_ino,
+    }
+
+
+def _tty_name(number: int) -> bytes:
+    """Name a terminal by its device number, as `ps` does (Documentation/admin-guide/devices.txt)."""
+    if number == 0:
+        return b""
+    major = (number >> 8) & 0xFFF
+    minor = (number & 0xFF) | ((number >> 12) & 0xFFF00)
+    if 136 <= major <= 143:  # Unix98 pseudo-terminals: 8 majors of 256
+        return b"pts/%d" % (minor + (major - 136) * 256)
+    if major == 4:
+        return b"tty%d" % minor if minor < 64 else b"ttyS%d" % (minor - 64)
+    return b"%d:%d" % (major, minor)
+
+
+def _why(pid: int, name: str, error: OSError) -> ProcfsError:
+    if isinstance(error, FileNotFoundError | ProcessLookupError):
+        return ProcfsError(f"no process {pid}")
+    where = f"/proc/{pid}/{name}".rstrip("/")
+    return ProcfsError(f"{where}: {safe_text(error.strerror or str(error))}")

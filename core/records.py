@@ -1,0 +1,105 @@
+"""What a feed delivers: events as they happened, and samples of what runs now. All frozen.
+
+`ts_ns` is when it happened, in ns since boot. A process is always named by pid and start time.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from core.model import Credentials, ProcessEntry, Usage
+
+
+class Fork(msgspec.Struct, frozen=True):
+    """A process was born. It runs its parent's image until it executes one of its own.
+
+    `ppid` is the kernel's parent at birth (`real_parent->tgid`), `parent_inode` the inode of the
+    executable that the child inherited, 0 when unknown; `creator` the process that called fork
+    (another one than the parent under CLONE_PARENT). `cgroup` is empty when it is the creator's.
+    """
+
+    ts_ns: int
+    pid: int
+    start_ns: int
+    exec_id: int
+    ppid: int
+    parent_start_ns: int
+    creator: int
+    parent_inode: int
+    comm: bytes
+    credentials: Credentials
+    cookie: int
+    cgroup_id: int
+    cgroup: bytes
+    pid_ns: int
+    mnt_ns: int
+    tty: bytes
+    kthread: bool = False
+
+
+class Exec(msgspec.Struct, frozen=True):
+    """A process has a new image. `previous_inode` is the executable before, 0 when unknown."""
+
+    ts_ns: int
+    entry: ProcessEntry
+    previous_inode: int = 0
+
+
+class Exit(msgspec.Struct, frozen=True):
+    """The last thread of a process has ended; it is a zombie until its parent has reaped it.
+
+    `exit_code` is as wait(2) encodes it.
+    """
+
+    ts_ns: int
+    pid: int
+    start_ns: int
+    exit_code: int
+
+
+class Reaped(msgspec.Struct, frozen=True):
+    """An ended process has left the process table; its pid may be used again."""
+
+    ts_ns: int
+    pid: int
+    start_ns: int
+
+
+class CgroupMove(msgspec.Struct, frozen=True):
+    """A process was moved to another cgroup."""
+
+    ts_ns: int
+    pid: int
+    start_ns: int
+    cgroup_id: int
+    cgroup: bytes
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """The kernel could not deliver `count` events since the last such record."""
+
+    ts_ns: int
+    count: int
+
+
+Event = Fork | Exec | Exit | Reaped | CgroupMove | Lost
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One running process as a sweep sees it: just enough to notice any change of it."""
+
+    pid: int
+    start_ns: int
+    exec_id: int
+    ppid: int
+    comm: bytes
+    uid: int
+    kthread: bool
+    usage: Usage
+
+
+class Found(msgspec.Struct, frozen=True):
+    """One running process as the start-up snapshot sees it."""
+
+    entry: ProcessEntry
+    usage: Usage

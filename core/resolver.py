@@ -1,0 +1,223 @@
+"""resolve(pid): the cache, then the probe's eBPF maps, then /proc; and the trail of what each said."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from core.limiter import Limiter
+from core.lineage import Lineage, Process
+from core.model import Origin, Outcome, ProcessEntry, Resolution, Tier, TierState, TrailStep, Usage
+from core.probe.maps import KernelMaps, MapsMiss
+from core.procfs import ProcfsError
+from core.stats import Stats
+
+MAX_DEPTH = 16
+"""As many ancestors as one resolution may fetch from below."""
+
+
+class ProcfsTier(Protocol):
+    """What the resolver asks of /proc. Tests pass a table of their own."""
+
+    def entry(self, pid: int) -> tuple[ProcessEntry, Usage]: ...
+
+    def cmdline(self, pid: int) -> bytes: ...
+
+    def exe(self, pid: int) -> bytes: ...
+
+    def ppid(self, pid: int) -> int: ...
+
+
+class Resolver:
+    """The three tiers in their order. One thread owns it, together with the lineage it fills.
+
+    Statistics: `hits cache|maps|procfs`, `miss`, `limited`, `inode error …`, and what the lineage counts.
+    While `snapshotted` is False only the cache answers, and what it does not know is not a miss.
+    """
+
+    def __init__(
+        self,
+        lineage: Lineage,
+        stats: Stats,
+        procfs: ProcfsTier,
+        maps: KernelMaps | None,
+        maps_state: TierState,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._lineage = lineage
+        self._stats = stats
+        self._procfs = procfs
+        self._maps = maps
+        self._maps_state = maps_state
+        self._clock_ns = clock_ns
+        self._limiter = Limiter()
+        self.snapshotted = False
+
+    def resolve(
+        self, pid: int, *, inode: int = 0, use_maps: bool = True, use_procfs: bool = True
+    ) -> Resolution:
+        """Return who answers for a pid, with the trail of every tier asked.
+
+        `inode` other than 0 is what the executable's inode must be; 0: do not verify.
+        """
+        return self._resolve(pid, inode, use_maps, use_procfs, MAX_DEPTH)
+
+    def note_hit(self, process: Process) -> None:
+        """Count the resolution of an event's own process, which the event has just cached."""
+        self._stats.count("hits", Tier.CACHE)
+        process.source = Tier.CACHE
+
+    def _resolve(self, pid: int, inode: int, use_maps: bool, use_procfs: bool, depth: int) -> Resolution:
+        trail: list[TrailStep] = []
+        process = self._step(trail, Tier.CACHE, lambda: self._from_cache(pid, inode))
+        if process is not None:
+            self._stats.count("hits", Tier.CACHE)
+            return self._answer(process, Tier.CACHE, trail)
+        if pid != 0 and not self.snapshotted:
+            return Resolution(pid, None, None, None, tuple(trail))
+        process = self._try_maps(trail, pid, inode, (use_maps, use_procfs), depth)
+        if process is not None:
+            return self._answer(process, Tier.MAPS, trail)
+        process = self._try_procfs(trail, pid, inode, use_procfs, depth)
+        if process is not None:
+            return self._answer(process, Tier.PROCFS, trail)
+        if pid != 0:
+            self._stats.count("miss")
+        return Resolution(pid, None, None, None, tuple(trail))
+
+    def _try_maps(
+        self, trail: list[TrailStep], pid: int, inode: int, use: tuple[bool, bool], depth: int
+    ) -> Process | None:
+        use_maps, use_procfs = use
+        if self._maps is None:
+            trail.append(TrailStep(Tier.MAPS, Outcome.SKIPPED, self._maps_state.reason or "the probe is off"))
+            return None
+        if not use_maps:
+            trail.append(TrailStep(Tier.MAPS, Outcome.SKIPPED, "not asked (--no-maps)"))
+            return None
+        process = self._step(trail, Tier.MAPS, lambda: self._from_maps(pid, inode, use_procfs, depth))
+        if process is not None:
+            self._stats.count("hits", Tier.MAPS)
+        return process
+
+    def _try_procfs(
+        self, trail: list[TrailStep], pid: int, inode: int, use_procfs: bool, depth: int
+    ) -> Process | None:
+        if not use_procfs:
+            trail.append(TrailStep(Tier.PROCFS, Outcome.SKIPPED, "not asked (--no-procfs)"))
+            return None
+        if pid and not self._limiter.allow(pid, self._clock_ns()):
+            self._stats.count("limited")
+            trail.append(TrailStep(Tier.PROCFS, Outcome.SKIPPED, "asked less than 30 s ago for this pid"))
+            return None
+        process = self._step(trail, Tier.PROCFS, lambda: self._from_procfs(pid, inode, depth))
+        if process is not None:
+            self._stats.count("hits", Tier.PROCFS)
+        return process
+
+    def _step(
+        self, trail: list[TrailStep], tier: Tier, ask: Callable[[], tuple[Process, str]]
+    ) -> Process | None:
+        """Ask one tier and note its answer, its reason and its time."""
+        started = time.perf_counter_ns()
+        process: Process | None = None
+        try:
+            process, reason = ask()
+            outcome = Outcome.HIT
+        except _NoAnswer as no_answer:
+            outcome, reason = Outcome.MISS, str(no_answer)
+        except OSError as error:
+            outcome, reason = Outcome.ERROR, error.strerror or str(error)
+        trail.append(TrailStep(tier, outcome, reason, time.perf_counter_ns() - started))
+        return process
+
+    def _answer(self, process: Process, source: Tier, trail: list[TrailStep]) -> Resolution:
+        if process.source is not source:
+            process.source = source
+            self._lineage.touch(process)
+        return Resolution(process.entry.pid, source, process.origin, process.entry, tuple(trail))
+
+    def _from_cache(self, pid: int, inode: int) -> tuple[Process, str]:
+        if pid == 0:
+            raise _NoAnswer("pid 0 is the kernel's idle task, not a process")
+        process = self._lineage.get(pid)
+        if process is None:
+            raise _NoAnswer(f"no entry for pid {pid}")
+        entry = process.entry
+        if entry.kthread:
+            raise _NoAnswer("a kernel thread has no image to resolve")
+        if inode and entry.inode != inode:
+            raise _NoAnswer(f"its executable has inode {entry.inode}, not {inode}")
+        self._lineage.seen(pid)
+        return process, f"in the cache by {process.origin}"
+
+    def _from_maps(self, pid: int, inode: int, use_procfs: bool, depth: int) -> tuple[Process, str]:
+        assert self._maps is not None
+        if pid == 0:
+            raise _NoAnswer("pid 0 is not in pid_cache")
+        try:
+            entry = self._maps.lookup(pid)
+        except MapsMiss as miss:
+            raise _NoAnswer(str(miss)) from None
+        if inode and entry.inode and entry.inode != inode:
+            raise _NoAnswer(f"proc_cache has inode {entry.inode}, not {inode}")
+        if use_procfs:
+            entry = self.completed(entry)
+        self._fetch_parent(entry.ppid, use_maps=True, use_procfs=use_procfs, depth=depth)
+        process = self._lineage.insert(entry, Origin.MAPS)
+        return process, f"pid_cache → cookie 0x{entry.cookie:x} → proc_cache"
+
+    def _from_procfs(self, pid: int, inode: int, depth: int) -> tuple[Process, str]:
+        if pid == 0:
+            raise _NoAnswer("/proc has no pid 0")
+        try:
+            entry, _ = self._procfs.entry(pid)
+        except ProcfsError as error:
+            raise _NoAnswer(str(error)) from None
+        if entry.kthread:
+            raise _NoAnswer("a kernel thread has no image to resolve")
+        if inode and entry.inode and inode != entry.inode:
+            self._stats.count("inode error", "procfs_mismatch")
+            entry = msgspec.structs.replace(
+                entry, inode=inode, problem=f"the kernel saw inode {inode}, /proc has {entry.inode}"
+            )
+        self._fetch_parent(entry.ppid, use_maps=False, use_procfs=True, depth=depth)
+        process = self._lineage.insert(entry, Origin.PROCFS)
+        if self._maps is not None:
+            self._maps.push(entry)
+        return process, entry.problem or f"/proc/{pid}"
+
+    def _fetch_parent(self, ppid: int, *, use_maps: bool, use_procfs: bool, depth: int) -> None:
+        """Make sure that the parent is cached, so that the child can be linked to it."""
+        if ppid == 0 or depth <= 1 or self._lineage.get(ppid) is not None:
+            return
+        if use_maps:
+            self._resolve(ppid, 0, True, use_procfs, depth - 1)
+            return
+        # From /proc the whole chain is fetched with one slot of the limiter, and counts as one hit.
+        # Where that fails the child stays unlinked, and its row shows it.
+        with contextlib.suppress(_NoAnswer, OSError):
+            self._from_procfs(ppid, 0, depth - 1)
+
+    def completed(self, entry: ProcessEntry) -> ProcessEntry:
+        """Return the entry with what did not fit into a record, read from /proc.
+
+        Only while /proc still shows the same process and image; else it stays marked as truncated.
+        """
+        if not entry.cmdline_truncated:
+            return entry
+        try:
+            cmdline, exe = self._procfs.cmdline(entry.pid), self._procfs.exe(entry.pid)
+        except ProcfsError:
+            return entry
+        if entry.cmdline and not cmdline.startswith(entry.cmdline.rstrip(b"\0")[:64]):
+            return entry
+        return msgspec.structs.replace(entry, cmdline=cmdline, exe=exe or entry.exe, cmdline_truncated=False)
+
+
+class _NoAnswer(Exception):
+    """A tier does not know; the text is the reason in the trail."""

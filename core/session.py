@@ -1,0 +1,247 @@
+"""The session: the one collector thread that owns engine and tree, and publishes frames.
+
+The screen asks with `request`, `explain`, `resolve` and `pause`, which only leave a note and wake the
+collector; it gets an immutable Frame through its callback, at most ten times a second, and only when
+something has changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from core.engine import Engine
+from core.explain import explanation
+from core.feed import Feed, open_feed
+from core.host import Host
+from core.lineage import Process
+from core.model import ProcessKey, Resolution
+from core.text import safe_text
+from core.tree import Tree
+from core.view import Explanation, Frame, Header, ViewRequest, Window
+
+FRAME_NS = 100_000_000
+"""Frames are at least this far apart."""
+
+SWEEP_NS = 2_000_000_000
+"""Time between two sweeps; what no event reports is at most this old."""
+
+PROCFS_SWEEP_NS = 1_000_000_000
+"""The same without events: a new process has to show within 1.5 s."""
+
+_MAX_LATEST = 512
+
+
+class Session:
+    """Runs an engine in a thread of its own. All methods may be called from any thread."""
+
+    def __init__(self, open_engine: Callable[[], Engine], host: Host) -> None:
+        """`open_engine` runs on the collector thread: loading a probe takes longer than a frame."""
+        self._open_engine = open_engine
+        self._host = host
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
+        self._stopping = False
+        self._callbacks: list[Callable[[Frame], None]] = []
+        self._failed: Callable[[BaseException], None] | None = None
+        self._view = ViewRequest()
+        self._explained: ProcessKey | None = None
+        self._paused = False
+        self._todo: deque[tuple[int, bool]] = deque(maxlen=64)
+        self._shown: dict[Process, ProcessKey] = {}
+        self._latest: dict[int, Resolution] = {}
+        self._tree = Tree()
+        self._revision = 0
+        self._dirty = True
+        self._rate = _Rate()
+
+    def subscribe(
+        self, callback: Callable[[Frame], None], failed: Callable[[BaseException], None] | None = None
+    ) -> None:
+        """Call `callback` with each frame, `failed` if the collector dies; both on its thread."""
+        self._callbacks.append(callback)
+        self._failed = failed
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the collector and detach the probe; returns when that is done."""
+        self._stopping = True
+        self._nudge()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def request(self, view: ViewRequest) -> None:
+        """Ask for other rows; the next frame carries them."""
+        self._view = view
+        self._nudge()
+
+    def explain(self, key: ProcessKey | None) -> None:
+        """Have the next frames explain this process; None: explain nothing."""
+        self._explained = key
+        self._nudge()
+
+    def resolve(self, pid: int, *, evict: bool = False) -> None:
+        """Resolve a pid again; with `evict` the cache forgets it first."""
+        self._todo.append((pid, evict))
+        self._nudge()
+
+    def pause(self, on: bool) -> None:
+        """Stop taking the tree further; it stays navigable, and nothing is lost meanwhile."""
+        self._paused = on
+        self._nudge()
+
+    def _nudge(self) -> None:
+        self._dirty = True
+        os.eventfd_write(self._wake, 1)
+
+    def _run(self) -> None:
+        try:
+            engine = self._open_engine()
+        except Exception as error:  # the worker's boundary: the screen tells the person
+            self._fail(error)
+            return
+        try:
+            engine.start()
+            self._loop(engine)
+        except Exception as error:
+            self._fail(error)
+        finally:
+            engine.feed.close()
+
+    def _fail(self, error: Exception) -> None:
+        if self._failed is None:
+            raise error
+        self._failed(error)
+
+    def _loop(self, engine: Engine) -> None:
+        feed = engine.feed
+        poller = select.poll()
+        poller.register(self._wake, select.POLLIN)
+        if feed.fileno() >= 0:
+            poller.register(feed.fileno(), select.POLLIN)
+        every_ns = SWEEP_NS if feed.exact else PROCFS_SWEEP_NS
+        next_sweep = feed.now_ns() + every_ns // 4  # soon: CPU shares need two samples
+        next_frame = 0
+        while not self._stopping:
+            now = feed.now_ns()
+            if now >= next_frame and self._publish(engine, now):
+                next_frame = feed.now_ns() + FRAME_NS
+            wait_ns = max(0, min(next_sweep, next_frame if self._dirty_at(engine) else next_sweep) - now)
+            poller.poll(wait_ns // 1_000_000 + 1)
+            self._drain_wake()
+            self._rate.add(len(engine.pump()), feed.now_ns())
+            while self._todo:
+                pid, evict = self._todo.popleft()
+                self._remember(engine.resolve(pid, evict=evict))
+            if feed.now_ns() >= next_sweep:
+                engine.sweep()
+                next_sweep = feed.now_ns() + every_ns
+
+    def _dirty_at(self, engine: Engine) -> bool:
+        return self._dirty or (bool(engine.lineage.changed) and not self._paused)
+
+    def _drain_wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+
+    def _publish(self, engine: Engine, now_ns: int) -> bool:
+        """Bring the tree up to date and hand out a frame, if anything changed; return whether."""
+        if not self._dirty_at(engine):
+            return False
+        self._dirty = False
+        if not self._paused:
+            self._update_tree(engine)
+        self._revision += 1
+        window = self._tree.window(self._view, now_ns)
+        frame = Frame(
+            revision=self._revision,
+            header=self._header(engine, window, now_ns),
+            window=window,
+            explanation=self._explain(engine),
+            stats=engine.stats.snapshot(),
+        )
+        for callback in self._callbacks:
+            callback(frame)
+        return True
+
+    def _update_tree(self, engine: Engine) -> None:
+        changed = list(engine.lineage.changed)
+        engine.lineage.changed.clear()
+        for process in changed:
+            view = engine.view(process)
+            shown = self._shown.get(process)
+            if shown is not None and shown != view.key:  # its start time is known more exactly now
+                self._tree.drop(shown)
+            self._tree.put(view)
+            self._shown[process] = view.key
+        gone = [process for process in self._shown if process.forgotten]
+        for process in gone:
+            self._tree.drop(self._shown.pop(process))
+
+    def _header(self, engine: Engine, window: Window, now_ns: int) -> Header:
+        return Header(
+            hostname=safe_text(self._host.hostname(), 64),
+            kernel=safe_text(self._host.kernel_release(), 64),
+            arch=self._host.machine(),
+            tiers=engine.feed.tiers,
+            processes=window.processes,
+            containers=window.containers,
+            events_per_second=self._rate.per_second(now_ns),
+            lost=engine.lost,
+            paused=self._paused,
+            now_ns=now_ns,
+        )
+
+    def _explain(self, engine: Engine) -> Explanation | None:
+        key = self._explained
+        if key is None:
+            return None
+        process = engine.lineage.find(key.tgid, key.start_ns)
+        if process is None:
+            return None
+        resolution = self._latest.get(key.tgid)
+        if resolution is None or resolution.entry is not process.entry:
+            resolution = engine.resolve(key.tgid)
+            self._remember(resolution)
+        return explanation(process, resolution, engine.view(process))
+
+    def _remember(self, resolution: Resolution) -> None:
+        """Keep the latest resolution of a pid, for the trail that is explained."""
+        self._latest.pop(resolution.pid, None)
+        self._latest[resolution.pid] = resolution
+        if len(self._latest) > _MAX_LATEST:
+            del self._latest[next(iter(self._latest))]
+
+
+class _Rate:
+    """Events per second over the last few seconds."""
+
+    _SPAN_NS = 3_000_000_000
+
+    def __init__(self) -> None:
+        self._counts: deque[tuple[int, int]] = deque()
+
+    def add(self, count: int, now_ns: int) -> None:
+        if count:
+            self._counts.append((now_ns, count))
+
+    def per_second(self, now_ns: int) -> float:
+        while self._counts and self._counts[0][0] < now_ns - self._SPAN_NS:
+            self._counts.popleft()
+        return sum(count for _, count in self._counts) * 1_000_000_000 / self._SPAN_NS
+
+
+def open_session(host: Host, *, probe: bool = True) -> Session:
+    """Return a session on this host; its probe is loaded when it is started."""
+
+    def open_engine() -> Engine:
+        feed: Feed = open_feed(host, probe=probe)
+        return Engine(feed, host)
+
+    return Session(open_engine, host)
