@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from core.filter import Filter, FilterError, Subject, parse_filter
 from core.model import ProcessKey
 from core.tree_forest import HOST, Forest, Node, group_key
-from core.tree_rows import FRESH_NS, Users, process_text, rows_from
+from core.tree_rows import FRESH_NS, process_text, rows_from
+from core.users import Users
 from core.view import Grouping, ProcessView, RowKey, SortKey, ViewRequest, Window
 
 
@@ -18,8 +20,9 @@ class Tree:
     that did not change is the same object in the next window.
     """
 
-    def __init__(self, users: Users | None = None) -> None:
-        self._users = users or Users()
+    def __init__(self, user_name: Callable[[int], str] | None = None) -> None:
+        """`user_name` names a uid; left out, this machine's own users are asked."""
+        self._user_name = user_name or Users().name
         self._forest = Forest(Grouping.CONTAINERS, SortKey.TREE, False, frozenset())
         self._containers: Counter[str] = Counter()
         self._live = 0
@@ -51,7 +54,7 @@ class Tree:
         anchor_index = None if request.anchor is None else self._index_of(request.anchor)
         top = request.top if anchor_index is None else anchor_index - request.anchor_offset
         top = max(0, min(top, total - request.height))
-        rows = rows_from(forest, top, now_ns, self._users)
+        rows = rows_from(forest, top, now_ns, self._user_name)
         return Window(
             rows=tuple(row for _, row in zip(range(request.height), rows, strict=False)),
             top=top,
@@ -108,7 +111,7 @@ class Tree:
                 node.text, node.text_of = process_text(view.entry), view.entry
             return node.text
 
-        return self._filter(Subject(view, self._users.name(view.entry.credentials.euid), text))
+        return self._filter(Subject(view, self._user_name(view.entry.credentials.euid), text))
 
     def _index_of(self, key: RowKey) -> int | None:
         """Return the row of a node, or of the outermost folded node that hides it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from core.filter import state_of
 from core.model import ContainerContext, ProcessEntry, Tier
@@ -63,24 +63,18 @@ def container_name(container: ContainerContext | None) -> str:
     return container.name or container.short_id
 
 
-def rows_from(forest: Forest, first: int, now_ns: int, users: Users) -> Iterator[Row]:
+def rows_from(forest: Forest, first: int, now_ns: int, user_name: Callable[[int], str]) -> Iterator[Row]:
     """Yield the shown rows from index `first` on, in the order of the screen."""
     for node, guides in _walk(forest, first):
-        row = _group_row(node) if node.view is None else _process_row(node, node.view, guides, now_ns, users)
+        row = (
+            _group_row(node)
+            if node.view is None
+            else _process_row(node, node.view, guides, now_ns, user_name)
+        )
         if row != node.row:
             node.row = row
         assert node.row is not None
         yield node.row
-
-
-class Users:
-    """Names of uids, looked up once each."""
-
-    def __init__(self, names: dict[int, str] | None = None) -> None:
-        self._names = names or {}
-
-    def name(self, uid: int) -> str:
-        return self._names.get(uid) or str(uid)
 
 
 def _walk(forest: Forest, first: int) -> Iterator[tuple[Node, str]]:
@@ -125,7 +119,9 @@ def _guides(lines: list[str], flat: int, depth: int, last: bool) -> str:
     return "".join(above) + tip
 
 
-def _process_row(node: Node, view: ProcessView, guides: str, now_ns: int, users: Users) -> Row:
+def _process_row(
+    node: Node, view: ProcessView, guides: str, now_ns: int, user_name: Callable[[int], str]
+) -> Row:
     entry, usage = view.entry, view.usage
     if node.text_of is not entry:
         node.text, node.text_of = process_text(entry), entry
@@ -143,7 +139,7 @@ def _process_row(node: Node, view: ProcessView, guides: str, now_ns: int, users:
         source=source_text(view),
         pid=entry.pid,
         ppid=entry.ppid,
-        user=users.name(entry.credentials.euid),
+        user=user_name(entry.credentials.euid),
         tty=safe_text(entry.tty),
         state=state_of(view),
         threads=usage.threads if usage is not None else 0,

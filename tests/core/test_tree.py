@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from core.model import ContainerContext, Credentials, Origin, ProcessEntry, ProcessKey, Tier, Usage
 from core.tree import Tree
-from core.tree_rows import Users
 from core.view import Grouping, ProcessView, Row, RowKey, SortKey, ViewRequest, Window
 
 SECOND = 1_000_000_000
@@ -59,7 +58,7 @@ def key(pid: int) -> ProcessKey:
 
 
 def tree_of(*views: ProcessView) -> Tree:
-    tree = Tree(Users({0: "root", 33: "www-data"}))
+    tree = Tree({0: "root", 33: "www-data"}.__getitem__)
     for view in views:
         tree.put(view)
     return tree

@@ -1,0 +1,315 @@
+"""An engine in memory: the real Tree on made-up processes. Deterministic, without threads and clocks.
+
+Nothing here is taken from a real machine. Recordings replace it where they can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from core.model import (
+    ContainerContext,
+    Credentials,
+    Origin,
+    Outcome,
+    ProcessEntry,
+    ProcessKey,
+    Resolution,
+    Tier,
+    Tiers,
+    TierState,
+    TrailStep,
+    Usage,
+)
+from core.tree import Tree
+from core.tree_rows import process_text
+from core.view import Explanation, Frame, Header, ProcessView, ViewRequest
+
+SECOND = 1_000_000_000
+DAY = 86_400 * SECOND
+NOW = 40 * DAY
+
+ALL_ON = Tiers(TierState(True), TierState(True), TierState(True), "events+maps")
+NO_PROBE = Tiers(
+    TierState(True),
+    TierState(False, "needs CAP_BPF and CAP_PERFMON, this process has neither: run `sudo ebpf-tui`"),
+    TierState(True),
+    "procfs",
+)
+
+WEB = ContainerContext(
+    id="1b060cc81653" + "0" * 52,
+    runtime="docker",
+    name="web",
+    image="nginx:1.27",
+    cgroup_path=b"/docker/1b06",
+)
+SHOP = ContainerContext(
+    id="7f3e91ab20d4" + "1" * 52,
+    runtime="containerd",
+    name="orders",
+    image="registry.local/orders:4.2",
+    pod="orders-6c9d",
+    namespace="shop",
+)
+NAMELESS = ContainerContext(id="c0ffee123456" + "2" * 52, runtime="podman")
+
+
+def process(
+    pid: int,
+    parent: int,
+    args: str | bytes,
+    *,
+    age: int = 2 * DAY,
+    container: ContainerContext | None = None,
+    uid: int = 0,
+    cpu: float | None = 0.0,
+    rss: int = 4 << 20,
+    source: Tier | None = Tier.CACHE,
+    origin: Origin = Origin.SNAPSHOT,
+    state: str = "S",
+    kthread: bool = False,
+    tty: bytes = b"",
+    ended: bool = False,
+    note: str = "",
+) -> ProcessView:
+    """A process whose parent is looked up by pid when the host is put together."""
+    raw = args.encode() if isinstance(args, str) else args
+    words = raw.split(b" ")
+    return ProcessView(
+        entry=ProcessEntry(
+            pid=pid,
+            start_ns=NOW - age,
+            ppid=parent,
+            exec_id=2,
+            comm=raw if kthread else words[0].rsplit(b"/", 1)[-1].rstrip(b":")[:15],
+            exe=b"" if kthread else words[0],
+            cmdline=b"" if kthread else b"".join(word + b"\0" for word in words),
+            credentials=Credentials(uid=uid, euid=uid),
+            kthread=kthread,
+            tty=tty,
+        ),
+        source=source,
+        origin=origin,
+        container=container,
+        usage=Usage(rss_bytes=0 if kthread else rss, state=state, threads=1 + pid % 7, cpu_percent=cpu),
+        ended_ns=NOW - SECOND if ended else None,
+        note=note,
+    )
+
+
+def small_host() -> list[ProcessView]:
+    """A host with three containers, kernel threads, a new and an ended process."""
+    minute = 60 * SECOND
+    event = Origin.EVENT
+    return [
+        process(1, 0, "/sbin/init", age=39 * DAY, rss=12 << 20),
+        process(2, 0, "kthreadd", age=39 * DAY, kthread=True),
+        process(9, 2, "kworker/0:1-events", age=39 * DAY, kthread=True, state="I"),
+        process(41, 2, "ksoftirqd/1", age=39 * DAY, kthread=True),
+        process(388, 1, "/lib/systemd/systemd-journald", age=39 * DAY, cpu=0.3, rss=48 << 20),
+        process(612, 1, "/usr/sbin/sshd -D", age=39 * DAY, rss=9 << 20),
+        process(2210, 612, "sshd: deploy [priv]", age=95 * minute, origin=event, rss=11 << 20),
+        process(2214, 2210, "-bash", age=95 * minute, uid=1000, origin=event, tty=b"pts/0"),
+        process(
+            2390, 2214, "vim probe/process.bpf.c", age=71 * minute, uid=1000, origin=event, rss=23 << 20,
+            tty=b"pts/0", cpu=0.4,
+        ),
+        process(2544, 2214, "make -j2 probe", age=2 * SECOND, uid=1000, origin=event, cpu=None, tty=b"pts/0"),
+        process(2551, 2214, "ls --color=auto", age=8 * SECOND, uid=1000, origin=event, ended=True),
+        process(700, 1, "/usr/bin/containerd", age=39 * DAY, cpu=1.2, rss=61 << 20),
+        process(
+            4100, 700, "/usr/bin/containerd-shim-runc-v2 -namespace moby -id 1b060cc81653", age=2 * DAY,
+            rss=14 << 20,
+        ),
+        process(
+            4121, 4100, "nginx: master process nginx -g daemon off;", age=2 * DAY, container=WEB,
+            origin=event, rss=7 << 20, cpu=0.2,
+        ),
+        process(
+            4122, 4121, "nginx: worker process", age=2 * DAY, container=WEB, uid=33, source=Tier.MAPS,
+            cpu=3.1, rss=19 << 20,
+        ),
+        process(
+            4123, 4121, "nginx: worker process", age=2 * DAY, container=WEB, uid=33, cpu=2.7, origin=event,
+            rss=18 << 20, state="R",
+        ),
+        process(
+            5200, 700, "/usr/bin/containerd-shim-runc-v2 -namespace k8s.io -id 7f3e91ab20d4", age=DAY,
+            rss=13 << 20,
+        ),
+        process(
+            5231, 5200, "/app/orders --listen :8080 --db-password=hunter2", age=DAY, container=SHOP, uid=1001,
+            cpu=41.5, rss=812 << 20, origin=event, state="R",
+        ),
+        process(
+            5260, 5231, "/app/orders-migrate", age=DAY, container=SHOP, uid=1001, source=Tier.PROCFS,
+            origin=Origin.PROCFS, rss=66 << 20, note="exe: permission denied",
+        ),
+        process(
+            6001, 1, "sleep infinity", age=3 * 3600 * SECOND, container=NAMELESS, source=None,
+            origin=Origin.PROCFS, rss=1 << 20,
+        ),
+    ]  # fmt: skip
+
+
+def large_host(count: int = 10_000) -> list[ProcessView]:
+    """Many processes of two levels below init, every third of them in one of 50 containers."""
+    containers = [
+        ContainerContext(id=f"{n:012x}" + "0" * 52, runtime="docker", name=f"app-{n:02}") for n in range(50)
+    ]
+    views = [process(1, 0, "/sbin/init", age=39 * DAY)]
+    for pid in range(2, count + 1):
+        views.append(
+            process(
+                pid,
+                1 if pid < 100 else pid % 98 + 2,
+                f"/usr/bin/worker-{pid % 40} --config /etc/worker/{pid}.toml",
+                age=(39 * DAY) - pid * SECOND,
+                container=containers[pid % 50] if pid % 3 == 0 else None,
+                cpu=pid % 17 / 10,
+                rss=(pid % 97 + 1) << 20,
+                origin=Origin.EVENT,
+            )
+        )
+    return views
+
+
+class FixtureEngine:
+    """Answers every request at once, on the caller's thread. `asked` and `resolved` record the calls."""
+
+    def __init__(
+        self, views: list[ProcessView] | None = None, *, tiers: Tiers = ALL_ON, message: str = ""
+    ) -> None:
+        self._tree = Tree({0: "root", 33: "www-data", 1000: "deploy", 1001: "orders"}.__getitem__)
+        self._starts: dict[int, int] = {}
+        self._views: dict[ProcessKey, ProcessView] = {}
+        self._callbacks: list[Callable[[Frame], None]] = []
+        self._request = ViewRequest()
+        self._explained: ProcessKey | None = None
+        self._tiers = tiers
+        self._message = message
+        self._revision = 0
+        self.paused = False
+        self.running = False
+        self.asked: list[ViewRequest] = []
+        self.resolved: list[tuple[int, bool]] = []
+        for view in small_host() if views is None else views:
+            self._starts[view.entry.pid] = view.entry.start_ns
+            self._put(view)
+
+    def put(self, view: ProcessView) -> None:
+        """A process comes or changes; the screen hears of it."""
+        self._starts[view.entry.pid] = view.entry.start_ns
+        self._put(view)
+        self.publish()
+
+    def drop(self, pid: int) -> None:
+        """A process goes."""
+        key = ProcessKey(pid, self._starts.pop(pid))
+        del self._views[key]
+        self._tree.drop(key)
+        self.publish()
+
+    def subscribe(
+        self, callback: Callable[[Frame], None], failed: Callable[[BaseException], None] | None = None
+    ) -> None:
+        self._callbacks.append(callback)
+        self.failed = failed
+
+    def start(self) -> None:
+        self.running = True
+        self.publish()
+
+    def stop(self) -> None:
+        self.running = False
+
+    def request(self, view: ViewRequest) -> None:
+        self.asked.append(view)
+        self._request = view
+        self.publish()
+
+    def explain(self, key: ProcessKey | None) -> None:
+        self._explained = key
+        self.publish()
+
+    def resolve(self, pid: int, *, evict: bool = False) -> None:
+        self.resolved.append((pid, evict))
+
+    def pause(self, on: bool) -> None:
+        self.paused = on
+        self.publish()
+
+    def publish(self) -> None:
+        """Hand out the current state as a frame."""
+        if not self.running:
+            return
+        self._revision += 1
+        window = self._tree.window(self._request, NOW)
+        frame = Frame(
+            revision=self._revision,
+            header=Header(
+                hostname="vm",
+                kernel="6.18.44",
+                arch="amd64",
+                tiers=self._tiers,
+                processes=window.processes,
+                containers=window.containers,
+                events_per_second=412.0,
+                paused=self.paused,
+                now_ns=NOW,
+                message=self._message,
+            ),
+            window=window,
+            explanation=self._explanation(),
+        )
+        for callback in self._callbacks:
+            callback(frame)
+
+    def _put(self, view: ProcessView) -> None:
+        start = self._starts.get(view.entry.ppid)
+        if start is not None:
+            view = msgspec.structs.replace(view, parent=ProcessKey(view.entry.ppid, start))
+        self._views[view.key] = view
+        self._tree.put(view)
+
+    def _explanation(self) -> Explanation | None:
+        view = self._views.get(self._explained) if self._explained is not None else None
+        if view is None:
+            return None
+        trail = {
+            Tier.CACHE: (
+                TrailStep(Tier.CACHE, Outcome.HIT, f"entry of {view.origin}, start time agrees", 400),
+            ),
+            Tier.MAPS: (
+                TrailStep(Tier.CACHE, Outcome.MISS, f"no entry for pid {view.entry.pid}", 400),
+                TrailStep(Tier.MAPS, Outcome.HIT, "pid_cache → cookie 0x5f21 → proc_cache", 6300),
+            ),
+        }.get(
+            view.source or Tier.PROCFS,
+            (
+                TrailStep(Tier.CACHE, Outcome.MISS, f"no entry for pid {view.entry.pid}", 400),
+                TrailStep(Tier.MAPS, Outcome.MISS, "pid_cache holds nothing for it", 4100),
+                TrailStep(Tier.PROCFS, Outcome.HIT, f"/proc/{view.entry.pid}", 181_000),
+            ),
+        )
+        lineage = []
+        at: ProcessView | None = view
+        while at is not None:
+            lineage.append(process_text(at.entry).split(" ")[0].rsplit("/", 1)[-1])
+            at = self._views.get(at.parent) if at.parent is not None else None
+        return Explanation(
+            key=view.key,
+            resolution=Resolution(view.entry.pid, view.source, view.origin, view.entry, trail),
+            lineage=tuple(reversed(lineage)),
+            image=(
+                ("image", f"{view.entry.exe.decode(errors='replace') or '–'}  inode 551204  exec #2"),
+                ("user", f"uid {view.entry.credentials.uid}  gid 0  caps 0x1ffffffffff"),
+                (
+                    "cgroup",
+                    (view.container.cgroup_path.decode() if view.container else "") or "/system.slice",
+                ),
+            ),
+        )

@@ -1,0 +1,119 @@
+"""The terminal program: screens around one engine, and good manners towards the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.message import Message
+from textual.screen import Screen
+
+from core.text import safe_text
+from core.view import Frame
+from tui.engine import Engine
+from tui.keymap import bindings
+from tui.output import Exit
+from tui.palette import CommandProvider
+from tui.screens.help import HelpScreen
+from tui.screens.processes import ProcessesScreen
+from tui.screens.room import Room
+from tui.settings import Settings
+from tui.theme import DARK
+
+_HANGUP = 129
+_SIGNALS = {
+    signal.SIGTERM: int(Exit.TERMINATED),
+    signal.SIGHUP: _HANGUP,
+    signal.SIGINT: int(Exit.INTERRUPTED),
+}
+
+
+class EbpfApp(App[None]):
+    """Shows the frames of an engine. The engine is started when the screen is up and stopped at the end."""
+
+    TITLE = "ebpf-tui"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("everywhere")]
+    COMMANDS = {CommandProvider}  # noqa: RUF012  # the type is Textual's
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {"processes": ProcessesScreen}
+    DEFAULT_MODE = "processes"
+
+    class FrameReady(Message):
+        """The engine left a new frame."""
+
+    def __init__(self, engine: Engine, settings: Settings, *, ansi: bool = False) -> None:
+        super().__init__(ansi_color=True if ansi else None)
+        self.engine = engine
+        self.settings = settings
+        self.frame: Frame | None = None
+        self._frame_waits = False
+        self.animation_level = "none"
+        if not ansi:
+            self.register_theme(DARK)
+            self.theme = DARK.name
+
+    def on_mount(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number, code in _SIGNALS.items():
+            loop.add_signal_handler(number, lambda code=code: self.exit(return_code=code))  # type: ignore[misc]
+        # After ctrl+z and fg the terminal shows an empty alternate screen.
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
+        self.engine.subscribe(self._take_frame, self._engine_failed)
+        self.engine.start()
+
+    def on_unmount(self) -> None:
+        self.engine.stop()
+
+    def _take_frame(self, frame: Frame) -> None:
+        """Called on the engine's thread: keep the newest, wake the screen once."""
+        self.frame = frame
+        if not self._frame_waits:
+            self._frame_waits = True
+            self.post_message(self.FrameReady())
+
+    def _engine_failed(self, error: BaseException) -> None:
+        """Called on the engine's thread: say so and stay, the other screens still work."""
+        words = f"the processes cannot be shown: {safe_text(str(error) or type(error).__name__)}"
+        self.call_later(self.notify, words, severity="error", timeout=60, markup=False)
+
+    def on_ebpf_app_frame_ready(self) -> None:
+        self._frame_waits = False
+        for screen in self.screen_stack:
+            if isinstance(screen, Room) and self.frame is not None and screen.is_mounted:
+                screen.show_frame(self.frame)
+
+    def action_room(self, name: str) -> None:
+        self.switch_mode(name)
+
+    def action_help(self) -> None:
+        if isinstance(self.screen, Room):
+            self.push_screen(HelpScreen(self.screen.live_scopes()))
+
+    def action_interrupt(self) -> None:
+        self.exit(return_code=int(Exit.INTERRUPTED))
+
+
+def run(settings: Settings) -> int:
+    """Open the screens on the host of `settings`; return the exit code."""
+    from core.session import open_session
+
+    app = EbpfApp(open_session(settings.host, probe=settings.probe), settings, ansi=plain_colours(settings))
+    app.run()
+    return app.return_code or 0
+
+
+def plain_colours(settings: Settings) -> bool:
+    """Bring NO_COLOR to what its specification says; return whether the terminal's own colours are to do.
+
+    Set and not empty means no colour (no-color.org); Textual takes an empty one for set, and only
+    leaves every colour code out when it draws in the terminal's own colours.
+    """
+    if settings.color or (settings.color is None and not os.environ.get("NO_COLOR")):
+        os.environ.pop("NO_COLOR", None)
+    else:
+        os.environ["NO_COLOR"] = "1"
+    return "NO_COLOR" in os.environ or os.environ.get("TERM", "") in ("linux", "vt100", "vt220", "screen")

@@ -1,0 +1,133 @@
+"""The one registry of commands. Bindings, footer, help and palette are all made from it.
+
+An id is stable and documented: it is what a person's own `[keys]` will name. A command stands here
+only when it works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One thing that a person can do.
+
+    `keys` are Textual's names, separated by commas. `scope` is where the binding lives (see SCOPES).
+    `footer` is the rank in the footer, 0 for not there. `priority`: works before the focused widget sees
+    the key, which is what makes keys typed right after it go where it leads.
+    """
+
+    id: str
+    keys: str
+    action: str
+    title: str
+    help: str
+    scope: str
+    footer: int = 0
+    priority: bool = False
+
+    @property
+    def shown_keys(self) -> str:
+        """The keys as people write them: `space`, `←`, `ctrl+p`."""
+        return " ".join(_SHOWN.get(key, key) for key in self.keys.split(","))
+
+
+SCOPES = {
+    "everywhere": "everywhere",
+    "list": "moving about",
+    "tree": "process tree",
+    "processes": "1 Processes",
+    "filter": "filter line",
+}
+
+_SHOWN = {
+    "up": "↑",
+    "down": "↓",
+    "left": "←",
+    "right": "→",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "home": "Home",
+    "end": "End",
+    "escape": "esc",
+    "slash": "/",
+    "colon": ":",
+    "question_mark": "?",
+    "plus": "+",
+    "minus": "-",
+    "asterisk": "*",
+    "f1": "F1",
+    "f5": "F5",
+    "f6": "F6",
+}
+
+COMMANDS: tuple[Command, ...] = (
+    Command("room.processes", "1", "room('processes')", "Processes", "the live tree", "everywhere"),
+    Command("app.help", "question_mark,f1", "help", "Help", "this list of keys", "everywhere", 90),
+    Command(
+        "app.palette", "colon,ctrl+p", "command_palette", "Commands", "all commands by name", "everywhere", 80
+    ),
+    Command("app.suspend", "ctrl+z", "suspend_process", "Suspend", "fg comes back", "everywhere", 0, True),
+    Command("app.quit", "q", "quit", "Quit", "leave the program", "everywhere", 95),
+    Command("app.interrupt", "ctrl+c", "interrupt", "Interrupt", "with exit code 130", "everywhere", 0, True),
+    Command("list.up", "up,k", "up", "Up", "one row up", "list"),
+    Command("list.down", "down,j", "down", "Down", "one row down", "list"),
+    Command("list.page_up", "pageup", "page_up", "Page up", "one page up", "list"),
+    Command("list.page_down", "pagedown", "page_down", "Page down", "one page down", "list"),
+    Command("list.first", "g,home", "first", "First", "to the first row", "list"),
+    Command("list.last", "G,end", "last", "Last", "to the last row", "list"),
+    Command("tree.toggle", "space", "toggle_fold", "Fold", "fold or unfold the row", "tree", 30),
+    Command("tree.fold", "left,h", "fold", "Fold", "fold; on a folded row: to its parent", "tree"),
+    Command("tree.unfold", "right,l", "unfold", "Unfold", "unfold; on an open row: to its child", "tree"),
+    Command("tree.unfold_all", "plus", "unfold_subtree", "Unfold subtree", "and everything in it", "tree"),
+    Command("tree.fold_all", "minus", "fold_subtree", "Fold subtree", "and everything in it", "tree"),
+    Command("tree.fold_everything", "asterisk", "fold_everything", "Fold all", "or unfold all", "tree"),
+    Command("tree.follow", "F", "follow", "Follow", "cursor and scroll stay with the process", "tree", 45),
+    Command("processes.explain", "enter", "explain", "Explain", "how this row is known", "processes", 10),
+    Command(
+        "processes.filter", "slash", "filter", "Filter", "src:procfs ctr:web !kthread", "processes", 20, True
+    ),
+    Command("processes.view", "t,f5", "view", "View", "containers or parents", "processes", 40),
+    Command("processes.sort", "s,f6", "sort_menu", "Sort", "choose the order", "processes", 50),
+    Command("processes.sort_cpu", "P", "sort('cpu')", "By CPU", "busiest first", "processes"),
+    Command("processes.sort_memory", "M", "sort('memory')", "By memory", "largest first", "processes"),
+    Command("processes.sort_age", "T", "sort('age')", "By age", "youngest first", "processes"),
+    Command("processes.invert", "I", "invert", "Invert", "the other way round", "processes"),
+    Command("processes.pause", "Z", "pause", "Pause", "hold still; keys still work", "processes", 60),
+    Command("processes.resolve", "r", "resolve(False)", "Resolve", "ask the tiers again", "processes", 55),
+    Command("processes.evict", "R", "resolve(True)", "Evict", "forget, then ask again", "processes"),
+    Command("processes.back", "escape", "back", "Back", "clear the filter, then close the pane", "processes"),
+    Command("filter.done", "enter,down", "done", "Done", "back to the tree, filter stays", "filter", 10),
+    Command("filter.clear", "escape", "clear", "Clear", "clear and close", "filter", 20),
+)
+
+
+def bindings(scope: str) -> list[Binding]:
+    """Return Textual's bindings of one scope; every one carries its id, for keymaps."""
+    return [
+        Binding(
+            command.keys,
+            command.action,
+            command.title,
+            show=False,
+            priority=command.priority,
+            id=command.id,
+            tooltip=command.help,
+        )
+        for command in COMMANDS
+        if command.scope == scope
+    ]
+
+
+def commands(scopes: Iterable[str]) -> list[Command]:
+    """Return the commands of these scopes, in the order of the scopes."""
+    return [command for scope in scopes for command in COMMANDS if command.scope == scope]
+
+
+def footer(scopes: Iterable[str]) -> list[Command]:
+    """Return what the footer shows where these scopes are live, most wanted first."""
+    return sorted((c for c in commands(scopes) if c.footer), key=lambda command: command.footer)

@@ -1,0 +1,56 @@
+"""The help: every key that works where it was called, from the registry."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from tui.keymap import SCOPES, commands
+
+_FILTER = """src:cache src:procfs src:none    the tier that answered
+src:event src:snapshot           how the entry came in
+ctr:web  ctr:  pod:shop          container, any container, pod
+user:root  pid:1,300-399         who, which
+state:RD  cpu>5  mem>100M        state letters, more than
+kthread  nginx  "two words"      kernel threads, part of the row
+!word                            the other way round"""
+
+
+class HelpScreen(ModalScreen[None]):
+    """Lists the live keys, those of the focused widget first."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,q,question_mark,f1", "dismiss(None)", "Close")]
+    DEFAULT_CSS = """
+    HelpScreen {
+        align: center middle;
+        & > VerticalScroll {
+            width: 76; max-width: 100%; height: auto; max-height: 100%;
+            border: round $primary; border-title-color: $primary; background: $surface; padding: 0 2;
+            & > Static { height: auto; }
+        }
+    }
+    """
+
+    def __init__(self, scopes: tuple[str, ...]) -> None:
+        super().__init__()
+        self._scopes = scopes
+
+    def compose(self) -> ComposeResult:
+        text = Text()
+        for scope in self._scopes:
+            text.append(f"{SCOPES[scope]}\n", style="bold")
+            for command in commands([scope]):
+                text.append(f"  {command.shown_keys:<12}", style="bold")
+                text.append(f"{command.title:<16}{command.help}\n")
+        if "processes" in self._scopes:
+            text.append("the filter\n", style="bold")
+            text.append("\n".join(f"  {line}" for line in _FILTER.splitlines()))
+        with VerticalScroll() as pane:
+            pane.border_title = "keys · esc closes"
+            yield Static(text)

@@ -1,0 +1,128 @@
+"""Screen 1: the live tree, its filter, and how the row under the cursor is known."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.widgets import Input
+
+from core.view import Frame, Grouping, SortKey
+from tui.keymap import bindings
+from tui.screens.room import Room
+from tui.screens.sort_menu import SortMenu
+from tui.widgets.explain_pane import ExplainPane
+from tui.widgets.filter_line import FilterInput, FilterLine
+from tui.widgets.tree_view import TreeView, process_key
+
+
+class ProcessesScreen(Room):
+    NAME = "processes"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("processes")]
+
+    def compose_body(self) -> ComposeResult:
+        yield TreeView()
+        yield ExplainPane()
+        yield FilterLine()
+
+    @property
+    def tree(self) -> TreeView:  # type: ignore[override]  # Textual has a debugging aid of this name
+        return self.query_one(TreeView)
+
+    @property
+    def explain(self) -> ExplainPane:
+        return self.query_one(ExplainPane)
+
+    @property
+    def filter_line(self) -> FilterLine:
+        return self.query_one(FilterLine)
+
+    def show_frame(self, frame: Frame) -> None:
+        super().show_frame(frame)
+        self.tree.show(frame.window, frame.header.now_ns)
+        self.filter_line.show_problem(frame.window.problem)
+        if self.explain.is_open:
+            self.explain.show(frame.explanation)
+
+    @on(TreeView.Wanted)
+    def _request(self, event: TreeView.Wanted) -> None:
+        self.app.engine.request(event.request)
+
+    @on(TreeView.Moved)
+    def _explain_cursor(self) -> None:
+        if self.explain.is_open:
+            key = process_key(self.tree.cursor_row)
+            self.explain.open_for(key)
+            self.app.engine.explain(key)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A slash that is typed into the filter is a slash."""
+        return not (action == "filter" and isinstance(self.focused, Input))
+
+    def action_explain(self) -> None:
+        if self.explain.is_open:
+            self._close_explain()
+            return
+        key = process_key(self.tree.cursor_row)
+        self.explain.open_for(key)
+        self.app.engine.explain(key)
+
+    def action_filter(self) -> None:
+        self.filter_line.open()
+
+    @on(Input.Changed)
+    def _filter(self, event: Input.Changed) -> None:
+        self.tree.show_filter(event.value)
+
+    @on(FilterInput.Left)
+    def _leave_filter(self, event: FilterInput.Left) -> None:
+        line = self.filter_line
+        if event.cleared:
+            line.input.value = ""
+        self.set_focus(self.tree)
+        if not line.input.value.strip():
+            line.close()
+
+    def action_back(self) -> None:
+        """Clear the filter, then close the pane."""
+        line = self.filter_line
+        if line.input.value:
+            line.input.value = ""
+            line.close()
+        elif self.explain.is_open:
+            self._close_explain()
+
+    def _close_explain(self) -> None:
+        self.explain.close()
+        self.app.engine.explain(None)
+
+    def action_view(self) -> None:
+        """Containers or parents."""
+        now = self.tree.grouping
+        self.tree.set_grouping(Grouping.PARENTS if now is Grouping.CONTAINERS else Grouping.CONTAINERS)
+
+    def action_sort(self, name: str) -> None:
+        """The same order twice goes back to the stable one."""
+        sort = SortKey(name)
+        self.tree.set_order(SortKey.TREE if sort is self.tree.sort else sort, self.tree.reverse)
+
+    def action_sort_menu(self) -> None:
+        def choose(sort: SortKey | None) -> None:
+            if sort is not None:
+                self.tree.set_order(sort, self.tree.reverse)
+
+        self.app.push_screen(SortMenu(self.tree.sort), choose)
+
+    def action_invert(self) -> None:
+        self.tree.set_order(self.tree.sort, not self.tree.reverse)
+
+    def action_pause(self) -> None:
+        paused = self.app.frame is not None and self.app.frame.header.paused
+        self.app.engine.pause(not paused)
+
+    def action_resolve(self, evict: bool) -> None:
+        key = process_key(self.tree.cursor_row)
+        if key is not None:
+            self.app.engine.resolve(key.tgid, evict=evict)

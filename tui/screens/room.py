@@ -1,0 +1,54 @@
+"""What all screens have in common: header, tabs and footer around a body."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+
+from core.view import Frame
+from tui.widgets.footer_bar import FooterBar
+from tui.widgets.header_bar import HeaderBar
+from tui.widgets.tab_line import TabLine
+
+if TYPE_CHECKING:
+    from tui.app import EbpfApp
+
+
+class Room(Screen[None]):
+    """One of the screens `1`-`5`. `NAME` is its scope in the registry and its mode in the app."""
+
+    NAME: ClassVar[str] = ""
+
+    app: EbpfApp
+
+    def compose(self) -> ComposeResult:
+        yield HeaderBar()
+        yield TabLine(self.NAME)
+        yield from self.compose_body()
+        yield FooterBar()
+
+    def compose_body(self) -> ComposeResult:
+        """Yield what stands between the tabs and the footer."""
+        raise NotImplementedError
+
+    def show_frame(self, frame: Frame) -> None:
+        """Take a new frame. Called for the screen in sight only, and when it comes into sight."""
+        self.query_one(HeaderBar).show(frame.header)
+
+    def live_scopes(self) -> tuple[str, ...]:
+        """Return the scopes whose keys work now, the focused widget's first."""
+        focused: tuple[str, ...] = getattr(self.focused, "SCOPES", ())
+        return (*focused, self.NAME, "everywhere")
+
+    def on_mount(self) -> None:
+        self.watch(self, "focused", lambda _: self.query_one(FooterBar).show(self.live_scopes()))
+
+    def on_screen_resume(self) -> None:
+        if self.app.frame is not None:
+            self.call_after_refresh(self._show_latest)
+
+    def _show_latest(self) -> None:
+        if self.app.frame is not None:
+            self.show_frame(self.app.frame)

@@ -1,0 +1,65 @@
+"""The columns of the process tree: which there are at which width, and what stands in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from core.view import Grouping, Row
+from tui.widgets import format as fmt
+
+_TREE_WANTS = 30
+"""Cells that the TREE column keeps before a less important column is added."""
+
+_NARROW = 44
+"""Below this width SOURCE names the tier alone; a word at every width, never a letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`text` gets the row and its age in words. `numeric` columns are filled in group rows too."""
+
+    title: str
+    width: int
+    text: Callable[[Row, str], str]
+    right: bool = False
+    numeric: bool = False
+
+
+SOURCE = Column("SOURCE", 14, lambda row, _: row.source)
+TIER = Column("SOURCE", 6, lambda row, _: row.source.partition("‹")[0])
+PID = Column("PID", 7, lambda row, _: str(row.pid), right=True)
+USER = Column("USER", 8, lambda row, _: row.user)
+STATE = Column("S", 1, lambda row, _: row.state)
+THREADS = Column("THR", 4, lambda row, _: str(row.threads or "–"), right=True)
+TTY = Column("TTY", 6, lambda row, _: row.tty)
+CPU = Column("CPU%", 5, lambda row, _: fmt.percent(row.cpu_percent), right=True, numeric=True)
+RSS = Column("RSS", 5, lambda row, _: fmt.size(row.rss_bytes), right=True, numeric=True)
+AGE = Column("AGE", 4, lambda _, age: age, right=True, numeric=True)
+CONTAINER = Column("CONTAINER", 14, lambda row, _: row.container)
+
+_ORDER = (SOURCE, TIER, PID, USER, STATE, THREADS, TTY, CPU, RSS, AGE, CONTAINER)
+"""From left to right."""
+
+_PRIORITY = (PID, CPU, USER, RSS, AGE, CONTAINER, STATE, THREADS, TTY)
+"""What is added as the width allows, after SOURCE."""
+
+
+@lru_cache(maxsize=64)
+def columns_for(width: int, grouping: Grouping) -> tuple[Column, ...]:
+    """Return the columns left of TREE that fit `width`, in screen order."""
+    source = TIER if width < _NARROW else SOURCE
+    chosen = {source}
+    wants = min(_TREE_WANTS, width // 2)
+    left = width - 1 - (source.width + 1)
+    for column in _PRIORITY:
+        if column is CONTAINER and grouping is Grouping.CONTAINERS:
+            continue
+        if left - (column.width + 1) < wants:
+            if column is USER:  # what is measured matters more than who
+                continue
+            break
+        chosen.add(column)
+        left -= column.width + 1
+    return tuple(column for column in _ORDER if column in chosen)

@@ -1,0 +1,152 @@
+"""A scrolling pane of lines with a cursor: the base of the tree and of the tables."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.style import Style
+from textual import events
+from textual.binding import BindingType
+from textual.message import Message
+from textual.strip import Strip
+
+from tui.keymap import bindings
+from tui.widgets.lines import LineWidget
+
+_WHEEL = 3
+
+
+class CursorPane(LineWidget, can_focus=True):
+    """Draws only the lines in sight, scrolls by itself, and keeps the cursor in sight when it moves.
+
+    `cursor` and `top` are indices into all rows. A first line of titles stays where it is.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("list")]
+    SCOPES: ClassVar[tuple[str, ...]] = ("list",)
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"pane--head", "pane--cursor", "pane--thumb", "pane--track"}
+    DEFAULT_CSS = """
+    CursorPane {
+        background: $background;
+        color: $foreground;
+        & > .pane--head { color: $text-muted; background: $surface; text-style: bold; }
+        & > .pane--cursor { background: $primary 22%; }
+        &:focus > .pane--cursor { background: $primary 38%; }
+        & > .pane--thumb { color: $primary; }
+        & > .pane--track { color: $panel-lighten-1; }
+    }
+    """
+
+    class Moved(Message):
+        """The cursor stands on another row, or the row under it changed its identity."""
+
+        @property
+        def control(self) -> CursorPane:
+            assert isinstance(self._sender, CursorPane)
+            return self._sender
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cursor = 0
+        self.top = 0
+
+    @property
+    @abstractmethod
+    def row_count(self) -> int:
+        """How many rows there are, seen or not."""
+
+    @abstractmethod
+    def draw_head(self, width: int) -> Strip:
+        """Return the line of titles."""
+
+    @abstractmethod
+    def draw_row(self, index: int, width: int, thumb: bool | None) -> Strip:
+        """Return one row; `thumb` None: no scroll bar, else whether the bar's thumb is here."""
+
+    @property
+    def page(self) -> int:
+        """Rows in sight."""
+        return max(1, self.size.height - 1)
+
+    def draw(self, width: int, height: int) -> Sequence[Strip]:
+        """The titles, then the rows from `top` on."""
+        last = min(self.row_count, self.top + height - 1)
+        thumb = self._thumb(height - 1)
+        rows = [
+            self.draw_row(index, width, None if thumb is None else index - self.top in thumb)
+            for index in range(self.top, last)
+        ]
+        return [self.draw_head(width), *rows]
+
+    def _thumb(self, height: int) -> range | None:
+        """Return the lines that the scroll bar's thumb covers, None when all rows fit."""
+        total = self.row_count
+        if total <= height or height < 2:
+            return None
+        length = max(1, height * height // total)
+        start = round((height - length) * self.top / max(1, total - height))
+        return range(start, start + length)
+
+    def move_to(self, index: int) -> None:
+        """Put the cursor on a row and scroll just so far that it is in sight."""
+        self.cursor = max(0, min(index, self.row_count - 1))
+        if self.cursor < self.top:
+            self.top = self.cursor
+        elif self.cursor >= self.top + self.page:
+            self.top = self.cursor - self.page + 1
+        self.moved()
+        self.redraw()
+
+    def scroll_by(self, rows: int) -> None:
+        """Scroll; the cursor comes along only as far as it has to."""
+        self.top = max(0, min(self.top + rows, self.row_count - self.page))
+        self.move_to(max(self.top, min(self.cursor, self.top + self.page - 1)))
+
+    def moved(self) -> None:
+        """The cursor or the top changed."""
+        self.post_message(self.Moved())
+
+    def cursor_style(self) -> Style:
+        """Return what the cursor lays over a row; without colours, reverse video."""
+        if self.app.no_color:
+            return Style(reverse=True)
+        return Style(bgcolor=self.style_of("pane--cursor").bgcolor)
+
+    def action_up(self) -> None:
+        self.move_to(self.cursor - 1)
+
+    def action_down(self) -> None:
+        self.move_to(self.cursor + 1)
+
+    def action_page_up(self) -> None:
+        self.top = max(0, self.top - self.page)
+        self.move_to(self.cursor - self.page)
+
+    def action_page_down(self) -> None:
+        self.top = max(0, min(self.top + self.page, self.row_count - self.page))
+        self.move_to(self.cursor + self.page)
+
+    def action_first(self) -> None:
+        self.move_to(0)
+
+    def action_last(self) -> None:
+        self.move_to(self.row_count - 1)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.scroll_by(_WHEEL)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.scroll_by(-_WHEEL)
+
+    def on_click(self, event: events.Click) -> None:
+        index = self.top + event.y - 1
+        if event.y >= 1 and index < self.row_count:
+            self.move_to(index)
+
+    def on_resize(self) -> None:
+        self.top = max(0, min(self.top, self.row_count - self.page))
+        self.move_to(self.cursor)

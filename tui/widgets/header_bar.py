@@ -1,0 +1,137 @@
+"""The line above every screen: which host, which tiers answer, how much is going on."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+from typing import ClassVar
+
+from textual.strip import Strip
+
+from core.model import TierState
+from core.text import safe_text
+from core.view import Header
+from tui.widgets.format import count
+from tui.widgets.lines import LineWidget, Part, strip_of, width_of
+
+_MOST_LINES = 4
+
+
+class HeaderBar(LineWidget):
+    """One line; more only while a tier is off or something is to be told. Grows by itself."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "header--name",
+        "header--host",
+        "header--on",
+        "header--off",
+        "header--number",
+        "header--alarm",
+        "header--note",
+    }
+    DEFAULT_CSS = """
+    HeaderBar {
+        height: 1;
+        background: $panel;
+        color: $foreground;
+        & > .header--name { color: $primary; text-style: bold; }
+        & > .header--host { color: $foreground; }
+        & > .header--on { color: $success; }
+        & > .header--off { color: $warning; text-style: bold; }
+        & > .header--number { color: $text-muted; }
+        & > .header--alarm { color: $error; text-style: bold; }
+        & > .header--note { color: $warning; }
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.header: Header | None = None
+
+    def show(self, header: Header) -> None:
+        """Take the facts of a new frame."""
+        self.header = header
+        self.fit_height()
+        self.redraw()
+
+    def fit_height(self) -> None:
+        """Take as many lines as there is to say; a new height lays the screen out again."""
+        lines = 1 + len(self._notes(self.size.width))
+        if self.styles.height is None or self.styles.height.value != lines:
+            self.styles.height = lines
+
+    def on_resize(self) -> None:
+        self.fit_height()
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        return [
+            self._first_line(width),
+            *(strip_of([(note, self.style_of("header--note"))], width, self.rich_style)
+              for note in self._notes(width)),
+        ]  # fmt: skip
+
+    def _first_line(self, width: int) -> Strip:
+        """Leave out what matters least until the line fits; loss, drift and tiers stay."""
+        for left_out in range(6):
+            left, middle, right = self._groups(left_out)
+            lengths = [sum(width_of(text) for text, _ in group) for group in (left, middle, right)]
+            spare = width - sum(lengths)
+            if spare >= 4 or left_out == 5:
+                break
+        gap = max(1, spare // 2)
+        rest = self.rich_style
+        parts = [*left, (" " * gap, rest), *middle, (" " * max(1, spare - gap), rest), *right]
+        return strip_of(parts, width, rest)
+
+    def _groups(self, left_out: int) -> tuple[list[Part], list[Part], list[Part]]:
+        header = self.header
+        name, host, number = (self.style_of(f"header--{part}") for part in ("name", "host", "number"))
+        left: list[Part] = [(" ebpf-tui", name)] if left_out < 4 else []
+        if header is None:
+            return [*left, ("  opening…", number)], [], []
+        places = [header.hostname, header.kernel, header.arch]
+        places = places[: 3 if left_out < 1 else 2 if left_out < 3 else 1]
+        if left_out < 5:
+            left.append(("  " if left else " ", host))
+            left.append((" · ".join(safe_text(place, 64) for place in places if place), host))
+        tiers = header.tiers
+        middle = [
+            part
+            for tier, state in (("cache", tiers.cache), ("maps", tiers.maps), ("procfs", tiers.procfs))
+            for part in self._tier(tier, state)
+        ]
+        numbers = [f"{count(header.processes)} procs", f"{count(header.containers)} ctrs"]
+        if left_out < 2:
+            numbers.append(f"{count(round(header.events_per_second))} ev/s")
+        right: list[Part] = [("  ".join(numbers[: 1 if left_out >= 3 else 3]), number)]
+        for word, value in (("lost", header.lost), ("drift", header.drift)):
+            if value or left_out < 2:
+                right.append(
+                    (f"  {word} {count(value)}", self.style_of("header--alarm") if value else number)
+                )
+        right.append((" ", number))
+        if header.paused:
+            right.append(("paused ", self.style_of("header--off")))
+        return left, middle, right
+
+    def _tier(self, name: str, state: TierState) -> list[Part]:
+        sign, style = ("●", "header--on") if state.on else ("○ off", "header--off")
+        return [(f" {name} ", self.style_of("header--host")), (sign, self.style_of(style))]
+
+    def _notes(self, width: int) -> list[str]:
+        """Why a tier is off and the command that undoes it; what is going on."""
+        header = self.header
+        if header is None or not width:
+            return []
+        notes = []
+        tiers = header.tiers
+        if tiers.step != "events+maps":
+            off = {"cache": tiers.cache, "maps": tiers.maps, "procfs": tiers.procfs}
+            reasons = [
+                f"{name}: {safe_text(state.reason)}"
+                for name, state in off.items()
+                if state.reason and not state.on
+            ]
+            notes.extend(wrap(f"{tiers.step} — {'; '.join(reasons)}" if reasons else tiers.step, width - 2))
+        if header.message:
+            notes.append(safe_text(header.message))
+        return [f" {note}" for note in notes[: _MOST_LINES - 1]]

@@ -1,0 +1,123 @@
+"""Widgets that are made of lines, and repaint only the lines that came out different."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region, Size
+from textual.strip import Strip
+from textual.widget import Widget
+
+Part = tuple[str, Style]
+"""Some safe text and its style. Never markup: brackets are brackets."""
+
+
+class LineWidget(Widget):
+    """A widget whose content is a list of strips, one per line.
+
+    A subclass says in `draw` what the lines are. Whoever changes something that `draw` looks at calls
+    `redraw`: lines that are equal to what is on the screen are not painted again, so that a frame
+    without news writes nothing to the terminal.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._strips: list[Strip] = []
+        self._drawn_size = Size(0, 0)
+
+    def draw(self, width: int, height: int) -> Sequence[Strip]:
+        """Return the lines, at most `height`, each `width` cells wide."""
+        raise NotImplementedError
+
+    def redraw(self) -> None:
+        """Draw again; repaint what is different."""
+        if not self.is_attached or not self.size:
+            return
+        before, size_before = self._strips, self._drawn_size
+        self._draw_now()
+        if size_before != self.size or len(before) != len(self._strips):
+            self.refresh()
+            return
+        changed = [
+            Region(0, y, self.size.width, 1)
+            for y, (old, new) in enumerate(zip(before, self._strips, strict=True))
+            if old is not new and old != new
+        ]
+        if changed:
+            self.refresh(*changed)
+
+    def style_of(self, name: str) -> Style:
+        """Return the style of a component class, with the widget's background."""
+        return self.get_component_rich_style(name)
+
+    def _draw_now(self) -> None:
+        self._strips = list(self.draw(self.size.width, self.size.height))[: self.size.height]
+        self._drawn_size = self.size
+
+    def render_line(self, y: int) -> Strip:
+        """Textual asks for one line."""
+        if self._drawn_size != self.size:
+            self._draw_now()
+        if y < len(self._strips):
+            return self._strips[y]
+        return Strip.blank(self.size.width, self.rich_style)
+
+    def notify_style_update(self) -> None:
+        """The theme, the focus or a class changed: every style may be another."""
+        super().notify_style_update()
+        self._drawn_size = Size(0, 0)
+        self._styles_changed()
+
+    def _styles_changed(self) -> None:
+        """Forget what was kept in old styles."""
+
+
+def width_of(text: str) -> int:
+    """Return how many cells `text` takes."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def fit(text: str, width: int, right: bool = False) -> str:
+    """Return `text` in exactly `width` cells: padded, or cut with an ellipsis."""
+    if width <= 0:
+        return ""
+    taken = width_of(text)
+    if taken == width:
+        return text
+    if taken < width:
+        pad = " " * (width - taken)
+        return pad + text if right else text + pad
+    if width == 1:
+        return "…"
+    return (text[: width - 1] if text.isascii() else set_cell_size(text, width - 1)) + "…"
+
+
+def strip_of(parts: Sequence[Part], width: int, rest: Style) -> Strip:
+    """Return one line of exactly `width` cells: the parts, cut or filled up in `rest`."""
+    segments: list[Segment] = []
+    left = width
+    for text, style in parts:
+        if not text:
+            continue
+        taken = width_of(text)
+        if taken >= left:
+            segments.append(Segment(fit(text, left), style))
+            left = 0
+            break
+        segments.append(Segment(text, style))
+        left -= taken
+    if left > 0:
+        segments.append(Segment(" " * left, rest))
+    return Strip(segments, width)
+
+
+def two_ends(left: Sequence[Part], right: Sequence[Part], width: int, rest: Style) -> Strip:
+    """Return one line with `left` at its left end and `right` at its right end, right cut away first."""
+    used = sum(width_of(text) for text, _ in left)
+    wanted = sum(width_of(text) for text, _ in right)
+    if used + wanted + 1 > width:
+        return strip_of(left, width, rest)
+    return strip_of([*left, (" " * (width - used - wanted), rest), *right], width, rest)
