@@ -1,0 +1,194 @@
+"""Real containers, compared with what their own runtimes say of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from core.containers import ContainerNames, container_of_process
+from core.host import LOCAL
+from core.model import ContainerContext
+from tests.containers_real import (
+    Containerd,
+    Docker,
+    Podman,
+    RealContainer,
+    Runc,
+    remove_empty_cgroup,
+    wait_until,
+)
+
+
+def container_of(names: ContainerNames, pid: int) -> ContainerContext:
+    return names.container_of(container_of_process(LOCAL, pid).cgroup_path)
+
+
+def pids_of(names: ContainerNames, container: str) -> set[int]:
+    """Return the pids of /proc that are in a container."""
+    found = set()
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            try:
+                if container_of(names, int(name)).id == container:
+                    found.add(int(name))
+            except OSError:  # it ended
+                continue
+    return found
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_runc_by_hand(runc: Runc, runc_container: RealContainer) -> None:
+    names = ContainerNames(LOCAL)
+    context = container_of(names, runc_container.pid)
+
+    assert (context.id, context.name, context.runtime) == ("ebpf-tui-web", "ebpf-tui-web", "unknown")
+    assert context.image is None
+    assert "config.json" in (context.reason or "")
+    assert container_of(names, os.getpid()).id != "ebpf-tui-web"
+
+
+def test_a_runc_container_that_starts_and_ends_while_we_look(runc: Runc) -> None:
+    names = ContainerNames(LOCAL)
+    assert names.container_of(b"/ebpf-tui-late").id is None
+
+    container = runc.run("ebpf-tui-late")
+    assert names.refresh()
+    assert container_of(names, container.pid).id == "ebpf-tui-late"
+
+    runc.delete("ebpf-tui-late")
+    assert names.refresh()
+    assert names.container_of(b"/ebpf-tui-late").id is None
+
+
+def test_runc_exec_and_folders_below_the_containers_cgroup(runc: Runc, runc_container: RealContainer) -> None:
+    names = ContainerNames(LOCAL)
+    session = runc.exec("ebpf-tui-web", "sleep", "300")
+    try:
+        wait_until(lambda: len(pids_of(names, "ebpf-tui-web")) == 2, "runc exec")
+    finally:
+        session.kill()
+        session.wait()
+    assert names.container_of(b"/ebpf-tui-web/user.slice/x").id == "ebpf-tui-web"
+    assert names.container_of(b"/ebpf-tui-web-2").id is None
+
+
+def test_runc_with_a_cgroup_of_its_own_and_annotations(runc: Runc) -> None:
+    annotations = {
+        "io.kubernetes.cri.container-name": "web",
+        "io.kubernetes.cri.image-name": "docker.io/library/nginx:1.25",
+        "io.kubernetes.cri.sandbox-name": "web-7d4b",
+        "io.kubernetes.cri.sandbox-namespace": "shop",
+    }
+    container = runc.run("ebpf-tui-odd", "/system.slice/odd.service/inner", annotations)
+    context = container_of(ContainerNames(LOCAL), container.pid)
+
+    assert (context.id, context.name) == ("ebpf-tui-odd", "web")
+    assert (context.image, context.pod, context.namespace) == (
+        "docker.io/library/nginx:1.25",
+        "web-7d4b",
+        "shop",
+    )
+
+
+def test_docker(dockerd: Docker) -> None:
+    container = dockerd.run("ebpf-tui-docker")
+    truth = dockerd.inspect("ebpf-tui-docker")
+    names = ContainerNames(LOCAL)  # finds the data-root in the daemon's argv
+    context = container_of(names, container.pid)
+
+    assert context.id == truth["Id"]
+    assert context.runtime == "docker"
+    assert context.name == truth["Name"].removeprefix("/")
+    assert context.image == truth["Config"]["Image"]
+    assert context.reason is None
+
+    session = dockerd.exec("ebpf-tui-docker", "sleep", "300")
+    try:
+        wait_until(lambda: len(pids_of(names, container.id)) == 2, "docker exec")
+    finally:
+        session.kill()
+        session.wait()
+
+
+def test_docker_rename_is_seen_and_a_removed_container_keeps_its_name(dockerd: Docker) -> None:
+    container = dockerd.run("ebpf-tui-before")
+    names = ContainerNames(LOCAL)
+    cgroup = container_of(names, container.pid).cgroup_path
+    assert not names.refresh()
+
+    dockerd("rename", "ebpf-tui-before", "ebpf-tui-after")
+    assert names.refresh()
+    assert names.container_of(cgroup).name == "ebpf-tui-after"
+
+    dockerd.remove("ebpf-tui-after")
+    names.refresh()
+    assert names.container_of(cgroup).name == "ebpf-tui-after"
+    names.forget(container.id)
+    assert names.container_of(cgroup).name is None
+
+
+def test_docker_under_a_cgroup_of_somebody_else(dockerd: Docker) -> None:
+    container = dockerd.run("ebpf-tui-job", "--cgroup-parent", "/actions_job")
+    context = container_of(ContainerNames(LOCAL), container.pid)
+
+    assert context.cgroup_path == f"/actions_job/{container.id}".encode()
+    assert (context.id, context.runtime, context.name) == (container.id, "docker", "ebpf-tui-job")
+    dockerd.remove("ebpf-tui-job")
+    remove_empty_cgroup("/actions_job")
+
+
+def test_a_container_inside_a_container(dockerd: Docker, runc: Runc) -> None:
+    outer = dockerd.run("ebpf-tui-outer")
+    inner = runc.run("ebpf-tui-inner", f"/docker/{outer.id}/ebpf-tui-inner")
+    names = ContainerNames(LOCAL)
+
+    assert container_of(names, inner.pid).id == "ebpf-tui-inner"
+    assert container_of(names, inner.pid).parent_id == outer.id
+    assert container_of(names, outer.pid).parent_id is None
+
+
+def test_without_permission_the_id_stays_and_the_reason_is_given(dockerd: Docker, runc: Runc) -> None:
+    container = dockerd.run("ebpf-tui-secret")
+    cgroup = container_of_process(LOCAL, container.pid).cgroup_path
+    with as_nobody():
+        names = ContainerNames(LOCAL)
+        context = names.container_of(cgroup)
+
+    assert (context.id, context.runtime, context.name) == (container.id, "docker", None)
+    assert "not permitted" in (context.reason or "")
+    assert any("/run/runc" in problem for problem in names.problems)
+
+
+def test_containerd_without_an_id_in_the_path(containerd: Containerd, busybox_rootfs: Path) -> None:
+    container = containerd.run("ebpf-tui-ctr", busybox_rootfs)
+    context = container_of(ContainerNames(LOCAL), container.pid)
+
+    assert context.cgroup_path == b"/default/ebpf-tui-ctr"
+    assert (context.id, context.runtime, context.name) == ("ebpf-tui-ctr", "containerd", "ebpf-tui-ctr")
+
+
+@pytest.mark.parametrize("parent", ["", "/ebpf-tui-parent"])
+def test_podman(podman: Podman, parent: str) -> None:
+    name = f"ebpf-tui-podman{parent.replace('/', '-')}"
+    container = podman.run(name, *(("--cgroup-parent", parent) if parent else ()))
+    truth = podman.inspect(name)
+    context = container_of(ContainerNames(LOCAL), container.pid)
+
+    assert (context.id, context.runtime) == (truth["Id"], "podman")
+    assert (context.name, context.image) == (truth["Name"], truth["ImageName"])
+    assert container_of(ContainerNames(LOCAL), truth["State"]["ConmonPid"]).id is None
+    if parent:
+        podman("rm", "-f", "-t", "0", name)
+        remove_empty_cgroup(parent)
