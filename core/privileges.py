@@ -38,7 +38,7 @@ class Privileges:
     """Rights of one process. The sets are bit masks; `bounding` is what a root shell could have at most.
 
     In a user namespace of its own (rootless containers, `unshare -r`) a process may hold every
-    capability and still not use bpf(2): `initial_user_namespace` is False there.
+    capability, and none of them counts for bpf(2) and for the processes outside of it.
     """
 
     uid: int
@@ -47,26 +47,27 @@ class Privileges:
     initial_user_namespace: bool = True
 
     def has(self, capability: Capability) -> bool:
-        return bool(self.effective >> capability & 1)
+        """True when the capability counts on this host."""
+        return self.initial_user_namespace and bool(self.effective >> capability & 1)
 
     def missing_for_probe(self) -> list[str]:
         """Return the names of the capabilities that loading the probe lacks."""
-        names = {"CAP_BPF": Capability.BPF, "CAP_PERFMON": Capability.PERFMON}
-        if not self.initial_user_namespace:
-            return list(names)
         if self.has(Capability.SYS_ADMIN):
             return []
-        return [name for name, capability in names.items() if not self.has(capability)]
+        needed = (Capability.BPF, Capability.PERFMON)
+        return [f"CAP_{capability.name}" for capability in needed if not self.has(capability)]
 
     def way_to(self, *needed: str) -> str:
         """Return what gives a person the capabilities `needed` (`CAP_BPF`), by what is in the way."""
         if not self.initial_user_namespace:
-            return "run it in the host's user namespace: in this one capabilities do not count for bpf(2)"
-        if any(not self.bounding >> Capability[name.removeprefix("CAP_")] & 1 for name in needed):
+            return "run it in the host's user namespace; in this one capabilities do not count"
+        # CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON, which kernels before 5.8 do not know.
+        enough = self.bounding >> Capability.SYS_ADMIN & 1 and {*needed} <= {"CAP_BPF", "CAP_PERFMON"}
+        if not enough and any(
+            not self.bounding >> Capability[name.removeprefix("CAP_")] & 1 for name in needed
+        ):
             added = " ".join(f"--cap-add {name.removeprefix('CAP_')}" for name in needed)
-            return (
-                f"start the container with {added} (and a seccomp profile that allows bpf), or --privileged"
-            )
+            return f"start the container with {added} or --privileged (a unit: CapabilityBoundingSet=)"
         return as_root()
 
 
