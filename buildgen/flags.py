@@ -54,11 +54,15 @@ def compile_flags(arch: Arch, variant: Variant) -> tuple[Flag, ...]:
 
     Neither the kernel's header directories (`HeaderDirs.flags`) nor the project's own flags are in it.
     """
-    return tuple(_flags(arch, variant))
+    return (*target_flags(arch, variant), *_flags(arch, variant))
+
+
+def target_flags(arch: Arch, variant: Variant) -> tuple[Flag, ...]:
+    """Return the first part of `compile_flags`: what code is made for, and in which form it comes out."""
+    return tuple(_output(arch, variant))
 
 
 def _flags(arch: Arch, variant: Variant) -> Iterator[Flag]:
-    yield from _output(arch, variant)
     yield from _defines(arch, variant)
     yield from _FIXED
     yield Flag("-g", "BTF is made of it: maps, line numbers, CO-RE; llvm-strip -g drops the rest")

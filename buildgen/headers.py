@@ -77,6 +77,7 @@ class HeadersNotFound(BuildgenError):
         looked = tried or "nothing at /usr/src/kernels, /usr/src/linux-*, /lib/modules/*/{build,source}"
         super().__init__(f"no kernel headers for {arch} found ({looked}). To get them: {hint}")
         self.candidates = candidates
+        self.hint = safe_text(hint)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,175 @@
+"""vmlinux.h: found beside the sources, else made from the running kernel's BTF.
+
+libbpf's btf_dump does the work (no bpftool needed); it takes seconds, so the result is cached by the hash
+of the BTF. The cache directory is the user's own, mode 0700, and its owner is checked: headers from a
+directory that others can write to are how CVE-2024-2314 happened.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import hashlib
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from buildgen.arch import Arch
+from buildgen.errors import VmlinuxError
+from buildgen.packages import install_hint
+from core.host import LOCAL, Host
+
+KERNEL_BTF = "/sys/kernel/btf/vmlinux"
+
+_INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"\n]+)[>"]', re.MULTILINE)
+_PRINTF = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+_BIGGEST_BTF = 64 * 1024 * 1024
+_HEAD = b"""#ifndef __VMLINUX_H__
+#define __VMLINUX_H__
+
+#ifndef BPF_NO_PRESERVE_ACCESS_INDEX
+#pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)
+#endif
+
+"""
+_TAIL = b"""
+#ifndef BPF_NO_PRESERVE_ACCESS_INDEX
+#pragma clang attribute pop
+#endif
+
+#endif
+"""
+
+
+def wants_vmlinux(source: Path, include: Iterable[Path]) -> bool:
+    """Return whether `source`, or a header of the project that it includes, includes vmlinux.h."""
+    places = list(include)
+    todo, seen = [source], {source}
+    while todo:
+        here = todo.pop()
+        for name in _included(here):
+            if name == b"vmlinux.h":
+                return True
+            for place in (here.parent, *places):
+                path = place / os.fsdecode(name)
+                if path not in seen and path.is_file():
+                    seen.add(path)
+                    todo.append(path)
+                    break
+    return False
+
+
+def find_vmlinux(source: Path, include: Iterable[Path], arch: Arch) -> Path | None:
+    """Return the directory of the project's own vmlinux.h: beside the source, in the include directories,
+    or in the <kernel-arch>/ folder of one of these."""
+    for place in (source.parent, *include):
+        for directory in (place / arch.kernel, place):
+            if (directory / "vmlinux.h").is_file():
+                return directory
+    return None
+
+
+def cached_vmlinux(host: Host = LOCAL) -> Path:
+    """Return the directory of the vmlinux.h of the running kernel, making it when it is not cached.
+
+    Raises VmlinuxError: no BTF, no libbpf, or a cache directory that is not ours alone.
+    """
+    source = host.path(KERNEL_BTF)
+    try:
+        with open(source, "rb") as file:
+            btf = file.read(_BIGGEST_BTF)
+    except OSError as error:
+        raise VmlinuxError(
+            f"{source}: {error.strerror}; the kernel needs CONFIG_DEBUG_INFO_BTF for that"
+        ) from error
+    directory = _private(user_cache_path("ebpf-tui") / "vmlinux" / hashlib.sha256(btf).hexdigest()[:32])
+    header = directory / "vmlinux.h"
+    if not header.is_file():
+        with tempfile.NamedTemporaryFile(dir=directory, delete=False) as new:
+            new.writelines((_HEAD, *dump_types(source), _TAIL))
+        os.replace(new.name, header)  # whole or not there, whoever else does the same now
+    return directory
+
+
+def _private(directory: Path) -> Path:
+    """Return `directory`, made with mode 0700; refuse one that others own or may write to."""
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in (directory.parent, directory):
+        path.mkdir(mode=0o700, exist_ok=True)
+        found = os.lstat(path)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise VmlinuxError(f"{path} is not a directory that only you can write to; remove it")
+    return directory
+
+
+def _included(path: Path) -> Iterator[bytes]:
+    try:
+        text = path.read_bytes()
+    except OSError:
+        return
+    for found in _INCLUDE.finditer(text):
+        yield found[1]
+
+
+# --- libbpf ----------------------------------------------------------------------------------------
+
+
+def dump_types(btf_file: Path) -> list[bytes]:
+    """Return every type of a raw BTF file as C, in an order that compiles. Raises VmlinuxError."""
+    library = _libbpf()
+    btf = library.btf__parse(os.fsencode(btf_file), None)
+    if not btf:
+        raise VmlinuxError(f"{btf_file}: libbpf cannot read this BTF; use a newer libbpf")
+    parts: list[bytes] = []
+    write = _writer(parts)
+    dump = library.btf_dump__new(btf, write, None, None)
+    try:
+        if not dump:
+            raise VmlinuxError(f"{btf_file}: libbpf cannot dump this BTF")
+        for number in range(1, library.btf__type_cnt(btf)):
+            if library.btf_dump__dump_type(dump, number) < 0:
+                raise VmlinuxError(f"{btf_file}: libbpf cannot dump type {number}")
+    finally:
+        if dump:
+            library.btf_dump__free(dump)
+        library.btf__free(btf)
+    return parts
+
+
+def _writer(parts: list[bytes]) -> ctypes._FuncPointer:
+    """Return a printf that appends to `parts`: its va_list goes on to libc's vsnprintf unopened."""
+    vsnprintf = ctypes.CDLL(None).vsnprintf
+    vsnprintf.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p)
+    size = 64 * 1024
+    buffer = ctypes.create_string_buffer(size)
+
+    def printf(_context: int, form: bytes, arguments: int) -> None:
+        vsnprintf(buffer, size, form, arguments)
+        parts.append(buffer.value)
+
+    return _PRINTF(printf)
+
+
+def _libbpf() -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL("libbpf.so.1")
+    except OSError as error:
+        raise VmlinuxError(f"libbpf.so.1 is not here: {install_hint('libbpf runtime')}") from error
+    library.btf__parse.restype = ctypes.c_void_p
+    library.btf__parse.argtypes = (ctypes.c_char_p, ctypes.c_void_p)
+    library.btf__type_cnt.restype = ctypes.c_uint
+    library.btf__type_cnt.argtypes = (ctypes.c_void_p,)
+    library.btf__free.argtypes = (ctypes.c_void_p,)
+    library.btf__free.restype = None
+    library.btf_dump__new.restype = ctypes.c_void_p
+    library.btf_dump__new.argtypes = (ctypes.c_void_p, _PRINTF, ctypes.c_void_p, ctypes.c_void_p)
+    library.btf_dump__dump_type.argtypes = (ctypes.c_void_p, ctypes.c_uint)
+    library.btf_dump__dump_type.restype = ctypes.c_int
+    library.btf_dump__free.argtypes = (ctypes.c_void_p,)
+    library.btf_dump__free.restype = None
+    return library
