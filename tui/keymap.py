@@ -35,6 +35,11 @@ class Command:
         """The keys as people write them: `space`, `←`, `ctrl+p`."""
         return " ".join(_SHOWN.get(key, key) for key in self.keys.split(","))
 
+    @property
+    def first_key(self) -> str:
+        """The one key that the footer names."""
+        return self.shown_keys.split(" ")[0]
+
 
 SCOPES = {
     "everywhere": "everywhere",
@@ -86,7 +91,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("tree.unfold_all", "plus", "unfold_subtree", "Unfold subtree", "and everything in it", "tree"),
     Command("tree.fold_all", "minus", "fold_subtree", "Fold subtree", "and everything in it", "tree"),
     Command("tree.fold_everything", "asterisk", "fold_everything", "Fold all", "or unfold all", "tree"),
-    Command("tree.follow", "F", "follow", "Follow", "cursor and scroll stay with the process", "tree", 45),
+    Command("tree.follow", "F", "follow", "Follow", "stay with the process", "tree", 45),
     Command("processes.explain", "enter", "explain", "Explain", "how this row is known", "processes", 10),
     Command(
         "processes.filter", "slash", "filter", "Filter", "src:procfs ctr:web !kthread", "processes", 20, True

@@ -206,6 +206,10 @@ class FixtureEngine:
         self._put(view)
         self.publish()
 
+    def container_of(self, pid: int) -> ContainerContext | None:
+        """The container of a process that is there."""
+        return self._views[ProcessKey(pid, self._starts[pid])].container
+
     def drop(self, pid: int) -> None:
         """A process goes."""
         key = ProcessKey(pid, self._starts.pop(pid))

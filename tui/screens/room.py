@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.screen import Screen
+from textual.widgets import Input
 
 from core.view import Frame
 from tui.widgets.footer_bar import FooterBar
@@ -20,6 +21,13 @@ class Room(Screen[None]):
     """One of the screens `1`-`5`. `NAME` is its scope in the registry and its mode in the app."""
 
     NAME: ClassVar[str] = ""
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-tiny"), (8, "-low"), (16, "-high")]
+    DEFAULT_CSS = """
+    Room {
+        overflow: hidden;
+        &.-tiny TabLine, &.-tiny FooterBar { display: none; }
+    }
+    """
 
     app: EbpfApp
 
@@ -40,6 +48,8 @@ class Room(Screen[None]):
     def live_scopes(self) -> tuple[str, ...]:
         """Return the scopes whose keys work now, the focused widget's first."""
         focused: tuple[str, ...] = getattr(self.focused, "SCOPES", ())
+        if isinstance(self.focused, Input):  # it takes every letter
+            return focused
         return (*focused, self.NAME, "everywhere")
 
     def on_mount(self) -> None:

@@ -34,6 +34,7 @@ class SortMenu(ModalScreen[SortKey | None]):
         & > OptionList {
             width: 40; height: auto; max-height: 90%;
             border: round $primary; border-title-color: $primary; background: $surface;
+            &:focus { border: round $primary; }
         }
     }
     """

@@ -12,7 +12,7 @@ from core.view import Explanation
 from tui.widgets.format import duration
 from tui.widgets.lines import LineWidget, Part, fit, strip_of, width_of
 
-_SIDE_BY_SIDE = 100
+_SIDE_BY_SIDE = 116
 """From this width on the trail stands left and the image right."""
 
 _LABEL = 10

@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.strip import Strip
-from textual.widgets import Input
+from textual.widgets import Input, Label
 
 from tui.keymap import bindings
 from tui.widgets.lines import LineWidget, strip_of
@@ -65,11 +65,12 @@ class FilterLine(Horizontal):
         height: 1;
         display: none;
         background: $panel;
+        & > Label { width: 8; padding: 0 1; color: $primary; text-style: bold; }
         & > FilterInput {
-            width: 1fr; height: 1; border: none; padding: 0 1; background: $surface;
+            width: 2fr; background: $surface;
             &:focus { background: $boost; }
         }
-        & > FilterNote { width: 46; padding: 0 1; background: $panel;
+        & > FilterNote { width: 3fr; padding: 0 1; background: $panel;
             & > .note--problem { color: $error; text-style: bold; }
             & > .note--hint { color: $text-disabled; }
         }
@@ -77,7 +78,8 @@ class FilterLine(Horizontal):
     """
 
     def compose(self) -> ComposeResult:
-        yield FilterInput(placeholder="filter", compact=True, select_on_focus=False)
+        yield Label("filter")
+        yield FilterInput(compact=True, select_on_focus=False)
         yield FilterNote()
 
     @property

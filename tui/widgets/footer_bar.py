@@ -9,6 +9,9 @@ from textual.strip import Strip
 from tui.keymap import footer
 from tui.widgets.lines import LineWidget, Part, strip_of, width_of
 
+_ALWAYS = 90
+"""From this rank on a command is shown before all others: how to get help, how to get out."""
+
 
 class FooterBar(LineWidget):
     """Made from the registry for the scopes that are live; what does not fit is in the help."""
@@ -35,12 +38,16 @@ class FooterBar(LineWidget):
 
     def draw(self, width: int, height: int) -> list[Strip]:
         key, title = self.style_of("footer--key"), self.style_of("footer--title")
-        parts: list[Part] = [(" ", title)]
+        wanted = footer(self._scopes)
+        chosen = set()
         left = width - 1
-        for command in footer(self._scopes):
-            shown = command.shown_keys.split(" ")[0]
-            needs = width_of(shown) + width_of(command.title) + 3
+        for command in sorted(wanted, key=lambda command: command.footer < _ALWAYS):
+            needs = width_of(command.first_key) + width_of(command.title) + 3
             if needs <= left:
-                parts.extend([(shown, key), (f" {command.title}  ", title)])
+                chosen.add(command.id)
                 left -= needs
+        parts: list[Part] = [(" ", title)]
+        for command in wanted:
+            if command.id in chosen:
+                parts.extend([(command.first_key, key), (f" {command.title}  ", title)])
         return [strip_of(parts, width, self.rich_style)]

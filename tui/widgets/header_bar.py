@@ -13,7 +13,8 @@ from core.view import Header
 from tui.widgets.format import count
 from tui.widgets.lines import LineWidget, Part, strip_of, width_of
 
-_MOST_LINES = 4
+_NOTE_ROOM = 8
+"""Lines of the screen that must be there for each line of notes: a small terminal is for the tree."""
 
 
 class HeaderBar(LineWidget):
@@ -134,4 +135,4 @@ class HeaderBar(LineWidget):
             notes.extend(wrap(f"{tiers.step} — {'; '.join(reasons)}" if reasons else tiers.step, width - 2))
         if header.message:
             notes.append(safe_text(header.message))
-        return [f" {note}" for note in notes[: _MOST_LINES - 1]]
+        return [f" {note}" for note in notes[: min(3, self.screen.size.height // _NOTE_ROOM)]]

@@ -334,10 +334,8 @@ class TreeView(CursorPane):
             parts.append((fit(column.text(row, age), column.width, column.right) + " ", style))
         parts.append((row.guides, self._style("tree--guides", selected)))
         if row.folded:
-            parts.append(("▸ ", self._style("tree--guides", selected)))
+            parts.append((f"▸+{row.count - 1} ", number))
         parts.extend(self._command(row, plain, selected))
-        if row.folded:
-            parts.append((f"  +{row.count - 1}", self._style("tree--guides", selected)))
         if row.detail:
             parts.append((f"  {row.detail}", self._style("tree--dim", selected)))
         return parts

@@ -1,0 +1,76 @@
+"""Opens the app on a fixture engine and reads its screen as text."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fixture_engine import FixtureEngine
+from textual.pilot import Pilot
+
+from tui.app import EbpfApp
+from tui.screens.processes import ProcessesScreen
+from tui.settings import Settings
+from tui.widgets.tree_view import TreeView
+
+
+@asynccontextmanager
+async def opened(
+    engine: FixtureEngine | None = None, size: tuple[int, int] = (100, 30), *, ansi: bool = False
+) -> AsyncIterator[Pilot[None]]:
+    """Run the app without a terminal."""
+    app = EbpfApp(engine or FixtureEngine(), Settings(), ansi=ansi)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+        yield pilot
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    """Let what was asked for be answered, drawn and answered again."""
+    for _ in range(3):
+        await pilot.pause()
+
+
+async def press(pilot: Pilot[None], *keys: str) -> None:
+    """Press keys one after the other, as slowly as a person does."""
+    for key in keys:
+        await pilot.press(key)
+        await settle(pilot)
+
+
+def processes(pilot: Pilot[None]) -> ProcessesScreen:
+    """The process screen, which is at the bottom of the first stack."""
+    screen = pilot.app.screen_stack[0]
+    assert isinstance(screen, ProcessesScreen)
+    return screen
+
+
+def tree(pilot: Pilot[None]) -> TreeView:
+    return processes(pilot).tree
+
+
+def engine(pilot: Pilot[None]) -> FixtureEngine:
+    assert isinstance(pilot.app, EbpfApp)
+    assert isinstance(pilot.app.engine, FixtureEngine)
+    return pilot.app.engine
+
+
+def lines(pilot: Pilot[None]) -> list[str]:
+    """What is on the screen, line by line."""
+    return [strip.text for strip in pilot.app.screen._compositor.render_strips()]
+
+
+def text(pilot: Pilot[None]) -> str:
+    return "\n".join(lines(pilot))
+
+
+async def go_to(pilot: Pilot[None], pid: int) -> None:
+    """Put the cursor on a process."""
+    view = tree(pilot)
+    for index in range(view.row_count):
+        row = view.row_at(index)
+        if row is not None and row.pid == pid:
+            view.move_to(index)
+            await settle(pilot)
+            return
+    raise AssertionError(f"pid {pid} is not in the window")

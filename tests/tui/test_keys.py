@@ -1,0 +1,374 @@
+"""Every command of the registry, pressed; and the places that are made from the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import pytest
+from fixture_engine import NOW, SECOND, WEB, FixtureEngine, large_host, process
+from harness import engine, go_to, lines, opened, press, processes, settle, text, tree
+from textual.geometry import Region
+from textual.pilot import Pilot
+
+from core.model import ProcessKey
+from core.view import Grouping, SortKey
+from tui.keymap import COMMANDS, SCOPES, bindings
+from tui.screens.help import HelpScreen
+from tui.screens.sort_menu import SortMenu
+from tui.widgets.lines import LineWidget
+
+Check = Callable[[Pilot[None]], Awaitable[None]]
+CHECKS: dict[str, Check] = {}
+
+
+def checks(*ids: str) -> Callable[[Check], Check]:
+    """Mark a function as the check of these commands."""
+
+    def mark(check: Check) -> Check:
+        for name in ids:
+            CHECKS[name] = check
+        return check
+
+    return mark
+
+
+@checks("room.processes")
+async def rooms(pilot: Pilot[None]) -> None:
+    await press(pilot, "1")
+    assert pilot.app.screen is processes(pilot)
+
+
+@checks("app.help")
+async def help_lists_the_live_keys(pilot: Pilot[None]) -> None:
+    await press(pilot, "question_mark")
+    assert isinstance(pilot.app.screen, HelpScreen)
+    shown = text(pilot)
+    assert shown.index("process tree") < shown.index("moving about") < shown.index("Page up")
+    await press(pilot, "escape", "f1", "q")
+    assert pilot.app.screen is processes(pilot)
+
+
+@checks("app.palette")
+async def palette_runs_a_command_by_name(pilot: Pilot[None]) -> None:
+    for key in ("colon", "ctrl+p"):
+        before = tree(pilot).grouping
+        await press(pilot, key, "v", "i", "e", "w")
+        await pilot.pause(0.3)
+        await press(pilot, "enter")
+        await pilot.pause(0.1)
+        assert tree(pilot).grouping is not before
+
+
+@checks("app.suspend")
+async def suspend_without_a_terminal_does_nothing(pilot: Pilot[None]) -> None:
+    await press(pilot, "ctrl+z")  # with a terminal: test_terminal.py
+    assert pilot.app.is_running
+
+
+@checks("app.quit")
+async def quit_ends_with_0(pilot: Pilot[None]) -> None:
+    await press(pilot, "q")
+    assert not pilot.app.is_running or pilot.app._exit
+    assert (pilot.app.return_code or 0) == 0
+
+
+@checks("app.interrupt")
+async def ctrl_c_ends_with_130_wherever_the_keys_go(pilot: Pilot[None]) -> None:
+    await press(pilot, "slash")
+    await pilot.press("ctrl+c")
+    await pilot.pause()
+    assert pilot.app.return_code == 130
+
+
+@checks("list.down", "list.up")
+async def up_and_down(pilot: Pilot[None]) -> None:
+    await press(pilot, "down", "j", "j")
+    assert tree(pilot).cursor == 3
+    await press(pilot, "k", "up")
+    assert tree(pilot).cursor == 1
+    await press(pilot, "up", "up", "up")
+    assert tree(pilot).cursor == 0
+
+
+@checks("list.page_down", "list.page_up")
+async def pages(pilot: Pilot[None]) -> None:
+    view = tree(pilot)
+    await press(pilot, "down", "pagedown")
+    assert (view.cursor, view.top) == (1 + view.page, view.row_count - view.page)
+    await press(pilot, "pageup")
+    assert (view.cursor, view.top) == (1, 0)
+
+
+@checks("list.last", "list.first")
+async def first_and_last(pilot: Pilot[None]) -> None:
+    view = tree(pilot)
+    for last, first in (("G", "g"), ("end", "home")):
+        await press(pilot, last)
+        assert view.cursor == view.row_count - 1
+        assert view.cursor_row is not None
+        assert view.cursor_row.pid == 41
+        await press(pilot, first)
+        assert (view.cursor, view.top) == (0, 0)
+
+
+@checks("tree.toggle")
+async def space_folds_and_unfolds(pilot: Pilot[None]) -> None:
+    view = tree(pilot)
+    before = view.row_count
+    await go_to(pilot, 4121)
+    await press(pilot, "space")
+    assert view.row_count == before - 2
+    assert "▸+2 nginx: master process" in text(pilot)
+    await press(pilot, "space")
+    assert view.row_count == before
+
+
+@checks("tree.fold", "tree.unfold")
+async def left_and_right_fold_and_walk(pilot: Pilot[None]) -> None:
+    view = tree(pilot)
+    await go_to(pilot, 4123)
+    await press(pilot, "left")
+    assert view.cursor_row is not None
+    assert view.cursor_row.pid == 4121
+    await press(pilot, "left")
+    assert view.cursor_row.folded
+    await press(pilot, "h")
+    assert view.cursor_row.text == "web"
+    await press(pilot, "right", "right")
+    assert not view.cursor_row.folded
+    await press(pilot, "l")
+    assert view.cursor_row.pid == 4122
+
+
+@checks("tree.fold_all", "tree.unfold_all")
+async def minus_and_plus_work_on_the_subtree(pilot: Pilot[None]) -> None:
+    view = tree(pilot)
+    await go_to(pilot, 1)
+    total = view.row_count
+    await press(pilot, "minus")
+    assert view.row_count == total - 10  # everything below init in its own group
+    await press(pilot, "right")
+    assert view.row_count == total - 10 + 3  # its children are folded too
+    await press(pilot, "plus")
+    assert view.row_count == total
+
+
+@checks("tree.fold_everything")
+async def asterisk_folds_everything_and_back(pilot: Pilot[None]) -> None:
+    view = tree(pilot)
+    total = view.row_count
+    await press(pilot, "asterisk")
+    assert [line[:10].strip() for line in lines(pilot)[3:7]] == [
+        "▸ ⬢ c0ffee",
+        "▸ ⬢ orders",
+        "▸ ⬢ web",
+        "▸ host",
+    ]
+    await press(pilot, "asterisk")
+    assert view.row_count == total
+
+
+@checks("tree.follow")
+async def follow_takes_the_scroll_along(pilot: Pilot[None]) -> None:
+    await press(pilot, "F")
+    assert "follow" in lines(pilot)[2]
+    await press(pilot, "F")
+    assert "follow" not in lines(pilot)[2]
+
+
+@checks("processes.explain")
+async def enter_explains_the_row_and_follows_the_cursor(pilot: Pilot[None]) -> None:
+    await go_to(pilot, 4122)
+    await press(pilot, "enter")
+    shown = text(pilot)
+    assert "─ explain 4122 ─" in shown
+    assert "pid_cache → cookie 0x5f21 → proc_cache" in shown
+    assert "not needed" in shown
+    assert "init › containerd › containerd-shim-runc-v2 › nginx:" in shown
+    await press(pilot, "down")
+    assert "─ explain 4123 ─" in text(pilot)
+    await press(pilot, "home")
+    assert "A group of processes" in text(pilot)
+    await press(pilot, "enter")
+    assert "explain" not in text(pilot)
+
+
+@checks("processes.filter", "filter.done", "filter.clear")
+async def the_filter_line(pilot: Pilot[None]) -> None:
+    view = tree(pilot)
+    total = view.row_count
+    await press(pilot, *"/nginx")
+    assert view.row_count == 4
+    await press(pilot, "enter", "down")
+    assert view.cursor == 1
+    assert "nginx" in lines(pilot)[-2]  # the line stays as long as there is a filter
+    await press(pilot, "slash", "space", *"!src:maps")
+    assert view.row_count == 3
+    await press(pilot, "escape")
+    assert view.row_count == total
+    assert view.has_focus
+
+
+@checks("processes.back")
+async def escape_clears_the_filter_and_then_closes_the_pane(pilot: Pilot[None]) -> None:
+    await press(pilot, "down", "enter", "slash", *"nginx", "enter", "escape")
+    assert tree(pilot).filter == ""
+    assert processes(pilot).explain.is_open
+    await press(pilot, "escape")
+    assert not processes(pilot).explain.is_open
+
+
+@checks("processes.view")
+async def t_changes_between_containers_and_parents(pilot: Pilot[None]) -> None:
+    await go_to(pilot, 4122)
+    for key, grouping in (("t", Grouping.PARENTS), ("f5", Grouping.CONTAINERS)):
+        await press(pilot, key)
+        row = tree(pilot).cursor_row
+        assert row is not None
+        assert row.pid == 4122  # the same process, wherever it stands now
+        assert tree(pilot).grouping is grouping
+
+
+@checks("processes.sort", "processes.sort_cpu", "processes.sort_memory", "processes.sort_age")
+async def orders(pilot: Pilot[None]) -> None:
+    view = tree(pilot)
+    for key, sort, first in (("P", SortKey.CPU, "orders"), ("M", SortKey.MEMORY, "orders")):
+        await press(pilot, key)
+        row = view.row_at(0)
+        assert row is not None
+        assert (view.sort, row.text) == (sort, first)
+    await press(pilot, "T")
+    assert view.sort is SortKey.AGE
+    await press(pilot, "T")
+    assert view.sort is SortKey.TREE
+    await press(pilot, "s")
+    assert isinstance(pilot.app.screen, SortMenu)
+    await press(pilot, "down", "down", "enter")
+    assert view.sort is SortKey.MEMORY
+    await press(pilot, "f6", "escape")
+    assert view.sort is SortKey.MEMORY
+
+
+@checks("processes.invert")
+async def invert_keeps_the_host_last(pilot: Pilot[None]) -> None:
+    await press(pilot, "I")
+    view = tree(pilot)
+    groups = [row.text for row in view.window.rows if row.kind != "process"]
+    assert groups == ["web", "orders", "c0ffee123456", "host"]
+
+
+@checks("processes.pause")
+async def pause_is_shown_and_stays_navigable(pilot: Pilot[None]) -> None:
+    await press(pilot, "Z")
+    assert engine(pilot).paused
+    assert "paused" in lines(pilot)[0]
+    await press(pilot, "down", "Z")
+    assert tree(pilot).cursor == 1
+    assert not engine(pilot).paused
+
+
+@checks("processes.resolve", "processes.evict")
+async def resolve_again(pilot: Pilot[None]) -> None:
+    await press(pilot, "r")  # on a group: nothing to resolve
+    await go_to(pilot, 4122)
+    await press(pilot, "r", "R")
+    assert engine(pilot).resolved == [(4122, False), (4122, True)]
+
+
+@pytest.mark.parametrize("check", sorted(set(CHECKS.values()), key=lambda check: check.__name__))
+async def test_command(check: Check) -> None:
+    async with opened(size=(100, 22)) as pilot:
+        await check(pilot)
+
+
+def test_every_command_has_a_check_and_every_key_one_meaning() -> None:
+    assert {command.id for command in COMMANDS} == set(CHECKS)
+    assert {command.scope for command in COMMANDS} == set(SCOPES)
+    for scope in SCOPES:
+        keys = [key for binding in bindings(scope) for key in binding.key.split(",")]
+        assert len(keys) == len(set(keys))
+
+
+async def test_keys_typed_right_after_the_slash_belong_to_the_filter() -> None:
+    async with opened() as pilot:
+        # Posted in one go, as a pasted line or a fast typist does: none may reach the tree.
+        await pilot.press(*"/q/Z")
+        await settle(pilot)
+        assert processes(pilot).filter_line.input.value == "q/Z"
+        assert not engine(pilot).paused
+
+
+async def test_a_bad_filter_says_so_and_shows_everything() -> None:
+    async with opened() as pilot:
+        total = tree(pilot).row_count
+        await press(pilot, *"/src:x")
+        assert "! src: is one of cache, maps, procfs" in lines(pilot)[-2]
+        assert tree(pilot).row_count == total
+
+
+async def test_the_cursor_stays_with_its_process_when_rows_come_and_go_above_it() -> None:
+    host = FixtureEngine(large_host(500))
+    async with opened(host) as pilot:
+        view = tree(pilot)
+        await press(pilot, "end", *["up"] * 40)
+        key, line = view.cursor_key, view.cursor - view.top
+        for pid in range(9000, 9030):
+            host.put(process(pid, 0, "/bin/newcomer", age=39 * 86_400 * SECOND + pid))
+        await settle(pilot)
+        assert view.cursor_key == key
+        assert view.cursor - view.top == line
+        for pid in range(9000, 9030):
+            host.drop(pid)
+        await settle(pilot)
+        assert (view.cursor_key, view.cursor - view.top) == (key, line)
+
+
+async def test_the_cursor_goes_to_a_neighbour_when_its_process_is_gone() -> None:
+    async with opened() as pilot:
+        await go_to(pilot, 4122)
+        index = tree(pilot).cursor
+        engine(pilot).drop(4122)
+        await settle(pilot)
+        assert tree(pilot).cursor == index
+        assert tree(pilot).cursor_key == ProcessKey(4123, NOW - 2 * 86_400 * SECOND)
+
+
+async def test_follow_in_a_moving_order() -> None:
+    host = FixtureEngine(large_host(300))
+    async with opened(host) as pilot:
+        view = tree(pilot)
+        await press(pilot, "P", "F")
+        chosen = view.row_at(25)
+        assert chosen is not None
+        await go_to(pilot, chosen.pid)
+        idle = process(chosen.pid, chosen.ppid, "/usr/bin/idle", age=NOW - chosen.start_ns)
+        host.put(msgspec.structs.replace(idle, container=host.container_of(chosen.pid)))
+        await settle(pilot)
+        assert view.cursor_key == chosen.key
+        assert view.cursor > 25
+        assert view.top <= view.cursor < view.top + view.page
+
+
+async def test_without_news_nothing_is_painted_and_news_paint_their_line_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    painted: list[tuple[str, list[int]]] = []
+    refresh = LineWidget.refresh
+
+    def note(widget: LineWidget, *regions: Region, **how: bool) -> LineWidget:
+        painted.append((type(widget).__name__, [region.y for region in regions]))
+        return refresh(widget, *regions, **how)
+
+    async with opened() as pilot:
+        await go_to(pilot, 5231)
+        await press(pilot, "enter")
+        monkeypatch.setattr(LineWidget, "refresh", note)
+        for _ in range(3):
+            engine(pilot).publish()
+            await settle(pilot)
+        assert painted == []
+        engine(pilot).put(process(4122, 4121, "nginx: worker busy", age=2 * 86_400 * SECOND, container=WEB))
+        await settle(pilot)
+        # The process, and the sums of its group two rows above.
+        assert painted == [("TreeView", [6, 8])]
