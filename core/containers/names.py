@@ -156,12 +156,14 @@ class ContainerNames:
     def _locate(self, cgroup: bytes) -> ContainerContext:
         """Return the container of a path by its id or by the state of runc and crun, the inner one."""
         context = container_of_cgroup(cgroup)
-        found = self._oci.at(cgroup.removesuffix(b" (deleted)"))
+        # Not without " (deleted)": that is a zombie of an earlier container, perhaps of the same name.
+        found = self._oci.at(cgroup)
         if found is None:
             return context
         path, placed = found
-        if container_of_cgroup(cgroup[len(path) :]).id is not None:
-            return msgspec.structs.replace(context, parent_id=context.parent_id or placed.id)
+        inside = container_of_cgroup(cgroup[len(path) :])
+        if inside.id is not None:
+            return msgspec.structs.replace(context, parent_id=inside.parent_id or placed.id)
         outer = container_of_cgroup(path[: path.rfind(b"/")]).id
         return msgspec.structs.replace(context, id=placed.id, runtime=placed.runtime, parent_id=outer)
 

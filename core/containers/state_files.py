@@ -55,18 +55,23 @@ class StateFiles:
             return None
         except (OSError, ValueError) as error:
             raise StateError(path, _why(error)) from None
-        with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise StateError(path, "is not a regular file")
-            if owner is not None and status.st_uid not in (0, owner):
-                raise StateError(path, f"belongs to user {status.st_uid}, not to {owner}")
-            if status.st_size > _SIZE_LIMIT:
-                raise StateError(path, f"{status.st_size} bytes is more than the {_SIZE_LIMIT} that are read")
-            try:
+        try:
+            self._check(path, os.fstat(descriptor), owner)
+            with open(descriptor, "rb", closefd=False) as file:
                 return file.read(_SIZE_LIMIT)
-            except OSError as error:
-                raise StateError(path, _why(error)) from None
+        except OSError as error:
+            raise StateError(path, _why(error)) from None
+        finally:
+            os.close(descriptor)
+
+    @staticmethod
+    def _check(path: str, status: os.stat_result, owner: int | None) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            raise StateError(path, "is not a regular file")
+        if owner is not None and status.st_uid not in (0, owner):
+            raise StateError(path, f"belongs to user {status.st_uid}, not to {owner}")
+        if status.st_size > _SIZE_LIMIT:
+            raise StateError(path, f"{status.st_size} bytes is more than the {_SIZE_LIMIT} that are read")
 
     def read_json(self, path: str, shape: type[T], owner: int | None = None) -> T | None:
         """Return a JSON file as `shape`; fields that the shape does not name are not looked at."""

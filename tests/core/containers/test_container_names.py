@@ -1,0 +1,476 @@
+"""Names from state on disk: each runtime's files as it writes them, and what hostile files do."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from core.containers import ContainerNames
+from core.containers.daemons import data_roots
+from core.host import Host
+from core.model import ContainerContext
+from core.text import safe_text
+
+A = "1b060cc81653a5c4a1d5bb6b1ea0e8b9f3b1d2c3e4f5061728394a5b6c7d8e9f"
+B = "f0dcdc9c4a1e179084fff86098037e6486b864c6ad2e5afa74be5145280d833b"
+UID = "b820dc31-db91-45b0-b920-d04f63e6400f"
+
+DOCKER_PATH = f"/docker/{A}".encode()
+PODMAN_PATH = f"/machine.slice/libpod-{A}.scope".encode()
+CRI_PATH = f"/kubepods/burstable/pod{UID}/{A}".encode()
+CRIO_PATH = f"/kubepods.slice/crio-{A}.scope".encode()
+
+
+class Root:
+    """The root folder of a host, filled file by file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "proc").mkdir()
+
+    def write(self, path: str, content: object) -> Path:
+        file = self.folder / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            file.write_bytes(content)
+        else:
+            file.write_text(content if isinstance(content, str) else json.dumps(content))
+        return file
+
+    def docker(self, container: str = A, data_root: str = "/var/lib/docker", **inner: Any) -> Path:
+        return self.write(
+            f"{data_root}/containers/{container}/config.v2.json",
+            {
+                "ID": container,
+                "Name": "/web",
+                "Image": "sha256:b6004d6890c49243a37b37a84a59223da0e8a4ef7fc962405d0b335a218cf925",
+                "Config": {"Image": "busybox:1.36", "Labels": None, "Env": ["TOKEN=hidden"]} | inner,
+                "State": {"Running": True, "Pid": 4121},
+            },
+        )
+
+    def runc(self, name: str, cgroups: dict[str, str], root: str = "/run/runc", bundle: str = "/b") -> Path:
+        return self.write(
+            f"{root}/{name}/state.json",
+            {
+                "id": name,
+                "init_process_pid": 4121,
+                "cgroup_paths": cgroups,
+                "config": {"labels": [f"bundle={bundle}"]},
+            },
+        )
+
+    def names(self) -> ContainerNames:
+        return ContainerNames(Host(self.folder))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Root:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return Root(folder)
+
+
+def test_docker(root: Root) -> None:
+    root.docker()
+    context = root.names().container_of(DOCKER_PATH)
+    assert (context.name, context.image, context.runtime) == ("web", "busybox:1.36", "docker")
+    assert (context.pod, context.reason) == (None, None)
+
+
+def test_docker_under_kubernetes_corrects_the_runtime(root: Root) -> None:
+    root.docker(
+        Labels={
+            "io.kubernetes.container.name": "app",
+            "io.kubernetes.pod.name": "app-0",
+            "io.kubernetes.pod.namespace": "shop",
+            "io.kubernetes.pod.uid": UID,
+            "io.kubernetes.docker.type": "container",
+        }
+    )
+    context = root.names().container_of(CRI_PATH)
+    assert (context.runtime, context.name, context.pod) == ("docker", "app", "app-0")
+    assert (context.namespace, context.pod_uid) == ("shop", UID)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "data_root"),
+    [
+        ("/etc/docker/daemon.json", {"data-root": "/data/docker"}, "/data/docker"),
+        ("/etc/docker/daemon.json", {"graph": "/old"}, "/old"),
+        ("/etc/hostname", "x", "/var/lib/docker/231072.231072"),
+        ("/etc/hostname", "x", "/var/snap/docker/common/var-lib-docker"),
+        ("/proc/77/cmdline", "dockerd\0--debug\0--data-root=/srv/d\0", "/srv/d"),
+    ],
+)
+def test_docker_elsewhere(root: Root, file: str, content: object, data_root: str) -> None:
+    root.write(file, content)
+    root.write("/proc/77/comm", "dockerd\n")
+    root.docker(data_root=data_root)
+    assert root.names().container_of(DOCKER_PATH).name == "web"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_a_program_of_another_user_that_calls_itself_dockerd_is_not_believed(root: Root) -> None:
+    root.write("/proc/77/comm", "dockerd\n")
+    root.write("/proc/77/cmdline", "dockerd\0--data-root=/home/eve\0")
+    root.docker(data_root="/home/eve")
+    os.chown(root.folder / "proc" / "77", 1000, 1000)
+    assert root.names().container_of(DOCKER_PATH).name is None
+
+
+def test_data_roots_of_an_argv() -> None:
+    assert data_roots(b"dockerd\0--data-root\0/a\0-g\0/b\0--graph=/c\0--data-root\0") == ["/a", "/b", "/c"]
+    assert data_roots(b"dockerd\0--data-root=relative\0--data-root-not=/x\0") == []
+    assert data_roots(b"") == []
+
+
+def test_rootless_docker_and_podman(root: Root) -> None:
+    root.write("/etc/passwd", f"root:x:0:0::/root:/bin/sh\njoe:x:{os.geteuid()}:5::/home/joe:/bin/sh\n")
+    root.docker(data_root="/home/joe/.local/share/docker")
+    _podman(root, "/home/joe/.local/share/containers/storage/vfs-containers", B)
+    user = f"/user.slice/user-{os.geteuid()}.slice/user@1.service/user.slice"
+    if os.geteuid() == 0:
+        root.write("/etc/passwd", "joe:x:0:0::/home/joe:/bin/sh\n")
+    names = root.names()
+    assert names.container_of(f"{user}/docker-{A}.scope".encode()).name == "web"
+    assert names.container_of(f"{user}/libpod-{B}.scope/container".encode()).name == "pweb"
+    # The same containers under another user are not his.
+    assert root.names().container_of(DOCKER_PATH).name is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_rootless_state_of_a_third_user_is_not_read(root: Root) -> None:
+    root.write("/etc/passwd", "joe:x:1000:1000::/home/joe:/bin/sh\n")
+    file = root.docker(data_root="/home/joe/.local/share/docker")
+    path = f"/user.slice/user-1000.slice/docker-{A}.scope".encode()
+    os.chown(file, 1000, 1000)
+    assert root.names().container_of(path).name == "web"
+    os.chown(file, 2000, 2000)
+    context = root.names().container_of(path)
+    assert (context.name, "belongs to user 2000" in (context.reason or "")) == (None, True)
+
+
+def _cri(bundle_of: str = "app", **more: str) -> dict[str, object]:
+    return {
+        "ociVersion": "1.1.0",
+        "annotations": {
+            "io.kubernetes.cri.container-name": bundle_of,
+            "io.kubernetes.cri.container-type": "container",
+            "io.kubernetes.cri.image-name": "docker.io/library/nginx:1.25",
+            "io.kubernetes.cri.sandbox-name": "app-0",
+            "io.kubernetes.cri.sandbox-namespace": "shop",
+            "io.kubernetes.cri.sandbox-uid": UID,
+        }
+        | more,
+        "linux": {"seccomp": {}},
+    }
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        "/run/containerd/io.containerd.runtime.v2.task/k8s.io",
+        "/run/containerd/io.containerd.runtime.v1.linux/k8s.io",
+        "/run/k3s/containerd/io.containerd.runtime.v2.task/k8s.io",
+    ],
+)
+def test_containerd_under_kubernetes(root: Root, tasks: str) -> None:
+    root.write(f"{tasks}/{A}/config.json", _cri())
+    root.write(f"{tasks}/{B}/config.json", {"annotations": {"io.kubernetes.cri.container-type": "sandbox"}})
+    context = root.names().container_of(CRI_PATH)
+    assert (context.name, context.image) == ("app", "docker.io/library/nginx:1.25")
+    assert (context.pod, context.namespace, context.pod_uid) == ("app-0", "shop", UID)
+    assert root.names().container_of(CRI_PATH.replace(A.encode(), B.encode())).name == "POD"
+
+
+def test_containerd_with_a_state_folder_of_its_own_is_found_through_runc(root: Root) -> None:
+    bundle = f"/data/ctrd/io.containerd.runtime.v2.task/k8s.io/{A}"
+    root.runc(A, {}, "/run/containerd/runc/k8s.io", bundle)
+    root.write(f"{bundle}/config.json", _cri())
+    assert root.names().container_of(CRI_PATH).name == "app"
+
+
+def _podman(root: Root, folder: str, container: str = A, spec: object = None) -> None:
+    root.write(
+        f"{folder}/containers.json",
+        [
+            {
+                "id": container,
+                "names": ["pweb"],
+                "image": B,
+                "metadata": json.dumps({"image-name": "localhost/bb:1.0", "name": "pweb"}),
+                "created": "2026-11-23T14:30:37.71227185Z",
+                "flags": {"MountLabel": ""},
+            },
+            {"id": "other", "names": None},
+        ],
+    )
+    root.write(
+        f"{folder}/{container}/userdata/config.json",
+        spec
+        or {"annotations": {"io.container.manager": "libpod", "org.opencontainers.image.stopSignal": "15"}},
+    )
+
+
+@pytest.mark.parametrize(
+    ("storage", "conf"),
+    [
+        ("/var/lib/containers/storage/overlay-containers", ""),
+        ("/var/lib/containers/storage/vfs-containers", ""),
+        ("/run/containers/storage/overlay-containers", ""),
+        ("/data/storage/btrfs-containers", '[storage]\ngraphroot = "/data/storage"\n'),
+    ],
+)
+def test_podman(root: Root, storage: str, conf: str) -> None:
+    root.write("/etc/containers/storage.conf", conf)
+    _podman(root, storage)
+    context = root.names().container_of(PODMAN_PATH)
+    assert (context.runtime, context.name, context.image) == ("podman", "pweb", "localhost/bb:1.0")
+    assert context.reason is None
+
+
+def test_crio(root: Root) -> None:
+    labels = {"io.kubernetes.container.name": "app", "io.kubernetes.pod.uid": UID}
+    annotations = {
+        "io.container.manager": "cri-o",
+        "io.kubernetes.cri-o.ContainerName": "k8s_app_app-0_shop_0",
+        "io.kubernetes.cri-o.ContainerType": "container",
+        "io.kubernetes.cri-o.ImageName": "quay.io/app:2",
+        "io.kubernetes.cri-o.KubeName": "app-0",
+        "io.kubernetes.cri-o.Namespace": "shop",
+        "io.kubernetes.cri-o.Labels": json.dumps(labels),
+    }
+    _podman(root, "/var/lib/containers/storage/overlay-containers", spec={"annotations": annotations})
+    context = root.names().container_of(CRIO_PATH)
+    assert (context.runtime, context.name, context.image) == ("cri-o", "app", "quay.io/app:2")
+    assert (context.pod, context.namespace, context.pod_uid) == ("app-0", "shop", UID)
+
+
+RUNC_PLACES = {
+    "v2": ({"": "/sys/fs/cgroup/web"}, b"/web"),
+    "v2, a folder called unified": ({"": "/sys/fs/cgroup/unified/web"}, b"/unified/web"),
+    "v2, systemd": ({"": "/sys/fs/cgroup/system.slice/runc-web.scope"}, b"/system.slice/runc-web.scope"),
+    "hybrid, v2": (
+        {"": "/sys/fs/cgroup/unified/a/web", "name=systemd": "/sys/fs/cgroup/systemd/b/web"},
+        b"/a/web",
+    ),
+    "hybrid, named": (
+        {"": "/sys/fs/cgroup/unified/a/web", "name=systemd": "/sys/fs/cgroup/systemd/b/web"},
+        b"/b/web",
+    ),
+    "v1, co-mounted controllers": ({"cpu": "/sys/fs/cgroup/cpu,cpuacct/c/web"}, b"/c/web"),
+}
+
+
+@pytest.mark.parametrize(("cgroups", "path"), RUNC_PLACES.values(), ids=RUNC_PLACES.keys())
+def test_runc_by_its_cgroup(root: Root, cgroups: dict[str, str], path: bytes) -> None:
+    root.runc("web", cgroups)
+    root.write("/b/config.json", {"annotations": None})
+    names = root.names()
+    assert (names.container_of(path).id, names.container_of(path).runtime) == ("web", "unknown")
+    assert names.container_of(path + b"/sub/folder").id == "web"
+    assert names.container_of(path + b"2").id is None
+    assert names.container_of(path[: path.rfind(b"/")] or b"/").id is None
+
+
+def test_crun_by_its_cgroup(root: Root) -> None:
+    status = {"pid": 4121, "cgroup-path": "/web", "systemd-cgroup": False, "bundle": "/b", "owner": "root"}
+    root.write("/run/crun/web/status", status)
+    root.write("/b/config.json", {"annotations": {"nerdctl/name": "shop"}})
+    context = root.names().container_of(b"/web")
+    assert (context.id, context.name) == ("web", "shop")
+
+
+def test_a_container_in_the_root_cgroup_does_not_swallow_the_host(root: Root) -> None:
+    root.runc("web", {"": "/sys/fs/cgroup/unified/", "name=systemd": "/sys/fs/cgroup/systemd"})
+    assert root.names().container_of(b"/system.slice/ssh.service").id is None
+
+
+def test_containers_inside_a_container_of_runc_and_around_it(root: Root) -> None:
+    root.runc("web", {"": f"/sys/fs/cgroup/docker/{A}/web"})
+    names = root.names()
+    inside = names.container_of(f"/docker/{A}/web/docker/{B}".encode())
+    assert (inside.id, inside.runtime, inside.parent_id) == (B, "docker", "web")
+    itself = names.container_of(f"/docker/{A}/web".encode())
+    assert (itself.id, itself.runtime, itself.parent_id) == ("web", "unknown", A)
+
+
+def test_a_runc_container_is_there_before_its_state(root: Root) -> None:
+    (root.folder / "run/runc/web").mkdir(parents=True)
+    names = root.names()
+    assert names.container_of(b"/web").id is None
+    assert not names.refresh()
+
+    root.runc("web", {"": "/sys/fs/cgroup/web"})
+    assert names.refresh()
+    assert names.container_of(b"/web").id == "web"
+    assert not names.refresh()
+
+
+def test_a_name_that_is_used_again_with_another_cgroup(root: Root) -> None:
+    file = root.runc("web", {"": "/sys/fs/cgroup/one"})
+    names = root.names()
+    assert names.container_of(b"/one").id == "web"
+
+    file.unlink()
+    file.parent.rmdir()
+    root.runc("web", {"": "/sys/fs/cgroup/two"})
+    assert names.refresh()
+    assert (names.container_of(b"/one").id, names.container_of(b"/two").id) == (None, "web")
+
+
+def test_a_zombie_of_an_earlier_container_is_not_in_the_new_one_of_that_name(root: Root) -> None:
+    root.runc("web", {"": "/sys/fs/cgroup/web"})
+    assert root.names().container_of(b"/web (deleted)").id is None
+
+
+def test_a_containers_namespace_that_appears_and_goes(root: Root) -> None:
+    names = root.names()
+    file = root.runc("web", {"": "/sys/fs/cgroup/default/web"}, "/run/containerd/runc/default")
+    assert names.refresh()
+    assert names.container_of(b"/default/web").runtime == "containerd"
+    for gone in (file, file.parent, file.parent.parent):
+        gone.unlink() if gone.is_file() else gone.rmdir()
+    assert names.refresh()
+    assert names.container_of(b"/default/web").id is None
+
+
+def test_state_that_appears_later_is_found_by_refresh(root: Root) -> None:
+    names = root.names()
+    assert "no state" in (names.container_of(DOCKER_PATH).reason or "")
+    root.docker()
+    for _ in range(200):
+        if names.refresh():
+            break
+        time.sleep(0.01)
+    assert names.container_of(DOCKER_PATH).name == "web"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "not understood"),
+        (b"{", "not understood"),
+        (b"[]", "not understood"),
+        (b"\xff\xfe", "not understood"),
+        (b'{"Name": 7}', "not understood"),
+        (b'{"Config": {"Labels": {"a": 1}}}', "not understood"),
+        (b'{"x":' + b"[" * 100_000, "not understood"),
+    ],
+)
+def test_state_that_is_not_what_it_should_be(root: Root, content: bytes, reason: str) -> None:
+    file = root.docker()
+    file.write_bytes(content)
+    context = root.names().container_of(DOCKER_PATH)
+    assert (context.id, context.runtime, context.name) == (A, "docker", None)
+    assert reason in (context.reason or "")
+    assert "/var/lib/docker/containers" in (context.reason or "")
+
+
+def _huge(file: Path) -> None:
+    file.touch()
+    os.truncate(file, 1 << 30)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (os.mkfifo, "not a regular file"),
+        (Path.mkdir, "not a regular file"),
+        (lambda file: file.symlink_to(file.name), "too many symbolic links"),
+        (_huge, "is more than"),
+    ],
+)
+def test_something_else_where_a_file_should_be(root: Root, make: Callable[[Path], None], reason: str) -> None:
+    file = root.docker()
+    file.unlink()
+    make(file)
+    assert reason in (root.names().container_of(DOCKER_PATH).reason or "")
+
+
+def test_links_are_followed_inside_the_root_only(root: Root, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "config.v2.json").write_text('{"Name": "/escaped"}')
+    containers = root.folder / "var/lib/docker/containers"
+    containers.mkdir(parents=True)
+    (containers / A).symlink_to(outside)
+    assert root.names().container_of(DOCKER_PATH).name is None
+
+    (containers / A).unlink()
+    (containers / A).symlink_to("/srv/moved")
+    root.write("/srv/moved/config.v2.json", {"Name": "/moved"})
+    assert root.names().container_of(DOCKER_PATH).name == "moved"
+
+
+def test_values_from_outside_cannot_steer_a_terminal(root: Root) -> None:
+    root.docker(Image="\x1b]0;x\x07\u202e" + "i" * 10_000, Labels={"io.kubernetes.pod.name": "a\nb"})
+    context = root.names().container_of(DOCKER_PATH)
+    assert context.image is not None
+    assert context.image.startswith("\\x1b]0;x\\x07\\u202e")
+    assert len(context.image) <= 256
+    assert context.pod == "a\\x0ab"
+
+
+def test_ids_that_would_climb_out_of_a_folder(root: Root) -> None:
+    root.write("/var/lib/docker/config.v2.json", {"Name": "/climbed"})
+    names = root.names()
+    for container in ("..", ".", "a/b", "../..", "x\0y", ""):
+        context = ContainerContext(id=container, runtime="docker")
+        assert names.lookup(context).name is None
+
+
+def test_what_is_kept_is_bounded(root: Root) -> None:
+    names = root.names()
+    for number in range(20_000):
+        names.container_of(f"/lxc/{number}".encode())
+    assert len(names._contexts) <= 16_384
+    assert len(names._answers) <= 8192
+
+
+def test_no_container_stays_as_it_is(root: Root) -> None:
+    context = root.names().container_of(b"/system.slice/ssh.service")
+    assert (context.id, context.runtime, context.reason) == (None, "systemd", None)
+
+
+KEYS = (
+    *("Name", "Config", "Labels", "Image", "annotations", "cgroup_paths", "config", "labels", "id"),
+    *("metadata", "names", "bundle", "cgroup-path", "io.kubernetes.cri-o.Labels", "storage", ""),
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=60))
+def test_any_state_gives_an_answer(root: Root, content: bytes) -> None:
+    for path in (
+        f"/var/lib/docker/containers/{A}/config.v2.json",
+        f"/run/containerd/io.containerd.runtime.v2.task/k8s.io/{A}/config.json",
+        "/var/lib/containers/storage/overlay-containers/containers.json",
+        "/run/runc/web/state.json",
+        "/run/crun/web/status",
+        "/etc/docker/daemon.json",
+        "/etc/containers/storage.conf",
+        "/etc/passwd",
+    ):
+        root.write(path, content)
+    names = root.names()
+    for path in (DOCKER_PATH, CRI_PATH, PODMAN_PATH, CRIO_PATH, b"/web", f"/{A}".encode()):
+        context = names.container_of(path)
+        for value in msgspec.structs.astuple(context):
+            assert not isinstance(value, str) or value == safe_text(value)
+    names.refresh()
