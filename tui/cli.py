@@ -6,13 +6,14 @@ textual takes 0.15 s to import, and `--json` must not pay for it.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -35,8 +36,24 @@ COMMANDS = {
 }
 
 
+class ReaderGone(Exception):
+    """A broken pipe. Not an OSError, because click would end with 1 for that, and the contract says 141."""
+
+
 class LazyGroup(click.Group):
     """Knows the names and one-line helps of its commands; imports one only to run it."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)  # writes --help
+        except BrokenPipeError:
+            raise ReaderGone from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise ReaderGone from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -86,6 +103,7 @@ def _terminated(signum: int, frame: FrameType | None) -> NoReturn:
 def main() -> NoReturn:
     """Entry point. Ends with one of `Exit`, never with a traceback for what a user can cause."""
     signal.signal(signal.SIGTERM, _terminated)
+    _prepare_streams()
     code: int
     try:
         result = cli.main(standalone_mode=False)
@@ -94,18 +112,46 @@ def main() -> NoReturn:
     except CommandError as error:
         error.show()
         code = error.code
-    except click.exceptions.Abort:
-        code = Exit.INTERRUPTED
-    except click.ClickException as error:
-        error.show()
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "ebpf-tui"
+        click.echo(f"ebpf-tui: {error.format_message()} Try '{where} --help'.", err=True)
         code = Exit.USAGE
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         code = Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Python would try to flush again at exit and complain: give it somewhere to write.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (ReaderGone, BrokenPipeError):
+        _discard_output()
         code = Exit.READER_GONE
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            raise
+        _discard_output()
+        click.echo(f"ebpf-tui: cannot write: {error.strerror}", err=True)
+        code = Exit.FAILED
     sys.exit(int(code))
+
+
+def _prepare_streams() -> None:
+    """Give closed streams somewhere to go, and let no character be one that cannot be written.
+
+    A descriptor 0, 1 or 2 that is closed would be taken by the next file that is opened.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        stream = getattr(sys, name)
+        if stream is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - lives as long as we do
+        elif mode == "w":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _discard_output() -> None:
+    # Python flushes once more at exit and would complain again: give it somewhere to write.
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    os.close(null)
 
 
 if __name__ == "__main__":
