@@ -81,6 +81,11 @@ _ROWS = (
         "{libbpf}",
     ),
     _row(
+        rb"bpf_helper_defs\.h:[^\n]*error: unknown type name '(?P<type>__\w+)'",
+        "<bpf/bpf_helpers.h> is included before the types that it uses, such as {type}",
+        "include vmlinux.h or <linux/bpf.h> before it",
+    ),
+    _row(
         rb"error: invalid output constraint '(?P<constraint>[^']*)' in asm",
         "kernel headers with inline assembly were compiled for BPF",
         "build it as prebuilt (name it *_kern.c or list it under `prebuilt`), or use vmlinux.h in it",

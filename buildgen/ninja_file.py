@@ -51,7 +51,7 @@ def write_ninja(
 ) -> str:
     """Return the text of build.ninja; the same input gives the same text, byte for byte.
 
-    Raises ConfigError for a path that ninja cannot have (a newline in it).
+    Raises ConfigError for a path that ninja cannot have.
     """
     text = io.StringIO()
     writer = ninja_syntax.Writer(text, _WIDTH)
@@ -126,13 +126,13 @@ def _edges(writer: ninja_syntax.Writer, edge: Edges) -> None:
 def ninja_path(path: Path) -> str:
     """Return a path such that ninja_syntax, which escapes spaces and colons, makes the right one of it.
 
-    It leaves `$` alone, so that variables can be used, except before a space. Ninja has no way to write
-    a line break.
+    It leaves `$` alone, so that variables can be used, except before a space. Raises ConfigError for
+    what ninja's syntax has no escape for.
     """
     text = str(path)
-    if "\n" in text or "\r" in text:
-        raise ConfigError(f"{text!r}: ninja cannot have a line break in a path")
-    return re.sub(r"\$(?! )", "$$$$", text)
+    if any(char in text for char in "\n\r|"):
+        raise ConfigError(f"{text!r}: ninja cannot have a line break or `|` in a path; rename it")
+    return re.sub(r"\$(?! )", "$$", text)
 
 
 def _words(arguments: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ebpf_sources import CO_RE
 
 from core.host import Host
 
@@ -78,3 +79,15 @@ def needs_llvm() -> None:
     for tool in ("clang", "llc", "llvm-strip"):
         if shutil.which(tool) is None:
             pytest.skip(f"no {tool} here")
+
+
+@pytest.fixture
+def co_re(tmp_path: Path, needs_llvm: None) -> Path:
+    """A project of one CO-RE source and a header of its own."""
+    if not Path("/usr/include/bpf/bpf_helpers.h").exists():
+        pytest.skip("no libbpf-dev here")
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "one.bpf.c").write_text(CO_RE)
+    (project / "value.h").write_text("#define VALUE 7\n")
+    return project
