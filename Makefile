@@ -47,6 +47,10 @@ snapshots: set-up
 bench: set-up
 	$(PYTHON) -m benchmarks
 
+probe:
+	@tools/setup run
+	$(PYTHON) tools/build_probe.py
+
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache snapshot_report.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
