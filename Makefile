@@ -45,7 +45,7 @@ snapshots: set-up
 	$(PYTHON) -m pytest tests/tui --snapshot-update
 
 bench: set-up
-	$(PYTHON) -m benchmarks
+	for measure in benchmarks/*.py; do echo "== $$measure"; $(PYTHON) "$$measure" || exit 1; done
 
 probe:
 	@tools/setup run
