@@ -61,14 +61,13 @@ class ContainerNames:
         self._oci = OciRuntimes(files, storage)
         docker: _RuntimeState = DockerState(files, self._daemons)
         containerd: _RuntimeState = ContainerdState(files)
-        everything: tuple[_RuntimeState, ...] = (docker, containerd, storage, self._oci)
         self._readers: dict[str, tuple[_RuntimeState, ...]] = {
             "docker": (docker, self._oci),
             "containerd": (containerd, docker, self._oci),  # docker, too, runs pods without a mark of its own
             "cri-o": (storage, self._oci),
             "podman": (storage, self._oci),
             "ecs": (docker, containerd),
-            "unknown": everything,
+            "unknown": (docker, containerd, storage, self._oci),
         }
         self._answers: OrderedDict[_Key, _Answer] = OrderedDict()
         self._contexts: OrderedDict[bytes, ContainerContext] = OrderedDict()
@@ -196,8 +195,11 @@ class ContainerNames:
         return self._files.stamp(facts.source) if facts and facts.source else None
 
     def _search(self, container_id: str, runtime: str, home: Home | None) -> tuple[Facts | None, str | None]:
+        readers = self._readers[runtime]
+        if len(container_id) < 64 and runtime in ("unknown", "containerd"):
+            readers = (self._oci, *readers)  # `runc run web`, `ctr run … web`: found by their state
         problems = []
-        for reader in self._readers[runtime]:
+        for reader in readers:
             try:
                 facts = reader.facts(container_id, home)
             except StateError as error:

@@ -19,6 +19,7 @@ from core.containers.daemons import Home
 from core.containers.facts import Facts
 from core.containers.state_files import Stamp, StateError, StateFiles, is_file_name
 from core.containers.storage import StorageState
+from core.text import safe_text
 
 _ROOTS = ("/run/runc", "/run/crun")
 _ROOTS_BY_NAMESPACE = ("/run/containerd/runc", "/run/docker/runtime-runc", "/run/k3s/containerd/runc")
@@ -99,12 +100,18 @@ class OciRuntimes:
         """Return what the bundle of a container says, found through runc's or crun's state."""
         for folder in self._roots or self._state_folders():
             state = self._read_state(folder, container_id)
-            bundle = _bundle(state) if state else ""
-            if bundle and (facts := self._facts_of(bundle, container_id)):
-                return facts
+            if state is not None:
+                bundle = _bundle(state)
+                return self._facts_of(bundle, container_id) or Facts(
+                    source=f"{folder}/{container_id}",
+                    name=None if _SIXTY_FOUR.fullmatch(container_id) else container_id,
+                    note=f"no image name: there is no bundle in {safe_text(bundle) or 'the state'} any more",
+                )
         return None
 
     def _facts_of(self, bundle: str, container_id: str) -> Facts | None:
+        if not bundle.startswith("/"):
+            return None
         # podman or CRI-O with a storage folder of their own choice
         storage = _STORAGE_BUNDLE.fullmatch(bundle)
         if storage and (facts := self._storage.facts_below(storage.group(1), storage.group(2))):
