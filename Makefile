@@ -7,6 +7,8 @@ PYTHON := .venv/bin/python
 ifeq ($(shell id -u),0)
 ifneq ($(shell stat -c %u .),0)
 export PYTHONDONTWRITEBYTECODE := 1
+export PYTEST_ADDOPTS := -p no:cacheprovider
+export HYPOTHESIS_STORAGE_DIRECTORY := /root/.cache/hypothesis
 endif
 endif
 
