@@ -9,11 +9,11 @@ import contextlib
 
 import msgspec
 
-from core.containers.container_id import container_of_cgroup
+from core.containers.names import ContainerNames
 from core.feed import Feed
 from core.host import Host
 from core.lineage import Lineage, Process
-from core.model import ContainerContext, Origin, Resolution, Usage, same_start
+from core.model import ContainerContext, Origin, Resolution, Tier, Usage, same_start
 from core.procfs import Procfs, ProcfsError
 from core.records import CgroupMove, Event, Exec, Exit, Fork, Found, Lost, Reaped, Sample
 from core.resolver import Resolver
@@ -33,8 +33,14 @@ class Engine:
         self.lineage = Lineage(self.stats)
         self._procfs = Procfs(host)
         self.resolver = Resolver(
-            self.lineage, self.stats, self._procfs, feed.maps, feed.tiers.maps, feed.now_ns
+            self.lineage,
+            self.stats,
+            self._procfs,
+            feed.maps,
+            maps_state=feed.tiers.maps,
+            clock_ns=feed.now_ns,
         )
+        self._names = ContainerNames(host)
         self._usage: dict[Process, Usage] = {}
         self._sampled_ns = 0
         self.lost = 0
@@ -43,8 +49,7 @@ class Engine:
         """Take the snapshot: the kernel's iterator first, then whatever else /proc shows."""
         self._take(self.feed.snapshot())
         self.resolver.snapshotted = True
-        for event in self.feed.events():
-            self.apply(event)
+        self.pump()
         self.sweep()
 
     def fill_maps(self) -> None:
@@ -79,10 +84,19 @@ class Engine:
                 self.stats.count("lost", by=event.count)
                 self.resync()
                 return None
-        if process is not None and process.ended_ns is None and not process.entry.kthread:
-            # The event's own context is resolved too, and the cache answers: it has just been told.
-            self.resolver.note_hit(process)
+        if process is not None and process.ended_ns is None:
+            self._answered_by_cache(process)
         return process
+
+    def _answered_by_cache(self, process: Process) -> None:
+        """The context of an event is resolved too, and the cache answers, which has just been told.
+
+        Kernel threads are not resolved: they have no image. Their rows come from the cache all the same.
+        """
+        if process.entry.kthread:
+            process.source = Tier.CACHE
+        else:
+            self.resolver.note_hit(process)
 
     def resync(self) -> None:
         """Read the whole truth again after a loss."""
@@ -110,7 +124,7 @@ class Engine:
             self._meet(strangers, seen)
         self._meet_hidden(seen)
         for process in self.lineage:
-            if process not in seen and process.exited_ns is None:
+            if process not in seen:
                 self._check_gone(process, now_ns)
         self._sampled_ns = now_ns
         for process in self.lineage.expire(now_ns - HISTORY_NS):
@@ -146,8 +160,17 @@ class Engine:
 
     def container(self, cgroup: bytes) -> ContainerContext | None:
         """Return the container of a cgroup path, None for what is in none."""
-        context = container_of_cgroup(cgroup)
+        if not cgroup:
+            return None
+        context = self._names.container_of(cgroup)
         return context if context.id is not None else None
+
+    def refresh_names(self) -> None:
+        """Look for containers that were started, named or removed; about once a second."""
+        if self._names.refresh():
+            for process in self.lineage:
+                if process.entry.cgroup not in (b"", b"/"):
+                    self.lineage.touch(process)
 
     def _take(self, found: list[Found]) -> None:
         """Put a snapshot into the cache, oldest first, so that parents come before children."""
@@ -158,8 +181,7 @@ class Engine:
                 continue  # an event told the same, or later news
             process = self.lineage.insert(entry, Origin.SNAPSHOT)
             self._usage[process] = record.usage
-            if not entry.kthread:
-                self.resolver.note_hit(process)
+            self._answered_by_cache(process)
         for process in self.lineage:
             if process.parent is None and process.entry.ppid:
                 parent = self.lineage.get(process.entry.ppid)
@@ -243,7 +265,9 @@ class Engine:
             return self.lineage.find(sample.pid, sample.start_ns)
         with contextlib.suppress(ProcfsError):
             entry, _ = self._procfs.entry(sample.pid)
-            return self.lineage.insert(entry, Origin.PROCFS)
+            process = self.lineage.insert(entry, Origin.PROCFS)
+            process.source = Tier.PROCFS
+            return process
         return None
 
     def _meet_hidden(self, seen: set[Process]) -> None:
@@ -271,7 +295,10 @@ class Engine:
                 return
         except ProcfsError:
             pass
-        self.lineage.vanish(process, now_ns)
+        if process.exited_ns is None:
+            self.lineage.vanish(process, now_ns)
+        else:  # reaped; the kernel reports that only after a grace period
+            self.lineage.reap(Reaped(now_ns, process.entry.pid, process.entry.start_ns))
 
     def _use(self, process: Process, usage: Usage, elapsed_ns: int) -> None:
         before = self._usage.get(process)

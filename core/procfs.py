@@ -7,14 +7,16 @@ is reused the kernel answers ESRCH instead of another process's facts.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import msgspec
 
 from core.containers.cgroup_file import choose_cgroup
 from core.host import Host
 from core.model import TICK_NS, Credentials, ProcessEntry, Usage
+from core.privileges import Capability, current_privileges
 from core.text import safe_text
 
 CMDLINE_LIMIT = 2 * 1024 * 1024
@@ -110,11 +112,9 @@ class Procfs:
             except FileNotFoundError:
                 # A zombie has no image and no namespaces; what is left of it is still true.
                 if stat.state not in "ZX":
-                    problems.append(f"{step.__name__.removeprefix('_read_')}: not there")
+                    problems.append(f"{_subject(step)} not there")
             except PermissionError:
-                problems.append(
-                    f"{step.__name__.removeprefix('_read_')}: not permitted (needs CAP_SYS_PTRACE)"
-                )
+                problems.append(f"{_subject(step)} not permitted")
         base = ProcessEntry(
             pid=stat.pid,
             start_ns=stat.start_ns,
@@ -124,7 +124,7 @@ class Procfs:
             kthread=stat.kthread,
             fork_ns=stat.start_ns,
             exec_ns=stat.start_ns,
-            problem="; ".join(problems),
+            problem=_advice(problems),
         )
         return msgspec.structs.replace(base, **facts)
 
@@ -242,6 +242,22 @@ def _tty_name(number: int) -> bytes:
     if major == 4:
         return b"tty%d" % minor if minor < 64 else b"ttyS%d" % (minor - 64)
     return b"%d:%d" % (major, minor)
+
+
+def _subject(step: Callable[[int], dict[str, object]]) -> str:
+    return step.__name__.removeprefix("_read_")
+
+
+def _advice(problems: list[str]) -> str:
+    text = ", ".join(problems)
+    if "not permitted" in text and not _may_trace():
+        text += ": needs CAP_SYS_PTRACE"
+    return text
+
+
+@lru_cache(maxsize=1)
+def _may_trace() -> bool:
+    return current_privileges().has(Capability.SYS_PTRACE)
 
 
 def _why(pid: int, name: str, error: OSError) -> ProcfsError:

@@ -45,6 +45,7 @@ class Resolver:
         stats: Stats,
         procfs: ProcfsTier,
         maps: KernelMaps | None,
+        *,
         maps_state: TierState,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:

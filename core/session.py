@@ -30,6 +30,9 @@ FRAME_NS = 100_000_000
 SWEEP_NS = 2_000_000_000
 """Time between two sweeps; what no event reports is at most this old."""
 
+NAMES_NS = 500_000_000
+"""Time between two looks at the runtimes' state: a new container's name shows within a second."""
+
 PROCFS_SWEEP_NS = 1_000_000_000
 """The same without events: a new process has to show within 1.5 s."""
 
@@ -127,18 +130,23 @@ class Session:
             poller.register(feed.fileno(), select.POLLIN)
         every_ns = SWEEP_NS if feed.exact else PROCFS_SWEEP_NS
         next_sweep = feed.now_ns() + every_ns // 4  # soon: CPU shares need two samples
-        next_frame = 0
+        next_frame = next_names = 0
         while not self._stopping:
             now = feed.now_ns()
             if now >= next_frame and self._publish(engine, now):
                 next_frame = feed.now_ns() + FRAME_NS
-            wait_ns = max(0, min(next_sweep, next_frame if self._dirty_at(engine) else next_sweep) - now)
-            poller.poll(wait_ns // 1_000_000 + 1)
+            due = min(next_sweep, next_names)
+            if self._dirty_at(engine):
+                due = min(due, next_frame)
+            poller.poll(max(0, due - now) // 1_000_000 + 1)
             self._drain_wake()
             self._rate.add(len(engine.pump()), feed.now_ns())
             while self._todo:
                 pid, evict = self._todo.popleft()
                 self._remember(engine.resolve(pid, evict=evict))
+            if feed.now_ns() >= next_names:
+                engine.refresh_names()
+                next_names = feed.now_ns() + NAMES_NS
             if feed.now_ns() >= next_sweep:
                 engine.sweep()
                 next_sweep = feed.now_ns() + every_ns

@@ -27,6 +27,7 @@ NO_LOGIN = 0xFFFFFFFF
 PAGE = 4096
 
 _STATES = "RSDTtXZPI"  # fs/proc/array.c, task_state_array
+_ZOMBIE = 0x20  # EXIT_ZOMBIE
 _IDLE = 0x402  # TASK_IDLE: TASK_UNINTERRUPTIBLE | TASK_NOLOAD
 
 
@@ -107,13 +108,19 @@ def decode_found(data: bytes) -> list[Found]:
 
 
 def decode_samples(data: bytes) -> list[Sample]:
-    """Make one sample per process of a sweep's records, which are one per thread."""
+    """Make one sample per process of a sweep's records, which are one per thread.
+
+    A process whose first thread has ended is alive: it has the state of another thread of its.
+    """
     leaders = []
     cpu: dict[int, int] = {}
+    others: dict[int, int] = {}
     for record in SAMPLE.iter_unpack(data[: len(data) - len(data) % SAMPLE.size]):
         cpu[record[3]] = cpu.get(record[3], 0) + record[1]
         if record[3] == record[4]:
             leaders.append(record)
+        else:
+            others[record[3]] = record[9]
     return [
         Sample(
             pid,
@@ -123,7 +130,12 @@ def decode_samples(data: bytes) -> list[Sample]:
             text(comm),
             uid,
             bool(flags & KTHREAD),
-            Usage(cpu[pid], rss * PAGE, state_letter(state), threads),
+            Usage(
+                cpu[pid],
+                rss * PAGE,
+                state_letter(others.get(pid, state) if state & _ZOMBIE else state),
+                threads,
+            ),
         )
         for start_ns, _, rss, pid, _, ppid, exec_id, uid, flags, state, threads, comm in leaders
     ]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.host import Host
-from core.privileges import distribution_command, missing_for_probe
+from core.privileges import current_privileges, install_libbpf
 from core.probe import layout
 from core.probe.libbpf import (
     SAMPLE_CALLBACK,
@@ -252,12 +252,11 @@ def check_host(host: Host, object_file: Path = SHIPPED_OBJECT) -> None:
     try:
         load_libbpf()
     except LibbpfMissing as error:
-        raise ProbeUnavailable(str(error), distribution_command(host, "libbpf")) from None
-    missing = missing_for_probe()
+        raise ProbeUnavailable(str(error), install_libbpf(host)) from None
+    own = current_privileges()
+    missing = own.missing_for_probe()
     if missing:
-        raise ProbeUnavailable(
-            f"needs {' and '.join(missing)}", "run it as root (sudo ebpf-tui)", permitted=False
-        )
+        raise ProbeUnavailable(f"needs {' and '.join(missing)}", own.way_to(*missing), permitted=False)
     if not host.path("/sys/kernel/btf/vmlinux").exists():
         raise ProbeUnavailable(
             "this kernel has no BTF (/sys/kernel/btf/vmlinux)", "use a kernel with CONFIG_DEBUG_INFO_BTF=y"

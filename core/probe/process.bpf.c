@@ -67,6 +67,9 @@ struct scratch {
 	struct facts facts;
 	char tail[2 * PATH_SPACE + FOUND_ARGS];
 	u64 task;
+	/* Bytes of names in the tail. Kept here and not in a register: the verifier then forgets which
+	 * values are possible, and checks a loop over names once and not once for every length. */
+	u64 used;
 	struct pid_entry pid_entry;
 	struct proc_entry proc_entry;
 	struct cgroup_entry cgroup_entry;
@@ -109,8 +112,10 @@ static __always_inline struct scratch *scratch_for(u32 owner, struct task_struct
 {
 	struct scratch *s = scratch_of(owner);
 
-	if (s)
+	if (s) {
 		s->task = (u64)task;
+		s->used = 0;
+	}
 	return s;
 }
 
@@ -134,23 +139,19 @@ static __always_inline void send(struct scratch *s, u64 tail)
 
 /* ---- names: of the executable, of the cgroup ------------------------------------------------ */
 
-/* Append one name, NUL included, to the tail; return the new length of the tail. */
-static __always_inline u64 put_name(char *tail, u64 at, const void *name)
+/* Append one name, NUL included, to the tail. */
+static __always_inline void put_name(struct scratch *s, const void *name)
 {
+	u64 at = s->used;
 	long size;
 
 	BOUND(at, 2 * PATH_SPACE - 1);
-	size = bpf_probe_read_kernel_str(tail + at, NAME_SIZE, name);
+	size = bpf_probe_read_kernel_str(s->tail + at, NAME_SIZE, name);
 	if (size > 0)
-		at += size;
-	BOUND(at, 2 * PATH_SPACE - 1);
-	return at;
+		s->used = at + size;
 }
 
-/*
- * Put the names of the executable's path at the start of the tail, leaf first; set flags as d_path would
- * mark the path. Return how many bytes the names take.
- */
+/* Append the names of the executable's path, leaf first; set flags as d_path would mark the path. */
 __noinline int put_path(u32 owner)
 {
 	const u64 offset = bpf_core_field_offset(struct mount, mnt);
@@ -160,7 +161,6 @@ __noinline int put_path(u32 owner)
 	struct mount *mount, *above;
 	struct task_struct *task;
 	struct file *file;
-	u64 at = 0;
 	int i;
 
 	if (!s)
@@ -175,28 +175,29 @@ __noinline int put_path(u32 owner)
 	if (parent == dentry && dentry != BPF_CORE_READ(vfsmount, mnt_root)) {
 		/* No tree at all: a memfd or another file that never had a path. */
 		s->facts.flags |= EXE_UNLINKED;
-		return put_name(s->tail, at, BPF_CORE_READ(dentry, d_name.name));
+		put_name(s, BPF_CORE_READ(dentry, d_name.name));
+		return 0;
 	}
 	mount = (void *)vfsmount - offset;
 	for (i = 0; i < MAX_NAMES; i++) {
 		if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
 			above = BPF_CORE_READ(mount, mnt_parent);
 			if (above == mount)
-				return at;
+				return 0;
 			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 			mount = above;
 			continue;
 		}
 		parent = BPF_CORE_READ(dentry, d_parent);
 		if (parent == dentry)
-			return at;
-		if (at > PATH_SPACE - NAME_SIZE)
+			return 0;
+		if (s->used > PATH_SPACE - NAME_SIZE)
 			break;
-		at = put_name(s->tail, at, BPF_CORE_READ(dentry, d_name.name));
+		put_name(s, BPF_CORE_READ(dentry, d_name.name));
 		dentry = parent;
 	}
 	s->facts.flags |= EXE_PARTIAL;
-	return at;
+	return 0;
 }
 
 static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *node)
@@ -234,54 +235,43 @@ static __always_inline struct kernfs_node *cgroup_node(struct task_struct *task)
 	return node;
 }
 
-/*
- * Append the names of the task's cgroup to the tail, leaf first, and remember them under the
- * cgroup's id. `start` is the length of the tail, at most PATH_SPACE. Return its new length.
- */
-__noinline int put_cgroup(u32 start, u32 owner)
+/* Append the names of the task's cgroup, leaf first, and remember them under the cgroup's id. */
+__noinline int put_cgroup(u32 owner)
 {
 	struct scratch *s = scratch_of(owner);
 	struct kernfs_node *node, *parent;
 	struct cgroup_entry *entry;
-	u64 size, id, at = start;
+	u64 start, size, id;
 	int i;
 
 	if (!s)
 		return 0;
 	node = cgroup_node((void *)s->task);
 	id = BPF_CORE_READ(node, id);
-	entry = &s->cgroup_entry;
 	s->facts.cgroup_id = id;
+	start = s->used;
 	for (i = 0; i < MAX_NAMES; i++) {
 		parent = kernfs_parent(node);
 		if (!parent)
 			break;
-		if (at > 2 * PATH_SPACE - 2 * NAME_SIZE) {
+		if (s->used > 2 * PATH_SPACE - 2 * NAME_SIZE) {
 			s->facts.flags |= CGROUP_PARTIAL;
 			break;
 		}
-		at = put_name(s->tail, at, BPF_CORE_READ(node, name));
+		put_name(s, BPF_CORE_READ(node, name));
 		node = parent;
 	}
-	size = at - start;
+	size = s->used - start;
 	s->facts.cgroup_len = size;
-	if (bpf_map_lookup_elem(&cgroup_paths, &id))
-		return at;
-	if (size > STORED_CGROUP)
-		return at;
+	if (size > STORED_CGROUP || bpf_map_lookup_elem(&cgroup_paths, &id))
+		return 0;
+	entry = &s->cgroup_entry;
 	entry->len = size;
 	entry->flags = 0;
-	if (size) {
-		u64 from = start;
-
-		BOUND(from, 2 * PATH_SPACE - 1);
-		BOUND(size, 2 * STORED_CGROUP - 1);
-		if (size > STORED_CGROUP)
-			return at;
-		bpf_probe_read_kernel(entry->names, size, s->tail + from);
-	}
+	BOUND(start, 2 * PATH_SPACE - 1);
+	bpf_probe_read_kernel(entry->names, STORED_CGROUP, s->tail + start);
 	bpf_map_update_elem(&cgroup_paths, &id, entry, BPF_NOEXIST);
-	return at;
+	return 0;
 }
 
 /* ---- facts of a task ------------------------------------------------------------------------- */
@@ -399,7 +389,7 @@ __noinline int fill_facts(u32 kind, u32 owner)
 	return 0;
 }
 
-/* Fill in the executable; its names become the tail. Return the length of the tail: 0 without one. */
+/* Fill in the executable and append its names. Without an image nothing is filled in. */
 __noinline int put_image(u32 owner)
 {
 	struct scratch *s = scratch_of(owner);
@@ -426,8 +416,9 @@ __noinline int put_image(u32 owner)
 	f->device = BPF_CORE_READ(inode, i_sb, s_dev);
 	f->mode = BPF_CORE_READ(inode, i_mode);
 	f->mtime_ns = mtime_of(inode);
-	f->exe_len = put_path(owner);
-	return f->exe_len;
+	put_path(owner);
+	f->exe_len = s->used;
+	return 0;
 }
 
 /* ---- the maps -------------------------------------------------------------------------------- */
@@ -439,13 +430,13 @@ static __always_inline u64 new_cookie(void)
 	return (high << 32 | bpf_get_prandom_u32()) ?: 1;
 }
 
-/* Store the image of the scratch under its cookie. `args_at` is where argv starts in the tail. */
-__noinline int store_image(u64 args_at, u64 exec_ns, u32 owner)
+/* Store the image of the scratch under its cookie; argv stands behind the names. */
+__noinline int store_image(u64 exec_ns, u32 owner)
 {
 	struct scratch *s = scratch_of(owner);
 	struct proc_entry *entry;
 	struct facts *f;
-	u64 size;
+	u64 size, args_at;
 
 	if (!s)
 		return 0;
@@ -471,6 +462,7 @@ __noinline int store_image(u64 args_at, u64 exec_ns, u32 owner)
 		entry->flags |= ARGS_PARTIAL;
 	}
 	entry->args_len = size;
+	args_at = s->used;
 	BOUND(args_at, 2 * PATH_SPACE - 1);
 	bpf_probe_read_kernel(entry->args, STORED_ARGS, s->tail + args_at);
 	bpf_map_update_elem(&proc_cache, &f->cookie, entry, BPF_ANY);
@@ -523,7 +515,6 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	struct pid_entry *maker;
 	struct proc_entry *image;
 	struct scratch *s;
-	u64 at;
 
 	if (BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
 		return 0; /* a thread */
@@ -532,7 +523,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	fill_facts(FORK, OF_EVENT);
 	s->facts.creator = creator;
-	at = put_cgroup(0, OF_EVENT);
+	put_cgroup(OF_EVENT);
 	if (!(s->facts.flags & KTHREAD)) {
 		maker = bpf_map_lookup_elem(&pid_cache, &creator);
 		if (maker)
@@ -542,7 +533,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 			s->facts.previous_inode = image->inode;
 		store_process(s->facts.ts_ns, BPF_ANY, OF_EVENT);
 	}
-	send(s, at);
+	send(s, s->used);
 	return 0;
 }
 
@@ -566,14 +557,15 @@ int BPF_PROG(on_exec, struct task_struct *task, s32 old_pid, struct linux_binprm
 			s->facts.previous_inode = image->inode;
 	}
 	s->facts.cookie = new_cookie();
-	at = put_image(OF_EVENT);
-	at = put_cgroup(at, OF_EVENT);
+	put_image(OF_EVENT);
+	put_cgroup(OF_EVENT);
 	size = s->facts.args_size;
 	if (size > EVENT_ARGS) {
 		size = EVENT_ARGS;
 		s->facts.flags |= ARGS_PARTIAL;
 	}
 	start = BPF_CORE_READ(mm, arg_start);
+	at = s->used;
 	BOUND(at, 2 * PATH_SPACE - 1);
 	BOUND(size, 2 * EVENT_ARGS - 1);
 	/* The pages of argv have just been written, so they are there to be read without sleeping. */
@@ -582,7 +574,7 @@ int BPF_PROG(on_exec, struct task_struct *task, s32 old_pid, struct linux_binprm
 		size = 0;
 	}
 	s->facts.args_len = size;
-	store_image(at, s->facts.ts_ns, OF_EVENT);
+	store_image(s->facts.ts_ns, OF_EVENT);
 	store_process(fork_ns, BPF_ANY, OF_EVENT);
 	send(s, at + size);
 	return 0;
@@ -648,7 +640,6 @@ int BPF_PROG(on_cgroup, struct cgroup *to, const char *path, struct task_struct 
 {
 	struct pid_entry *known;
 	struct scratch *s;
-	u64 at;
 
 	if (!group && BPF_CORE_READ(task, pid) != BPF_CORE_READ(task, tgid))
 		return 0;
@@ -656,18 +647,18 @@ int BPF_PROG(on_cgroup, struct cgroup *to, const char *path, struct task_struct 
 	if (!s)
 		return 0;
 	fill_facts(CGROUP, OF_EVENT);
-	at = put_cgroup(0, OF_EVENT);
+	put_cgroup(OF_EVENT);
 	known = bpf_map_lookup_elem(&pid_cache, &s->facts.pid);
 	if (known && known->start_ns == s->facts.start_ns)
 		known->cgroup_id = s->facts.cgroup_id;
-	send(s, at);
+	send(s, s->used);
 	return 0;
 }
 
 /* ---- iterators ------------------------------------------------------------------------------- */
 
 /* Put a running process into the maps unless they know this image of it already. */
-static __always_inline void remember(struct scratch *s, u64 args_at)
+static __always_inline void remember(struct scratch *s)
 {
 	struct facts *f = &s->facts;
 	struct pid_entry *known = bpf_map_lookup_elem(&pid_cache, &f->pid);
@@ -680,11 +671,11 @@ static __always_inline void remember(struct scratch *s, u64 args_at)
 		f->cookie = known->cookie;
 		if (bpf_map_lookup_elem(&proc_cache, &f->cookie))
 			return;
-		store_image(args_at, f->start_ns, OF_ITERATOR);
+		store_image(f->start_ns, OF_ITERATOR);
 		return;
 	}
 	f->cookie = new_cookie();
-	store_image(args_at, f->start_ns, OF_ITERATOR);
+	store_image(f->start_ns, OF_ITERATOR);
 	/* An exec that happens right now wins: it is newer than what was read here. */
 	store_process(f->start_ns, known ? BPF_ANY : BPF_NOEXIST, OF_ITERATOR);
 }
@@ -704,8 +695,9 @@ static __always_inline int found(struct bpf_iter__task *ctx, bool sleepable)
 	fill_facts(FOUND, OF_ITERATOR);
 	if (BPF_CORE_READ(task, exit_state))
 		s->facts.flags |= ZOMBIE;
-	at = put_image(OF_ITERATOR);
-	at = put_cgroup(at, OF_ITERATOR);
+	put_image(OF_ITERATOR);
+	put_cgroup(OF_ITERATOR);
+	at = s->used;
 	BOUND(at, 2 * PATH_SPACE - 1);
 	size = s->facts.args_size;
 	if (size > FOUND_ARGS) {
@@ -725,7 +717,7 @@ static __always_inline int found(struct bpf_iter__task *ctx, bool sleepable)
 		size = 0;
 	}
 	s->facts.args_len = size;
-	remember(s, at);
+	remember(s);
 	size += at;
 	BOUND(size, 0x7fff);
 	if (size <= sizeof(s->tail))
@@ -758,6 +750,7 @@ int sweep(struct bpf_iter__task *ctx)
 	sample.pid = task->tgid;
 	sample.tid = task->pid;
 	sample.cpu_ns = BPF_CORE_READ(task, se.sum_exec_runtime);
+	sample.state = state_of(task);
 	if (sample.pid == sample.tid) {
 		parent = BPF_CORE_READ(task, real_parent);
 		signal = BPF_CORE_READ(task, signal);
@@ -765,7 +758,6 @@ int sweep(struct bpf_iter__task *ctx)
 		sample.ppid = BPF_CORE_READ(parent, tgid);
 		sample.exec_id = BPF_CORE_READ(task, self_exec_id);
 		sample.uid = BPF_CORE_READ(task, cred, euid.val);
-		sample.state = state_of(task);
 		sample.threads = BPF_CORE_READ(signal, nr_threads);
 		sample.cpu_ns += BPF_CORE_READ(signal, sum_sched_runtime);
 		sample.rss_pages = rss_of(BPF_CORE_READ(task, mm));

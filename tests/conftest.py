@@ -1,0 +1,55 @@
+"""What tests share: the real probe where it can be loaded, real little programs, and clean settings."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.host import LOCAL
+from core.probe.loader import Probe, ProbeOptions, ProbeUnavailable
+
+SCENARIOS = Path(__file__).parent / "scenarios"
+
+
+@pytest.fixture
+def probe() -> Iterator[Probe]:
+    """The real probe, loaded and attached. `skipped: why` where this host does not allow it."""
+    loaded = load_probe()
+    yield loaded
+    loaded.close()
+
+
+def load_probe(options: ProbeOptions | None = None) -> Probe:
+    try:
+        return Probe(LOCAL, options)
+    except ProbeUnavailable as why:
+        pytest.skip(f"the probe cannot be loaded here: {why}")
+
+
+@pytest.fixture(scope="session")
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> object:
+    """Return a function that compiles tests/scenarios/NAME.c and returns the program's path."""
+    compiler = shutil.which("cc") or shutil.which("clang")
+    folder = tmp_path_factory.mktemp("scenarios")
+
+    def build(name: str) -> Path:
+        if compiler is None:
+            pytest.skip("no C compiler")
+        program = folder / name
+        if not program.exists():
+            source = SCENARIOS / f"{name}.c"
+            subprocess.run([compiler, "-O1", "-pthread", "-o", program, source], check=True)
+        return program
+
+    return build
+
+
+@pytest.fixture
+def as_root() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")

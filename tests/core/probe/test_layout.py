@@ -1,0 +1,75 @@
+"""The Python layouts are those of the probe: compared with the BTF of the shipped object."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.probe import layout
+from core.probe.loader import SHIPPED_OBJECT
+
+# `struct sample` lives on the BPF stack only and has no BTF; the sweep of test_probe.py checks it.
+STRUCTS = {
+    "facts": layout.FACTS,
+    "pid_entry": layout.PID_ENTRY,
+    "proc_entry": layout.PROC_ENTRY,
+    "cgroup_entry": layout.CGROUP_ENTRY,
+}
+
+
+@pytest.mark.parametrize("name", STRUCTS)
+def test_sizes_are_those_of_the_object(name: str) -> None:
+    try:
+        libbpf = ctypes.CDLL("libbpf.so.1")
+    except OSError:
+        pytest.skip("no libbpf.so.1")
+    libbpf.btf__parse_elf.restype = ctypes.c_void_p
+    libbpf.btf__find_by_name_kind.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32]
+    libbpf.btf__resolve_size.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+    libbpf.btf__resolve_size.restype = ctypes.c_int64
+    btf = libbpf.btf__parse_elf(str(SHIPPED_OBJECT).encode(), None)
+    number = libbpf.btf__find_by_name_kind(btf, name.encode(), 4)  # BTF_KIND_STRUCT
+    assert number > 0
+    assert libbpf.btf__resolve_size(btf, number) == STRUCTS[name].size
+
+
+@given(st.lists(st.binary(min_size=1, max_size=20).filter(lambda b: b"/" not in b and b"\0" not in b)))
+def test_names_and_paths_are_two_forms_of_one_thing(parts: list[bytes]) -> None:
+    path = b"".join(b"/" + part for part in parts)
+    assert layout.path_of(layout.names_of(path)) == path
+
+
+@given(st.binary(max_size=600))
+def test_a_foreign_record_is_a_value_error_and_nothing_else(data: bytes) -> None:
+    try:
+        layout.decode_event(data)
+    except ValueError:
+        pass
+
+
+@given(st.binary(max_size=900))
+def test_cut_streams_are_read_as_far_as_they_go(data: bytes) -> None:
+    layout.decode_found(data)
+    layout.decode_samples(data)
+
+
+@pytest.mark.parametrize(
+    ("state", "letter"),
+    [(0, "R"), (1, "S"), (2, "D"), (4, "T"), (8, "t"), (0x10, "X"), (0x20, "Z"), (0x402, "I"), (0x40, "P")],
+)
+def test_state_letters(state: int, letter: str) -> None:
+    assert layout.state_letter(state) == letter
+
+
+def test_sources_and_object_are_of_one_make() -> None:
+    """The shipped object says which sources it was built from."""
+    folder = SHIPPED_OBJECT.parent
+    digest = hashlib.sha256()
+    for name in ("process.bpf.c", "kernel_types.h", "record.h"):
+        digest.update((folder / name).read_bytes())
+    recorded = (folder / "process.bpf.o.sources").read_text().split()[0]
+    assert recorded == digest.hexdigest(), "run `make probe`"

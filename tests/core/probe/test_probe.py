@@ -1,0 +1,299 @@
+"""The real probe on the real kernel, compared with /proc."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from core.host import LOCAL
+from core.model import ProcessEntry, same_start
+from core.probe import layout
+from core.probe.loader import Probe, ProbeOptions, ProbeUnavailable, v1_controller
+from core.probe.maps import MapsMiss, ProbeMaps
+from core.procfs import Procfs
+from core.records import CgroupMove, Event, Exec, Exit, Fork, Reaped
+from tests.conftest import load_probe
+from tests.world import look
+
+
+def events_of(probe: Probe, pid: int, until: type, seconds: float = 5) -> list[Event]:
+    """Collect the events of a pid until one of the kind `until` has come."""
+    found: list[Event] = []
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for record in probe.consume():
+            event = layout.decode_event(record)
+            if getattr(event, "pid", None) == pid or (isinstance(event, Exec) and event.entry.pid == pid):
+                found.append(event)
+        if any(isinstance(event, until) for event in found):
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"no {until.__name__} of {pid} in {found}")
+
+
+def test_the_life_of_a_process(probe: Probe) -> None:
+    child = subprocess.Popen(["/bin/sh", "-c", "exit 3"])
+    child.wait()
+    fork, execution, end, gone = events_of(probe, child.pid, Reaped)
+    assert isinstance(fork, Fork)
+    assert (fork.ppid, fork.creator) == (os.getpid(), os.getpid())
+    assert isinstance(execution, Exec)
+    assert execution.entry.args == (b"/bin/sh", b"-c", b"exit 3")
+    assert execution.entry.exe == os.fsencode(os.path.realpath("/bin/sh"))
+    assert execution.entry.exec_id == fork.exec_id + 1
+    assert isinstance(end, Exit)
+    assert end.exit_code >> 8 == 3
+    assert {e.start_ns for e in (fork, end, gone)} == {execution.entry.start_ns}  # type: ignore[union-attr]
+    assert fork.ts_ns < execution.ts_ns < end.ts_ns < gone.ts_ns  # type: ignore[union-attr]
+
+
+def test_the_snapshot_is_proc(probe: Probe) -> None:
+    found = {record.entry.pid: record.entry for record in probe.snapshot()}
+    procfs = Procfs(LOCAL)
+    compared = 0
+    for pid, entry in found.items():
+        seen = look(pid)
+        if seen is None or entry.kthread:
+            continue
+        assert (entry.comm, entry.ppid) == (seen.comm, seen.ppid)
+        if not entry.cmdline_truncated:
+            assert (entry.exe, entry.cmdline) == (seen.exe, seen.cmdline)
+        by_hand, usage = procfs.entry(pid)
+        if usage.state == "Z":
+            continue
+        assert same_start(entry.start_ns, by_hand.start_ns)
+        assert entry.credentials == by_hand.credentials
+        assert (entry.pid_ns & 0xFFFFFFFF, entry.mnt_ns & 0xFFFFFFFF) == (by_hand.pid_ns, by_hand.mnt_ns)
+        if by_hand.exe:
+            assert (entry.inode, entry.mode, entry.mtime_ns) == (
+                by_hand.inode,
+                by_hand.mode,
+                by_hand.mtime_ns,
+            )
+        assert entry.tty == by_hand.tty
+        compared += 1
+    assert compared > 2
+    assert os.getpid() in found
+
+
+def test_the_sweep_agrees_with_stat(probe: Probe) -> None:
+    procfs = Procfs(LOCAL)
+    mine = next(sample for sample in probe.sweep() if sample.pid == os.getpid())
+    stat = procfs.stat(os.getpid())
+    assert (mine.comm, mine.ppid, mine.usage.threads) == (stat.comm, stat.ppid, stat.threads)
+    assert same_start(mine.start_ns, stat.start_ns)
+    assert abs(mine.usage.cpu_ns - stat.cpu_ns) < 200_000_000
+    # The kernel's counters of pages are kept per CPU and added up only now and then.
+    assert abs(mine.usage.rss_bytes - stat.rss_bytes) < 0.2 * stat.rss_bytes
+
+
+def run_until_named(arguments: list[str | Path], name: str) -> subprocess.Popen[bytes]:
+    child = subprocess.Popen(arguments)
+    while Path(f"/proc/{child.pid}/comm").read_text() != f"{name}\n":
+        time.sleep(0.01)
+    return child
+
+
+def entry_of(probe: Probe, pid: int) -> ProcessEntry:
+    return next(record.entry for record in probe.snapshot() if record.entry.pid == pid)
+
+
+@pytest.mark.parametrize("depth", [1, 30])
+def test_paths_are_those_of_readlink(probe: Probe, tmp_path: Path, depth: int) -> None:
+    folder = tmp_path.joinpath(*["a long name of a directory"[: 5 + n % 20] for n in range(depth)])
+    folder.mkdir(parents=True)
+    program = folder / "sleep er"
+    program.write_bytes(Path("/bin/sleep").read_bytes())
+    program.chmod(0o755)
+    child = run_until_named([program, "60"], "sleep er")
+    try:
+        assert entry_of(probe, child.pid).exe == os.fsencode(os.readlink(f"/proc/{child.pid}/exe"))
+        program.unlink()
+        gone = entry_of(probe, child.pid).exe
+        assert gone == os.fsencode(os.readlink(f"/proc/{child.pid}/exe"))
+        assert gone.endswith(b" (deleted)")
+        (execution,) = [e for e in events_of(probe, child.pid, Exec) if isinstance(e, Exec)]
+        assert execution.entry.exe == os.fsencode(program)
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_program_that_never_had_a_path(probe: Probe) -> None:
+    code = (
+        "import os; fd = os.memfd_create('ghost'); os.write(fd, open('/bin/sleep', 'rb').read());"
+        "os.execve(fd, ['ghost', '60'], {})"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        while "memfd" not in os.readlink(f"/proc/{child.pid}/exe"):
+            time.sleep(0.01)
+        assert entry_of(probe, child.pid).exe == os.fsencode(os.readlink(f"/proc/{child.pid}/exe"))
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_an_argv_longer_than_a_record_is_marked_and_completed(probe: Probe) -> None:
+    from core.engine import Engine
+    from core.feed import open_feed
+
+    child = run_until_named(["/bin/sleep", "60", "0" * 100_000], "sleep")
+    engine = Engine(open_feed(LOCAL), LOCAL)
+    try:
+        entry = entry_of(probe, child.pid)
+        assert entry.cmdline_truncated
+        whole = engine.resolver.completed(entry)
+        assert len(whole.cmdline) > 100_000
+        assert whole.cmdline == Path(f"/proc/{child.pid}/cmdline").read_bytes()
+        assert not whole.cmdline_truncated
+    finally:
+        engine.feed.close()
+        child.kill()
+        child.wait()
+
+
+def test_the_maps_answer_for_processes_older_than_the_probe(probe: Probe) -> None:
+    maps = ProbeMaps(probe)
+    with pytest.raises(MapsMiss):
+        maps.lookup(os.getpid())
+    probe.snapshot()
+    entry = maps.lookup(os.getpid())
+    seen = look(os.getpid())
+    assert seen is not None
+    assert (entry.ppid, entry.comm, entry.exe) == (seen.ppid, seen.comm, seen.exe)
+    assert seen.cmdline.startswith(entry.cmdline[: layout.STORED_ARGS])
+    assert entry.cmdline_truncated or entry.cmdline == seen.cmdline
+
+
+def test_the_maps_follow_events_without_user_space(probe: Probe) -> None:
+    maps = ProbeMaps(probe)
+    child = run_until_named(["/bin/sleep", "60"], "sleep")
+    try:
+        assert maps.lookup(child.pid).args == (b"/bin/sleep", b"60")
+    finally:
+        child.kill()
+        child.wait()
+    with pytest.raises(MapsMiss, match="exited"):
+        maps.lookup(child.pid)
+
+
+def test_a_fork_shares_its_parents_image_in_the_maps(probe: Probe) -> None:
+    probe.snapshot()
+    maps = ProbeMaps(probe)
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(60)
+        os._exit(0)
+    try:
+        assert maps.lookup(pid).cookie == maps.lookup(os.getpid()).cookie
+        assert maps.lookup(pid).ppid == os.getpid()
+    finally:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+
+
+def test_what_procfs_brought_in_is_pushed_to_the_maps(probe: Probe) -> None:
+    maps = ProbeMaps(probe)
+    entry, _ = Procfs(LOCAL).entry(os.getpid())
+    maps.push(entry)
+    back = maps.lookup(os.getpid())
+    assert (back.exe, back.comm, back.ppid, back.start_ns) == (
+        entry.exe,
+        entry.comm,
+        entry.ppid,
+        entry.start_ns,
+    )
+    assert back.credentials == entry.credentials
+
+
+def test_a_move_between_cgroups_is_reported(probe: Probe, as_root: None) -> None:
+    controller = v1_controller(LOCAL)
+    folder = Path("/sys/fs/cgroup") / ("memory" if controller == 1 else "") / f"ebpf-tui-test-{os.getpid()}"
+    try:
+        folder.mkdir()
+    except OSError as error:
+        pytest.skip(f"cannot make a cgroup: {error}")
+    child = run_until_named(["/bin/sleep", "60"], "sleep")
+    try:
+        (folder / "cgroup.procs").write_text(str(child.pid))
+        moves = [e for e in events_of(probe, child.pid, CgroupMove) if isinstance(e, CgroupMove)]
+        assert moves[-1].cgroup.endswith(f"/{folder.name}".encode())
+        assert moves[-1].cgroup_id == folder.stat().st_ino
+        assert ProbeMaps(probe).lookup(child.pid).cgroup == moves[-1].cgroup
+    finally:
+        child.kill()
+        child.wait()
+        folder.rmdir()
+
+
+def test_a_full_ring_is_counted() -> None:
+    probe = load_probe(ProbeOptions(ring_bytes=4096))
+    try:
+        for _ in range(60):
+            os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
+        assert probe.lost() > 0
+        assert probe.consume()
+    finally:
+        probe.close()
+
+
+def test_entries_bound_the_maps() -> None:
+    probe = load_probe(ProbeOptions(entries=256))
+    try:
+        assert (
+            probe._bpf.value(
+                "bpf_map__max_entries",
+                probe._bpf.pointer("bpf_object__find_map_by_name", probe._object, b"pid_cache"),
+            )
+            == 256
+        )
+    finally:
+        probe.close()
+
+
+def test_a_damaged_object_is_one_clear_line(tmp_path: Path, probe: Probe) -> None:
+    broken = tmp_path / "broken.o"
+    broken.write_bytes(b"\x7fELF not an object")
+    with pytest.raises(ProbeUnavailable) as caught:
+        Probe(LOCAL, ProbeOptions(object_file=broken))
+    assert "\n" not in str(caught.value)
+
+
+def test_without_capabilities_the_reason_names_them(as_root: None) -> None:
+    code = (
+        "from core.host import LOCAL\nfrom core.probe.loader import Probe, ProbeUnavailable\n"
+        "try:\n    Probe(LOCAL)\nexcept ProbeUnavailable as why:\n    print(why)\n"
+    )
+    out = subprocess.run(
+        ["setpriv", "--bounding-set=-bpf,-perfmon,-sys_admin", sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[3],
+    ).stdout
+    assert "CAP_BPF" in out
+    assert "CAP_PERFMON" in out
+
+
+@pytest.mark.parametrize("name", ["thread_exec", "leader_exits_first"])
+def test_threads(probe: Probe, scenario: Callable[[str], Path], name: str) -> None:
+    child = subprocess.Popen([scenario(name)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"ready\n"
+    try:
+        found = events_of(probe, child.pid, Exec)
+        time.sleep(0.1)
+        found += [layout.decode_event(record) for record in probe.consume()]
+        ended = [e for e in found if isinstance(e, Exit) and e.pid == child.pid]
+        assert not ended, "the process lives on"
+        assert look(child.pid) is not None
+    finally:
+        child.kill()
+        child.wait()

@@ -1,0 +1,252 @@
+"""The entry cache: links are objects, identities are exact, and the invariant holds after every step."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from core.lineage import Lineage, Process
+from core.model import TICK_NS, Credentials, Origin, ProcessEntry
+from core.records import CgroupMove, Exec, Exit, Fork, Reaped
+from core.stats import Stats
+
+
+def entry(pid: int, start: int = 0, **facts: object) -> ProcessEntry:
+    made = ProcessEntry(pid, start or pid * 1001, comm=b"c%d" % pid, inode=pid, exec_id=1)
+    return msgspec.structs.replace(made, **facts)
+
+
+def fork(pid: int, ppid: int, ts: int = 5, start: int = 0, **more: object) -> Fork:
+    made = Fork(
+        ts_ns=ts,
+        pid=pid,
+        start_ns=start or pid * 1001,
+        exec_id=1,
+        ppid=ppid,
+        parent_start_ns=0,
+        creator=ppid,
+        parent_inode=0,
+        comm=b"child",
+        credentials=Credentials(),
+        cookie=7,
+        cgroup_id=1,
+        cgroup=b"",
+        pid_ns=0,
+        mnt_ns=0,
+        tty=b"",
+    )
+    return msgspec.structs.replace(made, **more)
+
+
+def check(lineage: Lineage) -> None:
+    """child in parent.children <=> child.parent is parent; no circle; one live process per pid."""
+    everyone = {*lineage, *lineage.ended}
+    for process in everyone:
+        for child in process.children:
+            assert child.parent is process
+        if process.parent is not None:
+            assert process in process.parent.children
+        assert process not in set(process.ancestors())
+    pids = [process.entry.pid for process in lineage]
+    assert len(pids) == len(set(pids))
+
+
+def new() -> Lineage:
+    return Lineage(Stats())
+
+
+def do_fork(lineage: Lineage, event: Fork) -> Process:
+    return lineage.fork(event, lineage.get(event.ppid), lineage.get(event.creator))
+
+
+def test_a_child_runs_its_parents_image_until_it_executes() -> None:
+    lineage = new()
+    lineage.insert(entry(10, exe=b"/bin/sh", cmdline=b"sh\0-c\0", cgroup=b"/box"), Origin.SNAPSHOT)
+    child = do_fork(lineage, fork(11, 10))
+    assert (child.entry.exe, child.entry.args, child.entry.cgroup) == (b"/bin/sh", (b"sh", b"-c"), b"/box")
+    assert child.parent is lineage.get(10)
+    image = entry(11, exe=b"/bin/true", exec_id=2, ppid=10)
+    lineage.exec(Exec(6, image))
+    assert child.entry.exe == b"/bin/true"
+    assert [old.exe for old in child.images] == [b"/bin/sh"]
+    check(lineage)
+
+
+def test_a_lost_fork_is_flagged_unless_the_parent_is_known() -> None:
+    lineage = new()
+    stranger = lineage.exec(Exec(6, entry(11, ppid=10)))
+    assert stranger.parent_missing
+    lineage.insert(entry(20), Origin.SNAPSHOT)
+    assert not lineage.exec(Exec(6, entry(21, ppid=20))).parent_missing
+    check(lineage)
+
+
+def test_a_lost_exec_of_the_process_itself_is_flagged() -> None:
+    lineage = new()
+    process = lineage.insert(entry(10, inode=5), Origin.SNAPSHOT)
+    lineage.exec(Exec(6, entry(10, exec_id=3, inode=7), previous_inode=6))
+    assert process.parent_missing
+    assert lineage._stats.get("inode error exec_parent_missing") == 1
+
+
+def test_events_are_idempotent_by_identity() -> None:
+    lineage = new()
+    lineage.insert(entry(10), Origin.SNAPSHOT)
+    first = do_fork(lineage, fork(11, 10))
+    assert do_fork(lineage, fork(11, 10)) is first
+    image = Exec(6, entry(11, exec_id=2))
+    lineage.exec(image)
+    lineage.exec(image)
+    assert len(first.images) == 1
+    for _ in range(2):
+        lineage.exit(Exit(7, 11, 11 * 1001, 0))
+    lineage.reap(Reaped(8, 11, 11 * 1001))
+    assert lineage.reap(Reaped(8, 11, 11 * 1001)) is None
+    check(lineage)
+
+
+def test_a_zombie_stays_until_it_is_reaped() -> None:
+    lineage = new()
+    process = lineage.insert(entry(10), Origin.SNAPSHOT)
+    lineage.exit(Exit(7, 10, 10 * 1001, 256))
+    assert lineage.get(10) is process
+    assert process.exited_ns == 7
+    lineage.reap(Reaped(9, 10, 10 * 1001))
+    assert lineage.get(10) is None
+    assert process.ended_ns == 9
+
+
+def test_an_exit_of_an_older_process_does_not_end_the_new_one() -> None:
+    lineage = new()
+    lineage.insert(entry(10, start=1_000_001), Origin.SNAPSHOT)
+    reused = do_fork(lineage, fork(10, 1, start=2_000_001))
+    assert lineage.exit(Exit(9, 10, 1_000_001, 0)) is None
+    assert lineage.get(10) is reused
+    check(lineage)
+
+
+def test_the_same_binary_under_a_reused_pid_is_another_process() -> None:
+    lineage = new()
+    old = lineage.insert(entry(10, start=1_000_001), Origin.SNAPSHOT)
+    new_one = lineage.insert(entry(10, start=1_000_002), Origin.SNAPSHOT)
+    assert old is not new_one
+    assert old.ended_ns is not None
+
+
+def test_a_time_from_proc_matches_the_exact_one_of_the_kernel() -> None:
+    lineage = new()
+    from_proc = lineage.insert(entry(10, start=5 * TICK_NS), Origin.PROCFS)
+    assert lineage.insert(entry(10, start=5 * TICK_NS + 123), Origin.SNAPSHOT) is from_proc
+
+
+def test_children_of_an_ended_parent_keep_it_as_ancestor_until_they_are_reparented() -> None:
+    lineage = new()
+    init = lineage.insert(entry(1), Origin.SNAPSHOT)
+    parent = lineage.insert(entry(10, ppid=1), Origin.SNAPSHOT)
+    child = do_fork(lineage, fork(11, 10))
+    lineage.exit(Exit(7, 10, 10 * 1001, 0))
+    lineage.reap(Reaped(8, 10, 10 * 1001))
+    assert child.parent is parent
+    lineage.reparent(child, init, 1)
+    assert child.parent is init
+    assert child not in parent.children
+    check(lineage)
+
+
+def test_history_is_bounded_by_time() -> None:
+    lineage = new()
+    for pid in range(2, 12):
+        lineage.insert(entry(pid), Origin.SNAPSHOT)
+        lineage.exit(Exit(pid, pid, pid * 1001, 0))
+        lineage.reap(Reaped(pid, pid, pid * 1001))
+    gone = lineage.expire(before_ns=7)
+    assert [process.entry.pid for process in gone] == [2, 3, 4, 5, 6]
+    assert all(process.forgotten for process in gone)
+
+
+def test_the_cache_is_bounded_and_flushes_what_was_asked_for_least() -> None:
+    lineage = Lineage(Stats(), limit=3)
+    for pid in (2, 3, 4):
+        lineage.insert(entry(pid), Origin.SNAPSHOT)
+    lineage.seen(2)
+    lineage.insert(entry(5), Origin.SNAPSHOT)
+    assert [process.entry.pid for process in lineage] == [4, 2, 5]
+
+
+def test_a_move_changes_the_cgroup_only() -> None:
+    lineage = new()
+    process = lineage.insert(entry(10, cgroup=b"/a", exe=b"/x"), Origin.SNAPSHOT)
+    lineage.move(CgroupMove(6, 10, 10 * 1001, 9, b"/b"))
+    assert (process.entry.cgroup, process.entry.exe) == (b"/b", b"/x")
+
+
+def test_an_evicted_process_is_adopted_back() -> None:
+    lineage = new()
+    lineage.insert(entry(10), Origin.SNAPSHOT)
+    child = do_fork(lineage, fork(11, 10))
+    lineage.evict(10)
+    assert child.parent is None
+    back = lineage.insert(entry(10), Origin.MAPS)
+    lineage.adopt_orphans(back)
+    assert child.parent is back
+    check(lineage)
+
+
+PIDS = st.integers(min_value=1, max_value=6)
+STARTS = st.integers(min_value=1, max_value=3).map(lambda n: n * 1_000_003)
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Events in any order, with reused pids, lost forks and circles: the invariant holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lineage = Lineage(Stats(), limit=5)
+        self.now = 0
+
+    @rule(pid=PIDS, start=STARTS, ppid=PIDS)
+    def insert(self, pid: int, start: int, ppid: int) -> None:
+        self.lineage.insert(entry(pid, start, ppid=ppid), Origin.SNAPSHOT)
+
+    @rule(pid=PIDS, start=STARTS, ppid=PIDS)
+    def forked(self, pid: int, start: int, ppid: int) -> None:
+        self.now += 1
+        do_fork(self.lineage, fork(pid, ppid, ts=self.now, start=start))
+
+    @rule(pid=PIDS, start=STARTS, ppid=PIDS, number=st.integers(1, 4))
+    def executed(self, pid: int, start: int, ppid: int, number: int) -> None:
+        self.lineage.exec(Exec(self.now, entry(pid, start, ppid=ppid, exec_id=number)))
+
+    @rule(pid=PIDS, start=STARTS)
+    def exited(self, pid: int, start: int) -> None:
+        self.now += 1
+        self.lineage.exit(Exit(self.now, pid, start, 0))
+
+    @rule(pid=PIDS, start=STARTS)
+    def reaped(self, pid: int, start: int) -> None:
+        self.now += 1
+        self.lineage.reap(Reaped(self.now, pid, start))
+
+    @rule(pid=PIDS, ppid=PIDS)
+    def reparented(self, pid: int, ppid: int) -> None:
+        process = self.lineage.get(pid)
+        if process is not None:
+            self.lineage.reparent(process, self.lineage.get(ppid), ppid)
+
+    @rule(pid=PIDS)
+    def evicted(self, pid: int) -> None:
+        self.lineage.evict(pid)
+
+    @rule(age=st.integers(0, 10))
+    def expired(self, age: int) -> None:
+        self.lineage.expire(self.now - age)
+
+    @invariant()
+    def holds(self) -> None:
+        check(self.lineage)
+
+
+AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAnyOrder = AnyOrder.TestCase

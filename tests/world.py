@@ -1,0 +1,97 @@
+"""An outside view of the processes of this host: /proc read by hand, not through core.procfs."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.engine import Engine
+from core.feed import open_feed
+from core.host import LOCAL
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    ppid: int
+    comm: bytes
+    exe: bytes
+    cmdline: bytes
+    state: str
+
+
+def look(pid: int) -> Seen | None:
+    """Read one process from /proc; None when it is gone."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        stat = (folder / "stat").read_bytes()
+        cmdline = (folder / "cmdline").read_bytes()
+        try:
+            exe = os.fsencode(os.readlink(folder / "exe"))
+        except (FileNotFoundError, PermissionError):
+            exe = b""
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    comm = stat[stat.index(b"(") + 1 : stat.rindex(b")")]
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return Seen(int(fields[1]), comm, exe, cmdline, fields[0].decode())
+
+
+def look_at_all() -> dict[int, Seen]:
+    """Read every process of /proc."""
+    seen = {int(name): look(int(name)) for name in os.listdir("/proc") if name.isdigit()}
+    return {pid: one for pid, one in seen.items() if one is not None}
+
+
+def open_engine() -> Engine:
+    """An engine on this host with the best feed it allows, started. The caller closes its feed."""
+    engine = Engine(open_feed(LOCAL), LOCAL)
+    engine.start()
+    return engine
+
+
+def settle(engine: Engine, seconds: float = 0.3) -> None:
+    """Let the events of the last moments arrive (reaping is reported after an RCU grace period)."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        engine.pump()
+        time.sleep(0.02)
+
+
+def differences(engine: Engine, pids: set[int] | None = None) -> list[str]:
+    """Compare the cache with /proc, for all processes or for some; kworkers change their name by the moment.
+
+    A process that comes or goes while this looks is looked at again before it is called a difference.
+    """
+    found: list[str] = []
+    for attempt in range(3):
+        if attempt:
+            settle(engine)
+            engine.sweep()
+        found = _differences(engine, pids)
+        if not found:
+            break
+    return found
+
+
+def _differences(engine: Engine, pids: set[int] | None) -> list[str]:
+    engine.pump()
+    outside = look_at_all()
+    inside = {process.entry.pid: process for process in engine.lineage}
+    found = []
+    for pid in sorted(outside.keys() | inside.keys()):
+        if pids is not None and pid not in pids:
+            continue
+        if pid not in inside or pid not in outside:
+            found.append(f"{pid}: only {'in /proc' if pid in outside else 'in the cache'}")
+            continue
+        process, seen = inside[pid], outside[pid]
+        entry = process.entry
+        if entry.ppid != seen.ppid:
+            found.append(f"{pid}: ppid {entry.ppid}, /proc has {seen.ppid}")
+        if entry.kthread or seen.state == "Z":
+            continue  # we keep what /proc forgets with the first thread's end
+        if (entry.comm, entry.exe, entry.cmdline) != (seen.comm, seen.exe, seen.cmdline):
+            found.append(f"{pid}: {(entry.comm, entry.exe, entry.cmdline)} is not {seen}")
+    return found
