@@ -234,7 +234,7 @@ class Engine:
         if sample.exec_id > entry.exec_id > 0 or (not self.feed.exact and sample.comm != entry.comm):
             self._reread(process)
             return
-        if sample.comm != entry.comm and not entry.comm.startswith(sample.comm + b"-"):
+        if sample.comm != entry.comm and not (entry.kthread and entry.comm.startswith(sample.comm)):
             self.lineage.amend(process, comm=sample.comm)
         if sample.ppid != entry.ppid and process.exited_ns is None:
             self._new_parent(process, sample.ppid)

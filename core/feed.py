@@ -81,9 +81,12 @@ class ProbeFeed:
         self._probe.close()
 
     def _named(self, found: Found) -> Found:
-        """Give a kworker the name that /proc makes for it (`kworker/0:1-events`), as `ps` shows it."""
+        """Give a kernel thread the name that /proc makes for it, as `ps` shows it.
+
+        Only /proc knows what a kworker works for (`kworker/0:1-events`) and names longer than 15 bytes.
+        """
         entry = found.entry
-        if not entry.kthread or not entry.comm.startswith(b"kworker"):
+        if not entry.kthread:
             return found
         try:
             comm = self._procfs.stat(entry.pid).comm

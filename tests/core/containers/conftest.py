@@ -4,10 +4,20 @@ from tests.containers_real import (
     busybox_rootfs,
     busybox_tar,
     containerd,
+    crun,
     dockerd,
     podman,
     runc,
     runc_container,
 )
 
-__all__ = ["busybox_rootfs", "busybox_tar", "containerd", "dockerd", "podman", "runc", "runc_container"]
+__all__ = [
+    "busybox_rootfs",
+    "busybox_tar",
+    "containerd",
+    "crun",
+    "dockerd",
+    "podman",
+    "runc",
+    "runc_container",
+]

@@ -15,9 +15,9 @@ from core.model import ContainerContext
 from tests.containers_real import (
     Containerd,
     Docker,
+    OciRuntime,
     Podman,
     RealContainer,
-    Runc,
     remove_empty_cgroup,
     wait_until,
 )
@@ -49,7 +49,7 @@ def as_nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_runc_by_hand(runc: Runc, runc_container: RealContainer) -> None:
+def test_runc_by_hand(runc: OciRuntime, runc_container: RealContainer) -> None:
     names = ContainerNames(LOCAL)
     context = container_of(names, runc_container.pid)
 
@@ -59,7 +59,7 @@ def test_runc_by_hand(runc: Runc, runc_container: RealContainer) -> None:
     assert container_of(names, os.getpid()).id != "ebpf-tui-web"
 
 
-def test_a_runc_container_that_starts_and_ends_while_we_look(runc: Runc) -> None:
+def test_a_runc_container_that_starts_and_ends_while_we_look(runc: OciRuntime) -> None:
     names = ContainerNames(LOCAL)
     assert names.container_of(b"/ebpf-tui-late").id is None
 
@@ -72,7 +72,9 @@ def test_a_runc_container_that_starts_and_ends_while_we_look(runc: Runc) -> None
     assert names.container_of(b"/ebpf-tui-late").id is None
 
 
-def test_runc_exec_and_folders_below_the_containers_cgroup(runc: Runc, runc_container: RealContainer) -> None:
+def test_runc_exec_and_folders_below_the_containers_cgroup(
+    runc: OciRuntime, runc_container: RealContainer
+) -> None:
     names = ContainerNames(LOCAL)
     session = runc.exec("ebpf-tui-web", "sleep", "300")
     try:
@@ -84,7 +86,7 @@ def test_runc_exec_and_folders_below_the_containers_cgroup(runc: Runc, runc_cont
     assert names.container_of(b"/ebpf-tui-web-2").id is None
 
 
-def test_runc_with_a_cgroup_of_its_own_and_annotations(runc: Runc) -> None:
+def test_runc_with_a_cgroup_of_its_own_and_annotations(runc: OciRuntime) -> None:
     annotations = {
         "io.kubernetes.cri.container-name": "web",
         "io.kubernetes.cri.image-name": "docker.io/library/nginx:1.25",
@@ -100,6 +102,12 @@ def test_runc_with_a_cgroup_of_its_own_and_annotations(runc: Runc) -> None:
         "web-7d4b",
         "shop",
     )
+
+
+def test_crun(crun: OciRuntime) -> None:
+    container = crun.run("ebpf-tui-crun")
+    context = container_of(ContainerNames(LOCAL), container.pid)
+    assert (context.id, context.name, context.runtime) == ("ebpf-tui-crun", "ebpf-tui-crun", "unknown")
 
 
 def test_docker(dockerd: Docker) -> None:
@@ -149,7 +157,7 @@ def test_docker_under_a_cgroup_of_somebody_else(dockerd: Docker) -> None:
     remove_empty_cgroup("/actions_job")
 
 
-def test_a_container_inside_a_container(dockerd: Docker, runc: Runc) -> None:
+def test_a_container_inside_a_container(dockerd: Docker, runc: OciRuntime) -> None:
     outer = dockerd.run("ebpf-tui-outer")
     inner = runc.run("ebpf-tui-inner", f"/docker/{outer.id}/ebpf-tui-inner")
     names = ContainerNames(LOCAL)
@@ -159,7 +167,7 @@ def test_a_container_inside_a_container(dockerd: Docker, runc: Runc) -> None:
     assert container_of(names, outer.pid).parent_id is None
 
 
-def test_without_permission_the_id_stays_and_the_reason_is_given(dockerd: Docker, runc: Runc) -> None:
+def test_without_permission_the_id_stays_and_the_reason_is_given(dockerd: Docker, runc: OciRuntime) -> None:
     container = dockerd.run("ebpf-tui-secret")
     cgroup = container_of_process(LOCAL, container.pid).cgroup_path
     with as_nobody():
