@@ -32,7 +32,7 @@ def _versions(settings: Settings) -> dict[str, str | None]:
         "python": platform.python_version(),
         "textual": _installed("textual"),
         "kernel": settings.host.kernel_release(),
-        "machine": platform.machine(),
+        "arch": settings.host.machine(),
         "libbpf": _libbpf(),
         **_toolchain(),
     }
