@@ -19,6 +19,8 @@ from tui.engine import Engine
 from tui.keymap import bindings
 from tui.output import Exit
 from tui.palette import CommandProvider
+from tui.screens.build import BuildScreen
+from tui.screens.headers import HeadersScreen
 from tui.screens.help import HelpScreen
 from tui.screens.processes import ProcessesScreen
 from tui.screens.room import Room
@@ -39,7 +41,11 @@ class EbpfApp(App[None]):
     TITLE = "ebpf-tui"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("everywhere")]
     COMMANDS = {CommandProvider}  # noqa: RUF012  # the type is Textual's
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {"processes": ProcessesScreen}
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {
+        "processes": ProcessesScreen,
+        "build": BuildScreen,
+        "headers": HeadersScreen,
+    }
     DEFAULT_MODE = "processes"
 
     class FrameReady(Message):

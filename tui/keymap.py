@@ -46,6 +46,8 @@ SCOPES = {
     "list": "moving about",
     "tree": "process tree",
     "processes": "1 Processes",
+    "build": "2 Build",
+    "headers": "3 Headers",
     "filter": "filter line",
 }
 
@@ -72,6 +74,8 @@ _SHOWN = {
 
 COMMANDS: tuple[Command, ...] = (
     Command("room.processes", "1", "room('processes')", "Processes", "the live tree", "everywhere"),
+    Command("room.build", "2", "room('build')", "Build", "objects, progress, diagnoses", "everywhere"),
+    Command("room.headers", "3", "room('headers')", "Headers", "header directories and flags", "everywhere"),
     Command("app.help", "question_mark,f1", "help", "Help", "this list of keys", "everywhere", 90),
     Command(
         "app.palette", "colon,ctrl+p", "command_palette", "Commands", "all commands by name", "everywhere", 80
@@ -106,6 +110,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("processes.resolve", "r", "resolve(False)", "Resolve", "ask the tiers again", "processes", 55),
     Command("processes.evict", "R", "resolve(True)", "Evict", "forget, then ask again", "processes"),
     Command("processes.back", "escape", "back", "Back", "clear the filter, then close the pane", "processes"),
+    Command("build.target", "b", "build", "Build", "build the target under the cursor", "build", 10),
+    Command("build.all", "B", "build_all", "Build all", "all targets of all projects", "build", 20),
+    Command("build.cancel", "x", "cancel", "Cancel", "stop the build", "build", 30),
+    Command("build.again", "r", "again", "Look again", "read the projects anew", "build", 40),
+    Command("headers.arch", "a", "arch", "Arch", "next architecture", "headers", 10),
+    Command("headers.variant", "v", "variant", "Variant", "flags of the next variant", "headers", 20),
+    Command("headers.again", "r", "again", "Look again", "search the disk anew", "headers", 30),
     Command("filter.done", "enter,down", "done", "Done", "back to the tree, filter stays", "filter", 10),
     Command("filter.clear", "escape", "clear", "Clear", "clear and close", "filter", 20),
 )

@@ -21,7 +21,7 @@ class Room(Screen[None]):
     """One of the screens `1`-`5`. `NAME` is its scope in the registry and its mode in the app."""
 
     NAME: ClassVar[str] = ""
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-tiny"), (8, "-low"), (16, "-high")]
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (8, "-low"), (16, "-high")]  # noqa: RUF012  # as in Screen
     DEFAULT_CSS = """
     Room {
         overflow: hidden;

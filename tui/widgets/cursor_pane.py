@@ -42,10 +42,13 @@ class CursorPane(LineWidget, can_focus=True):
     class Moved(Message):
         """The cursor stands on another row, or the row under it changed its identity."""
 
+        def __init__(self, pane: CursorPane) -> None:
+            super().__init__()
+            self.pane = pane
+
         @property
         def control(self) -> CursorPane:
-            assert isinstance(self._sender, CursorPane)
-            return self._sender
+            return self.pane
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,7 +109,7 @@ class CursorPane(LineWidget, can_focus=True):
 
     def moved(self) -> None:
         """The cursor or the top changed."""
-        self.post_message(self.Moved())
+        self.post_message(self.Moved(self))
 
     def cursor_style(self) -> Style:
         """Return what the cursor lays over a row; without colours, reverse video."""

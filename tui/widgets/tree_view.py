@@ -164,7 +164,7 @@ class TreeView(CursorPane):
         key = row.key if row is not None else None
         if key != self.cursor_key and (key is not None or index is not None):
             self.cursor_key = key
-            self.post_message(self.Moved())
+            self.post_message(self.Moved(self))
         if self._uncovered():
             self.ask()
 

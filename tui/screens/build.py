@@ -1,0 +1,255 @@
+"""Screen 2: what can be built, what is being built, and what went wrong, the diagnosis first."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from pathlib import Path
+from typing import ClassVar
+
+from platformdirs import user_cache_path
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.message import Message
+
+from buildgen.errors import BuildgenError
+from buildgen.events import BuildEvent, Done
+from buildgen.plan import BuildPlan
+from buildgen.runner import BuildRun, run_build
+from core.text import safe_text
+from tui.keymap import bindings
+from tui.screens.build_board import Board, TargetState, narrowed, own_probe, read_board, shown_path
+from tui.screens.room import Room
+from tui.widgets import format as fmt
+from tui.widgets.list_pane import Cell, Line, ListPane, cells
+from tui.widgets.progress_line import ProgressLine
+
+_PATIENCE = 6.0
+"""Seconds that a cancelled build may take to clean up after itself when the program ends."""
+
+_SIGNS = {
+    "missing": ("·", "dim"),
+    "stale": ("~", "warn"),
+    "fresh": ("✓", "good"),
+    "built": ("✓", "good"),
+    "building": ("▸", "key"),
+    "failed": ("✗", "bad"),
+    "blocked": ("✗", "warn"),
+    "cancelled": ("·", "warn"),
+}
+
+
+class BuildScreen(Room):
+    """`b` builds the target under the cursor, `B` all, `x` cancels. One build at a time."""
+
+    NAME = "build"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("build")]
+    DEFAULT_CSS = """
+    BuildScreen {
+        & #targets { height: 1fr; }
+        & #detail { height: 1fr; }
+    }
+    """
+
+    class Read(Message):
+        """The projects were planned."""
+
+        def __init__(self, board: Board) -> None:
+            super().__init__()
+            self.board = board
+
+    class News(Message):
+        """A build said something; `event` None: it could not be started, `problem` says why."""
+
+        def __init__(self, plan: BuildPlan, event: BuildEvent | None, problem: str = "") -> None:
+            super().__init__()
+            self.plan = plan
+            self.event = event
+            self.problem = problem
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.board: Board | None = None
+        self.targets = ListPane()
+        self.progress = ProgressLine()
+        self.detail = ListPane(wraps=True)
+        self._run: BuildRun | None = None
+        self._thread: threading.Thread | None = None
+        self._queue: list[tuple[BuildPlan, list[TargetState]]] = []
+
+    def compose_body(self) -> ComposeResult:
+        self.targets.id, self.detail.id = "targets", "detail"
+        yield self.targets
+        yield self.progress
+        yield self.detail
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.targets.show("targets", [[Cell("reading the projects…", "dim")]])
+        self._read()
+
+    def on_unmount(self) -> None:
+        self.action_cancel()
+        if self._thread is not None:
+            self._thread.join(timeout=_PATIENCE)  # what ninja runs is ended before we are
+
+    @property
+    def building(self) -> bool:
+        return self._run is not None
+
+    @work(thread=True, exclusive=True, group="plan")
+    def _read(self) -> None:
+        projects: list[tuple[Path, Path | None]] = [
+            (Path.cwd(), None),
+            own_probe(user_cache_path("ebpf-tui")),
+        ]
+        self.post_message(self.Read(read_board(self.app.settings.host, projects)))
+
+    def on_build_screen_read(self, event: Read) -> None:
+        self.board = event.board
+        self._show()
+
+    # --- building ------------------------------------------------------------------------------
+
+    def action_build(self) -> None:
+        row = self._selected()
+        if row is not None:
+            self._start([row])
+
+    def action_build_all(self) -> None:
+        if self.board is not None:
+            self._start(self.board.targets)
+
+    def action_cancel(self) -> None:
+        self._queue.clear()
+        if self._run is not None:
+            self._run.cancel()
+
+    def action_again(self) -> None:
+        """Look at the projects anew."""
+        if not self.building:
+            self._read()
+
+    def _start(self, rows: list[TargetState]) -> None:
+        if self.building:
+            self.notify("a build is running: x cancels it", severity="warning")
+            return
+        by_plan: dict[Path, tuple[BuildPlan, list[TargetState]]] = {}
+        for row in rows:
+            by_plan.setdefault(row.plan.out, (row.plan, []))[1].append(row)
+        self._queue = list(by_plan.values())
+        if self.board is not None:
+            self.board.begin()
+        self._next()
+
+    def _next(self) -> None:
+        """Start the build of the next project that waits."""
+        if self.board is None:
+            return
+        if not self._queue:
+            self.board.end()
+            return
+        made, rows = self._queue.pop(0)
+        try:
+            part = narrowed(made, [row.target for row in rows], self.app.settings.host)
+        except BuildgenError as error:
+            self.board.end(str(error))
+            self._show()
+            return
+        self.board.begin_project(part)
+        self._run = run_build(part, keep_going=True)
+        # A thread that Textual does not wait for when it quits; it needs Textual's context to post.
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(
+            target=context.run, args=(self._follow, self._run), name="build", daemon=True
+        )
+        self._thread.start()
+        self._show()
+
+    def _follow(self, run: BuildRun) -> None:
+        """Runs in a thread of its own: pass on what the build says, and always that it ended."""
+        ended = False
+        try:
+            for event in run:
+                ended = isinstance(event, Done)
+                self.post_message(self.News(run.plan, event))
+        except Exception as error:  # the worker's boundary: the screen tells the person
+            self.post_message(self.News(run.plan, None, safe_text(str(error) or type(error).__name__)))
+            ended = True
+        if not ended:
+            self.post_message(self.News(run.plan, None, "the build ended without a word"))
+
+    def on_build_screen_news(self, news: News) -> None:
+        assert self.board is not None
+        if news.event is None:
+            self._run = None
+            self._queue.clear()
+            self.board.end(news.problem)
+        else:
+            self.board.apply(news.plan, news.event)
+            if isinstance(news.event, Done):
+                self._run = None
+                self._next()
+        self._show()
+
+    # --- showing -------------------------------------------------------------------------------
+
+    def _selected(self) -> TargetState | None:
+        if self.board is None or not self.board.targets:
+            return None
+        return self.board.targets[min(self.targets.cursor, len(self.board.targets) - 1)]
+
+    def _show(self) -> None:
+        board = self.board
+        if board is None:
+            return
+        head = "".join(cell.text for cell in cells(("  OBJECT", 30), ("ARCH", 8), ("VARIANT", 10)))
+        head += "".join(cell.text for cell in cells(("STATE", 10), ("TIME", -7), ("SIZE", -6)))
+        rows = [_target_row(row) for row in board.targets]
+        self.targets.show(head, rows or [[Cell("nothing to build here", "warn")]], _tools(board))
+        self.progress.show(board, self.building)
+        self._show_detail()
+
+    @on(ListPane.Moved, "#targets")
+    def _show_detail(self) -> None:
+        board, row = self.board, self._selected()
+        if board is None:
+            return
+        lines: list[Line] = [[Cell(f"! {problem}", "bad")] for problem in board.problems]
+        lines.extend([Cell(f"! {warning}", "warn")] for warning in board.warnings)
+        if row is not None:
+            lines.extend(_detail(row))
+        self.detail.show(f"{row.target.label}" if row is not None else "log", lines)
+
+
+def _target_row(row: TargetState) -> Line:
+    sign, kind = _SIGNS.get(row.state, ("?", "dim"))
+    seconds = "–" if row.seconds is None else f"{row.seconds:.2f}s"
+    return [
+        Cell(f"{sign} ", kind),
+        *cells((safe_text(row.target.name), 28), (row.target.arch.name, 8, "dim")),
+        *cells((str(row.target.variant), 10, "dim"), (row.state, 10, kind)),
+        *cells((seconds, -7), (fmt.size(row.size), -6)),
+        Cell(f" {shown_path(row.target.source, row.plan.project.root)}", "dim"),
+    ]
+
+
+def _detail(row: TargetState) -> list[Line]:
+    lines: list[Line] = []
+    if row.diagnosis is not None:
+        where = row.diagnosis.file or ""
+        place = f"{safe_text(where)}:{row.diagnosis.line}" if row.diagnosis.line else safe_text(where)
+        lines.append([Cell(f"✗ {row.diagnosis.cause}", "bad")])
+        if place:
+            lines.append([Cell("  at  ", "dim"), Cell(place, "key")])
+        lines.append([Cell("  do  ", "dim"), Cell(row.diagnosis.fix)])
+    lines.extend([Cell(line)] for line in row.log)
+    if not lines:
+        lines.append([Cell(f"{safe_text(str(row.target.output))}: {row.state}", "dim")])
+    return lines
+
+
+def _tools(board: Board) -> str:
+    toolchain = next((row.plan.toolchain for row in board.targets if row.plan.toolchain), None)
+    return f"clang {toolchain.clang.version}" if toolchain is not None and toolchain.clang else "no clang"

@@ -1,0 +1,186 @@
+"""What the Build screen knows: the targets of the projects, and what the events made of them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from buildgen.diagnostics import Diagnosis
+from buildgen.errors import ConfigError
+from buildgen.events import BuildEvent, Diagnosed, Done, EdgeFinished, EdgeStarted, Planned
+from buildgen.plan import BuildPlan, Target, plan
+from buildgen.project import load_project
+from buildgen.workspace import with_states
+from core.host import Host
+from core.text import safe_text
+
+_MOST_LOG_LINES = 500
+
+
+@dataclass(slots=True)
+class TargetState:
+    """One row of the table. `state` is the plan's word, or building, built, failed."""
+
+    plan: BuildPlan
+    target: Target
+    state: str
+    seconds: float | None = None
+    size: int | None = None
+    diagnosis: Diagnosis | None = None
+    log: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Board:
+    """All targets of all projects, in a stable order, and the build that is going on."""
+
+    targets: list[TargetState] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    total: int = 0
+    finished: int = 0
+    running: list[str] = field(default_factory=list)
+    done: list[Done] = field(default_factory=list)
+    said: str = ""
+    """How the last build ended, or empty while none has, or one is running."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every project of the last build went well."""
+        return all(done.ok for done in self.done)
+
+    def begin(self) -> None:
+        """A build starts; it may go through several projects."""
+        self.total = self.finished = 0
+        self.done = []
+        self.said = ""
+        self.problems = []
+
+    def begin_project(self, plan: BuildPlan) -> None:
+        """The targets of one project come next."""
+        for target in plan.targets:
+            row = self.row(plan, target.label)
+            if row is not None:
+                row.diagnosis, row.log = target.diagnosis, []
+
+    def row(self, plan: BuildPlan, output: str) -> TargetState | None:
+        """Return the row that an output belongs to: its object, or the bitcode in front of it."""
+        label = output.removesuffix(".bc") + ".o" if output.endswith(".bc") else output
+        for row in self.targets:
+            if row.plan.out == plan.out and row.target.label == label:
+                return row
+        return None
+
+    def apply(self, plan: BuildPlan, event: BuildEvent) -> None:
+        """Take one event of a build of `plan`."""
+        match event:
+            case Planned(total):
+                self.total += total
+            case EdgeStarted(output):
+                self.running.append(output)
+                self._mark(plan, output, "building")
+            case EdgeFinished():
+                self._finished(plan, event)
+            case Diagnosed(diagnosis):
+                row = self.row(plan, diagnosis.output)
+                if row is None:
+                    self.problems.append(f"{diagnosis.cause}: {diagnosis.fix}")
+                else:
+                    row.diagnosis = diagnosis
+                    row.state = "blocked" if row.target.diagnosis else "failed"
+            case Done():
+                self._done(event)
+
+    def _finished(self, plan: BuildPlan, event: EdgeFinished) -> None:
+        self.finished += 1
+        if event.output in self.running:
+            self.running.remove(event.output)
+        row = self.row(plan, event.output)
+        if row is None:
+            return
+        started_over = event.output.endswith(".bc")
+        row.seconds = event.seconds + (0.0 if started_over or row.seconds is None else row.seconds)
+        row.log = [*row.log, *event.log.splitlines()][:_MOST_LOG_LINES]
+        if not event.ok:
+            row.state = "failed"
+        elif event.output.endswith(".o"):
+            row.state = "built"
+            row.size = _size(row.target.output)
+
+    def _done(self, event: Done) -> None:
+        self.running = []
+        self.done.append(event)
+        for row in self.targets:
+            if row.state == "building":
+                row.state = "cancelled"
+
+    def end(self, problem: str = "") -> None:
+        """Nothing more is to be built; `problem` when something kept the last project from it."""
+        done = self.done
+        word = "cancelled" if any(one.cancelled for one in done) else "ok" if self.ok else "FAILED"
+        counts = [("built", "built"), ("failed", "failed"), ("up to date", "up_to_date")]
+        sums = ", ".join(f"{word} {sum(getattr(one, name) for one in done)}" for word, name in counts)
+        self.said = f"{word}: {sums}, {sum(one.seconds for one in done):.1f} s"
+        if problem:
+            self.problems.append(problem)
+            self.said = f"FAILED: {problem}"
+
+    def _mark(self, plan: BuildPlan, output: str, state: str) -> None:
+        row = self.row(plan, output)
+        if row is not None:
+            row.state = state
+
+
+def read_board(host: Host, projects: list[tuple[Path, Path | None]]) -> Board:
+    """Plan every project (directory, where its objects go) and ask ninja what is up to date.
+
+    What cannot be planned is a problem on the board. Reads the disk and runs clang --version.
+    """
+    board = Board()
+    seen: set[Path] = set()
+    for directory, out in projects:
+        try:
+            made = with_states(plan(load_project(directory), host=host, out=out))
+        except ConfigError as error:
+            board.problems.append(str(error))
+            continue
+        board.warnings.extend(made.warnings)
+        for target in made.targets:
+            if out is not None and target.source in seen:
+                continue  # this directory's own project builds it already
+            seen.add(target.source)
+            board.targets.append(
+                TargetState(made, target, target.state, None, _size(target.output), target.diagnosis)
+            )
+    return board
+
+
+def narrowed(plan_: BuildPlan, targets: list[Target], host: Host) -> BuildPlan:
+    """Return the plan of these targets of a project alone."""
+    return plan(
+        plan_.project,
+        host=host,
+        arches=list(dict.fromkeys(target.arch for target in targets)),
+        objects=[target.label for target in targets],
+        out=plan_.out,
+    )
+
+
+def own_probe(cache: Path) -> tuple[Path, Path]:
+    """Return where this program's own probe is, and a place of the person's own for its objects."""
+    import core.probe
+
+    return Path(os.path.abspath(core.probe.__path__[0])), cache / "probe"
+
+
+def shown_path(path: Path, root: Path) -> str:
+    """Return a path below `root` without it, made safe."""
+    return safe_text(str(path.relative_to(root) if path.is_relative_to(root) else path))
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

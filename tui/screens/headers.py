@@ -1,0 +1,189 @@
+"""Screen 3: which kernel headers were found, which were taken and why, and the flags that follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.message import Message
+
+from buildgen.arch import ARCHES, Arch, local_arch
+from buildgen.flags import VARIANTS, Flag, compile_flags
+from buildgen.headers import Candidate, HeadersNotFound, find_header_dirs
+from core.host import Host
+from core.text import safe_text
+from tui.keymap import bindings
+from tui.screens.room import Room
+from tui.widgets.list_pane import Cell, Line, ListPane, cells
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the search for one architecture gave."""
+
+    arch: Arch
+    asked: str
+    candidates: tuple[Candidate, ...]
+    dirs: tuple[tuple[str, str], ...]
+    """Pairs (tree, directory in it); both safe."""
+    header_flags: tuple[Flag, ...]
+    warnings: tuple[str, ...]
+    problem: str = ""
+
+
+def search(host: Host, arch: Arch) -> Findings:
+    """Look for headers; not finding any is a finding too. Reads the disk."""
+    try:
+        found = find_header_dirs(host, arch=arch)
+    except HeadersNotFound as error:
+        return Findings(
+            arch, safe_text(host.kernel_release()), error.candidates, (), (), (), f"none found: {error.hint}"
+        )
+    dirs = tuple(_in_tree(path, found.trees) for path in found.dirs)
+    return Findings(arch, found.release.text, found.candidates, dirs, found.flags, found.warnings)
+
+
+def _in_tree(path: Path, trees: tuple[Path, ...]) -> tuple[str, str]:
+    for tree in trees:
+        if path.is_relative_to(tree):
+            return safe_text(str(tree)), safe_text(str(path.relative_to(tree)))
+    return "", safe_text(str(path))
+
+
+class HeadersScreen(Room):
+    """`a` changes the architecture, `v` the variant whose flags are shown."""
+
+    NAME = "headers"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("headers")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012  # as in Screen
+    DEFAULT_CSS = """
+    HeadersScreen {
+        & #findings { height: 1fr; layout: horizontal; }
+        &.-narrow #findings { layout: vertical; }
+        & #left, & #right { width: 1fr; height: 1fr; }
+        &.-wide #right { border-left: solid $panel-lighten-1; }
+        & #candidates { height: 1fr; }
+        & #verdict { height: 7; }
+        &.-narrow #verdict { height: 4; }
+    }
+    """
+
+    class Found(Message):
+        """The search is over."""
+
+        def __init__(self, findings: Findings) -> None:
+            super().__init__()
+            self.findings = findings
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._arch = local_arch()
+        self._variant = VARIANTS[0]
+        self._findings: Findings | None = None
+        self.candidates = ListPane()
+        self.verdict = ListPane(wraps=True)
+        self.flags = ListPane(wraps=True)
+
+    def compose_body(self) -> ComposeResult:
+        self.candidates.id, self.verdict.id, self.flags.id = "candidates", "verdict", "flags"
+        self.verdict.can_focus = False
+        with Container(id="findings"):
+            with Container(id="left"):
+                yield self.candidates
+                yield self.verdict
+            with Container(id="right"):
+                yield self.flags
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self._look()
+
+    def action_arch(self) -> None:
+        names = [arch.name for arch in ARCHES]
+        self._arch = ARCHES[(names.index(self._arch.name) + 1) % len(ARCHES)]
+        self._look()
+
+    def action_variant(self) -> None:
+        self._variant = VARIANTS[(VARIANTS.index(self._variant) + 1) % len(VARIANTS)]
+        self._show_flags()
+
+    def action_again(self) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        self.candidates.show("candidates", [[Cell("looking…", "dim")]], self._arch.name)
+        self._search(self.app.settings.host, self._arch)
+
+    @work(thread=True, exclusive=True, group="headers")
+    def _search(self, host: Host, arch: Arch) -> None:
+        self.post_message(self.Found(search(host, arch)))
+
+    def on_headers_screen_found(self, event: Found) -> None:
+        if event.findings.arch != self._arch:
+            return  # another architecture was asked for meanwhile
+        self._findings = found = event.findings
+        rows = [_candidate_row(candidate) for candidate in found.candidates]
+        self.candidates.show(
+            f"candidates for {found.asked}",
+            rows or [[Cell("no candidate directory", "warn")]],
+            found.arch.name,
+        )
+        self._show_verdict()
+        self._show_flags()
+
+    @on(ListPane.Moved, "#candidates")
+    def _show_verdict(self) -> None:
+        found = self._findings
+        if found is None or not found.candidates:
+            self.verdict.show("verdict", [])
+            return
+        candidate = found.candidates[min(self.candidates.cursor, len(found.candidates) - 1)]
+        lines: list[Line] = [
+            [Cell(safe_text(str(candidate.path)), "title")],
+            [
+                Cell("taken: " if candidate.chosen else "not taken: ", _kind(candidate)),
+                Cell(candidate.reason),
+            ],
+        ]
+        if candidate.resolved is not None and candidate.resolved != candidate.path:
+            lines.append([Cell(f"is {safe_text(str(candidate.resolved))}", "dim")])
+        self.verdict.show("verdict", lines)
+
+    def _show_flags(self) -> None:
+        found = self._findings
+        if found is None:
+            return
+        lines: list[Line] = [[Cell(f"! {warning}", "warn")] for warning in found.warnings]
+        if found.problem:
+            lines.append([Cell(f"! {found.problem}", "bad")])
+        lines.append([Cell("directories, in this order", "title")])
+        above = ""
+        for number, (tree, path) in enumerate(found.dirs, 1):
+            if tree != above:
+                lines.append([Cell(f"   {tree}/", "dim")])
+                above = tree
+            lines.append([Cell(f"{number:>2} ", "dim"), Cell(path)])
+        lines.append([Cell(f"flags of {self._variant}", "title")])
+        prebuilt = self._variant.base == "prebuilt"
+        flags = (*compile_flags(found.arch, self._variant), *(found.header_flags if prebuilt else ()))
+        for flag in flags:
+            lines.append([Cell(safe_text(flag.flag), "key"), Cell(f"  {flag.why}", "dim")])
+        self.flags.show("directories and flags", lines, f"{found.arch.name} · {self._variant}")
+
+
+def _candidate_row(candidate: Candidate) -> Line:
+    sign = "✓" if candidate.chosen else "·"
+    return [
+        Cell(f"{sign} ", _kind(candidate)),
+        *cells((candidate.holds, 7, _kind(candidate)), (safe_text(candidate.release or "–"), 18)),
+        Cell(safe_text(str(candidate.path)), "" if candidate.chosen else "dim"),
+    ]
+
+
+def _kind(candidate: Candidate) -> str:
+    return "good" if candidate.chosen else "dim"

@@ -1,0 +1,141 @@
+"""A pane whose rows are all in memory: tables of targets, candidates, flags, log lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+from rich.style import Style
+from textual.strip import Strip
+
+from tui.widgets.cursor_pane import CursorPane
+from tui.widgets.lines import Part, fit, strip_of, two_ends, width_of
+
+
+class Cell(NamedTuple):
+    """Some safe text, and what kind of text it is: `` plain, good, bad, warn, dim, title, key."""
+
+    text: str
+    kind: str = ""
+
+
+Line = Sequence[Cell]
+
+
+class ListPane(CursorPane):
+    """Shows lines of cells. With `wraps` a line that is too long goes on below, indented."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "list--good",
+        "list--bad",
+        "list--warn",
+        "list--dim",
+        "list--title",
+        "list--key",
+    }
+    DEFAULT_CSS = """
+    ListPane {
+        height: 1fr;
+        & > .list--good { color: $success; }
+        & > .list--bad { color: $error; text-style: bold; }
+        & > .list--warn { color: $warning; }
+        & > .list--dim { color: $text-muted; }
+        & > .list--title { color: $accent; text-style: bold; }
+        & > .list--key { color: $primary; }
+    }
+    """
+
+    def __init__(self, *, wraps: bool = False) -> None:
+        super().__init__()
+        self._wraps = wraps
+        self._title: tuple[str, str] = ("", "")
+        self._given: Sequence[Line] = ()
+        self._lines: list[Line] = []
+        self._wrapped_at = 0
+
+    @property
+    def row_count(self) -> int:
+        return len(self._lines)
+
+    def show(self, title: str, lines: Sequence[Line], note: str = "") -> None:
+        """Show these lines below `title`; the cursor stays on its line number."""
+        self._title = (title, note)
+        self._given = lines
+        self._arrange()
+        self.cursor = max(0, min(self.cursor, self.row_count - 1))
+        self.top = max(0, min(self.top, self.row_count - self.page))
+        self.redraw()
+
+    def _arrange(self) -> None:
+        if self._wraps and self.size.width > 2:
+            width = self.size.width - 2
+            self._lines = [part for line in self._given for part in _wrapped(line, width)]
+        else:
+            self._lines = list(self._given)
+
+    def on_resize(self) -> None:
+        self._arrange()
+        super().on_resize()
+
+    def draw_head(self, width: int) -> Strip:
+        style = self.style_of("pane--head")
+        title, note = self._title
+        # A sign besides the colour of the cursor: this pane has the keys.
+        sign = "▸" if self.has_focus else " "
+        return two_ends([(f"{sign}{title}", style)], [(f"{note} ", style)] if note else [], width, style)
+
+    def draw_row(self, index: int, width: int, thumb: bool | None) -> Strip:
+        selected = index == self.cursor
+        over = self.cursor_style() if selected else Style.null()
+        base = self.rich_style + over
+        parts: list[Part] = [(" ", base)]
+        for cell in self._lines[index]:
+            parts.append((cell.text, self.style_of(f"list--{cell.kind}") + over if cell.kind else base))
+        if thumb is None:
+            return strip_of(parts, width, base)
+        bar = self.style_of("pane--thumb" if thumb else "pane--track")
+        return Strip(
+            [*strip_of(parts, width - 1, base), *strip_of([("┃" if thumb else "│", bar)], 1, base)], width
+        )
+
+
+def cells(*texts: tuple[str, int] | tuple[str, int, str]) -> list[Cell]:
+    """Return a table row: (text, width) or (text, width, kind); a negative width aligns right."""
+    row = []
+    for text, width, *kind in texts:
+        row.append(Cell(fit(text, abs(width), width < 0) + " ", kind[0] if kind else ""))
+    return row
+
+
+def _wrapped(line: Line, width: int) -> list[Line]:
+    """Break a line that is wider than `width` at blanks where it can be; what follows is indented."""
+    if sum(width_of(cell.text) for cell in line) <= width:
+        return [line]
+    done: list[Line] = []
+    row: list[Cell] = []
+    left = width
+    for cell in line:
+        for word in _words(cell.text):
+            rest = word
+            if width_of(rest) > left and row and width_of(rest.strip()) <= width - 4:
+                done.append(row)
+                row, left, rest = [Cell("    ")], width - 4, rest.lstrip()
+            while width_of(rest) > left:
+                cut = max(1, left)
+                row.append(Cell(rest[:cut], cell.kind))
+                done.append(row)
+                row, left, rest = [Cell("    ")], max(1, width - 4), rest[cut:]
+            row.append(Cell(rest, cell.kind))
+            left -= width_of(rest)
+    return [*done, row]
+
+
+def _words(text: str) -> list[str]:
+    """Split into words, each with the blanks in front of it."""
+    words: list[str] = []
+    start = 0
+    for position in range(1, len(text)):
+        if text[position] == " " and text[position - 1] != " ":
+            words.append(text[start:position])
+            start = position
+    return [*words, text[start:]] if text else []

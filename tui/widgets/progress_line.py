@@ -1,0 +1,67 @@
+"""One line that says how far a build is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.strip import Strip
+
+from core.text import safe_text
+from tui.widgets.lines import LineWidget, Part, strip_of
+
+if TYPE_CHECKING:
+    from tui.screens.build_board import Board
+
+_BAR = 24
+
+
+class ProgressLine(LineWidget):
+    """`building ━━━━━━────── 3/8  amd64/co-re/process.bpf.o`; afterwards how it ended."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "progress--done",
+        "progress--todo",
+        "progress--bad",
+        "progress--text",
+    }
+    DEFAULT_CSS = """
+    ProgressLine {
+        height: 1;
+        background: $panel;
+        & > .progress--done { color: $success; text-style: bold; }
+        & > .progress--todo { color: $text-disabled; }
+        & > .progress--bad { color: $error; text-style: bold; }
+        & > .progress--text { color: $text-muted; }
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._board: Board | None = None
+        self._building = False
+
+    def show(self, board: Board, building: bool) -> None:
+        """Show where this board's build stands."""
+        self._board = board
+        self._building = building
+        self.redraw()
+
+    def draw(self, width: int, height: int) -> list[Strip]:
+        return [strip_of(self._parts(), width, self.rich_style)]
+
+    def _parts(self) -> list[Part]:
+        board = self._board
+        done, text = self.style_of("progress--done"), self.style_of("progress--text")
+        if board is None or not (self._building or board.said):
+            return [(" b builds the target, B all of them", text)]
+        if not self._building:
+            good = board.ok and not board.said.startswith("FAILED")
+            return [(f" {board.said}", done if good else self.style_of("progress--bad"))]
+        full = _BAR * board.finished // max(1, board.total)
+        return [
+            (" building ", text),
+            ("━" * full, done),
+            ("─" * (_BAR - full), self.style_of("progress--todo")),
+            (f" {board.finished}/{board.total}  ", text),
+            (safe_text(", ".join(board.running)), text),
+        ]
