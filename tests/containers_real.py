@@ -1,8 +1,8 @@
 """Real containers for tests: runc, dockerd, containerd and podman, each with folders of its own.
 
 Import the fixtures into a conftest.py or a test module. They skip, with the reason, where root or the
-runtime is missing, and leave nothing behind. Debian packages: runc busybox-static docker.io podman
-(docker.io brings containerd and ctr).
+runtime is missing, and leave nothing behind. Debian packages: runc crun busybox-static docker.io
+podman (docker.io brings containerd and ctr, podman conmon).
 """
 
 from __future__ import annotations
@@ -96,10 +96,11 @@ def busybox_tar(busybox_rootfs: Path, tmp_path_factory: pytest.TempPathFactory) 
     return tar
 
 
-class Runc:
-    """Starts containers as `runc run NAME` does, their state in the usual /run/runc."""
+class OciRuntime:
+    """Starts containers as `runc run NAME` does, their state in the usual /run/runc (or /run/crun)."""
 
-    def __init__(self, rootfs: Path, bundles: Path) -> None:
+    def __init__(self, program: str, rootfs: Path, bundles: Path) -> None:
+        self._program = program
         self._rootfs = rootfs
         self._bundles = bundles
         self._names: dict[str, str | None] = {}
@@ -107,7 +108,7 @@ class Runc:
     def bundle(self, name: str, cgroup: str | None = None, annotations: dict[str, str] | None = None) -> Path:
         folder = self._bundles / name
         folder.mkdir()
-        _run("runc", "spec", "-b", str(folder))
+        _run("runc", "spec", "-b", str(folder))  # crun's own wants to be in the folder
         config = json.loads((folder / "config.json").read_text())
         config["process"] |= {"terminal": False, "args": ["sleep", "300"]}
         config["root"]["path"] = str(self._rootfs)
@@ -122,31 +123,30 @@ class Runc:
     ) -> RealContainer:
         folder = self.bundle(name, cgroup, annotations)
         self._names[name] = cgroup
-        # runc hands its own stdout to the container, so a pipe here would never end.
-        subprocess.run(
-            ["runc", "run", "-d", "-b", str(folder), name],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=30,
-            check=True,
-        )
+        # The container gets these as its own: a pipe here would not end before it does.
+        with open(folder / "log", "wb") as log:
+            command = [self._program, "run", "-d", "-b", str(folder), name]
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=30, check=False
+            )
+        if done.returncode:
+            raise RuntimeError((folder / "log").read_text(errors="replace").strip())
         return RealContainer(name, name, int(self.state(name)["pid"]))
 
     def state(self, name: str) -> dict[str, Any]:
-        state: dict[str, Any] = json.loads(_run("runc", "state", name))
+        state: dict[str, Any] = json.loads(_run(self._program, "state", name))
         return state
 
     def exec(self, name: str, *command: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            ["runc", "exec", name, *command],
+            [self._program, "exec", name, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
 
     def delete(self, name: str) -> None:
-        subprocess.run(["runc", "delete", "-f", name], capture_output=True, timeout=30, check=False)
+        subprocess.run([self._program, "delete", "-f", name], capture_output=True, timeout=30, check=False)
         shutil.rmtree(self._bundles / name, ignore_errors=True)
 
     def close(self) -> None:
@@ -156,24 +156,40 @@ class Runc:
                 remove_empty_cgroup(cgroup)
 
 
-@pytest.fixture
-def runc(busybox_rootfs: Path, tmp_path: Path) -> Iterator[Runc]:
-    """`runc.run(NAME)` gives a running container; all of them are deleted afterwards."""
-    _need("runc")
-    bundles = tmp_path / "bundles"
+def _oci_runtime(program: str, rootfs: Path, folder: Path) -> Iterator[OciRuntime]:
+    _need("runc", program)
+    bundles = folder / f"{program}-bundles"
     bundles.mkdir()
-    runtime = Runc(busybox_rootfs, bundles)
+    runtime = OciRuntime(program, rootfs, bundles)
     try:
-        runtime.run("ebpf-tui-probe")
-    except (subprocess.CalledProcessError, RuntimeError) as error:
-        pytest.skip(f"runc cannot start containers here: {error}")
-    runtime.delete("ebpf-tui-probe")
-    yield runtime
-    runtime.close()
+        try:
+            runtime.run("ebpf-tui-probe")
+        except RuntimeError as error:
+            pytest.skip(f"{program} cannot start containers here: {_first_line(error)}")
+        runtime.delete("ebpf-tui-probe")
+        yield runtime
+    finally:
+        runtime.close()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:200]
 
 
 @pytest.fixture
-def runc_container(runc: Runc) -> RealContainer:
+def runc(busybox_rootfs: Path, tmp_path: Path) -> Iterator[OciRuntime]:
+    """`runc.run(NAME)` gives a running container; all of them are deleted afterwards."""
+    yield from _oci_runtime("runc", busybox_rootfs, tmp_path)
+
+
+@pytest.fixture
+def crun(busybox_rootfs: Path, tmp_path: Path) -> Iterator[OciRuntime]:
+    """The same with crun, which refuses hosts with cgroup v1 and v2 side by side."""
+    yield from _oci_runtime("crun", busybox_rootfs, tmp_path)
+
+
+@pytest.fixture
+def runc_container(runc: OciRuntime) -> RealContainer:
     return runc.run("ebpf-tui-web")
 
 
@@ -274,7 +290,7 @@ def dockerd(busybox_tar: Path) -> Iterator[Docker]:
         try:
             docker.run("ebpf-tui-probe")
         except RuntimeError as error:
-            pytest.skip(f"docker cannot start containers here: {error}")
+            pytest.skip(f"docker cannot start containers here: {_first_line(error)}")
         docker.remove("ebpf-tui-probe")
         yield docker
     finally:
@@ -376,7 +392,7 @@ def podman(busybox_tar: Path) -> Iterator[Podman]:
             client("import", str(busybox_tar), IMAGE)
             client.run("ebpf-tui-probe")
         except RuntimeError as error:
-            pytest.skip(f"podman cannot start containers here: {error}")
+            pytest.skip(f"podman cannot start containers here: {_first_line(error)}")
         yield client
     finally:
         client.close()
