@@ -67,6 +67,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "ring_buffer__epoll_fd": (c_int, [c_void_p]),
 }
 
+_LOG_BYTES = 4 << 20
 _LOG: deque[str] = deque(maxlen=400)
 _LOG_LOCK = threading.Lock()
 
@@ -155,7 +156,8 @@ def _print(level: int, template: bytes, arguments: int) -> int:
     """libbpf's print callback. `arguments` is its va_list, handed on to libc as it is."""
     if level > 1:  # LIBBPF_DEBUG
         return 0
-    buffer = ctypes.create_string_buffer(16384)
+    # One call brings a whole verifier log, and its end is what matters; a va_list can be read only once.
+    buffer = ctypes.create_string_buffer(_LOG_BYTES)
     _LIBC.vsnprintf(buffer, len(buffer), template, arguments)
     with _LOG_LOCK:
         _LOG.extend(buffer.value.decode("utf-8", "replace").splitlines())

@@ -299,14 +299,13 @@ static __always_inline u64 rss_of(struct mm_struct *mm)
 	if (!mm)
 		return 0;
 	/* File, anonymous and shared pages; index 2 is what was swapped out. */
-	if (bpf_core_type_exists(struct percpu_counter) &&
-	    bpf_core_field_size(mm->rss_stat) > sizeof(struct mm_rss_stat))
-		pages = BPF_CORE_READ(mm, rss_stat[0].count) + BPF_CORE_READ(mm, rss_stat[1].count) +
-			BPF_CORE_READ(mm, rss_stat[3].count);
-	else
+	if (bpf_core_field_exists(older->rss_stat.count))
 		pages = BPF_CORE_READ(older, rss_stat.count[0].counter) +
 			BPF_CORE_READ(older, rss_stat.count[1].counter) +
 			BPF_CORE_READ(older, rss_stat.count[3].counter);
+	else
+		pages = BPF_CORE_READ(mm, rss_stat[0].count) + BPF_CORE_READ(mm, rss_stat[1].count) +
+			BPF_CORE_READ(mm, rss_stat[3].count);
 	return pages > 0 ? pages : 0;
 }
 
@@ -373,8 +372,9 @@ __noinline int fill_facts(u32 kind, u32 owner)
 	f->egid = BPF_CORE_READ(cred, egid.val);
 	f->fsuid = BPF_CORE_READ(cred, fsuid.val);
 	f->fsgid = BPF_CORE_READ(cred, fsgid.val);
-	f->cap_effective = BPF_CORE_READ(cred, cap_effective.val);
-	f->cap_permitted = BPF_CORE_READ(cred, cap_permitted.val);
+	/* Eight bytes whatever the kernel calls what is inside. */
+	bpf_probe_read_kernel(&f->cap_effective, sizeof(u64), &cred->cap_effective);
+	bpf_probe_read_kernel(&f->cap_permitted, sizeof(u64), &cred->cap_permitted);
 	f->login_uid = login_of(task);
 	f->pid_ns = pid_namespace_of(task);
 	f->mnt_ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
