@@ -68,7 +68,7 @@ def test_ninja_reads_back_every_path_and_flag(name: str, flag: str, header: str)
 def test_what_ninja_cannot_write_is_refused() -> None:
     with pytest.raises(ConfigError, match="line break"):
         ninja_path(Path("/a\nb"))
-    with pytest.raises(ConfigError, match="line break or `|`"):
+    with pytest.raises(ConfigError, match=r"line break or `\|`"):
         ninja_path(Path("/a|b"))
     with pytest.raises(ConfigError, match="line break"):
         text_of(Path("/a"), ("-DX=\n",))

@@ -1,0 +1,130 @@
+"""An object file -> ObjectFile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from buildgen.errors import ObjectError
+from buildgen.objects.btf import Btf, BtfError, decode_btf
+from buildgen.objects.btf_ext import INSN_SIZE, core_relocations, line_infos
+from buildgen.objects.elf import Elf, read_elf
+from buildgen.objects.maps import all_maps, variables
+from buildgen.objects.model import BtfSummary, ObjectFile, Program, Section
+from buildgen.objects.section_names import program_type
+from core.text import safe_text
+
+
+def read_object(path: Path) -> ObjectFile:
+    """Read an eBPF object file. Raises ObjectError: one line, the file and what is wrong with it."""
+    elf = read_elf(path)
+    try:
+        return _object(path, elf)
+    except BtfError as error:
+        raise ObjectError(path, f"damaged BTF: {error}") from error
+
+
+def _object(path: Path, elf: Elf) -> ObjectFile:
+    raw, ext = elf.section(b".BTF"), elf.section(b".BTF.ext")
+    btf = decode_btf(raw.data) if raw is not None and raw.data else None
+    has_ext = btf is not None and ext is not None and bool(ext.data)
+    licence = elf.section(b"license")
+    return ObjectFile(
+        path=path,
+        size=elf.size,
+        machine=elf.machine,
+        endian=elf.endian,
+        license=safe_text(licence.data.partition(b"\0")[0], 128) if licence else None,
+        programs=tuple(_programs(elf)),
+        maps=tuple(all_maps(elf, btf)),
+        variables=tuple(variables(elf, btf)),
+        btf=None if btf is None or raw is None else _summary(btf, raw.size, has_ext),
+        core_relocations=tuple(core_relocations(ext.data, btf)) if has_ext and ext and btf else (),
+        lines=tuple(line_infos(ext.data, btf)) if has_ext and ext and btf else (),
+        sections=tuple(Section(safe_text(s.name), s.type, s.size, s.flags) for s in elf.sections[1:]),
+    )
+
+
+def _summary(btf: Btf, size: int, ext: bool) -> BtfSummary:
+    return BtfSummary(size, len(btf.types), len(btf.strings), btf.kinds, ext)
+
+
+def _programs(elf: Elf) -> Iterator[Program]:
+    """Yield a program for each function symbol of an executable section, in the order of the file."""
+    executable = {section.index: section for section in elf.sections if section.executable and section.size}
+    functions = [s for s in elf.symbols if s.type == "FUNC" and s.section in executable]
+    for symbol in sorted(functions, key=lambda s: (s.section, s.value)):
+        section = executable[symbol.section]
+        name = safe_text(section.name).removeprefix("?")  # `?` tells libbpf not to load it unasked
+        kind, attach_to = program_type(name)
+        yield Program(
+            name=safe_text(symbol.name),
+            section=name,
+            type=kind,
+            attach_to=attach_to,
+            insns=symbol.size // INSN_SIZE,
+            subprogram=section.name == b".text",
+            offset=symbol.value // INSN_SIZE,
+        )
+
+
+def object_json(one: ObjectFile) -> dict[str, Any]:
+    """Return the fields of `inspect --json`, without the schema."""
+    btf = one.btf
+    return {
+        "path": str(one.path),
+        "size": one.size,
+        "machine": one.machine,
+        "endian": one.endian,
+        "license": one.license,
+        "programs": [
+            {
+                "name": p.name,
+                "section": p.section,
+                "type": p.type,
+                "attach_to": p.attach_to,
+                "insns": p.insns,
+                "subprogram": p.subprogram,
+            }
+            for p in one.programs
+        ],
+        "maps": [
+            {
+                "name": m.name,
+                "type": m.type,
+                "key_size": m.key_size,
+                "value_size": m.value_size,
+                "max_entries": m.max_entries,
+                "flags": m.flags,
+                "defined_in": m.defined_in,
+            }
+            for m in one.maps
+        ],
+        "variables": [
+            {"name": v.name, "section": v.section, "size": v.size, "offset": v.offset} for v in one.variables
+        ],
+        "btf": None
+        if btf is None
+        else {
+            "size": btf.size,
+            "types": btf.types,
+            "strings": btf.strings,
+            "kinds": dict(btf.kinds),
+            "ext": btf.ext,
+        },
+        "core_relocations": [
+            {
+                "section": r.section,
+                "insn": r.insn,
+                "kind": r.kind,
+                "type": r.type,
+                "access": r.access,
+                "access_string": r.access_string,
+            }
+            for r in one.core_relocations
+        ],
+        "sections": [
+            {"name": s.name, "type": s.type, "size": s.size, "flags": s.flags} for s in one.sections
+        ],
+    }
