@@ -167,7 +167,12 @@ _ROWS = (
         "it is not needed unless the program traces that module; unload the module otherwise",
     ),
     _row(
-        rb"invalid func unknown#195896080",
+        rb"failed to resolve CO-RE relocation <(?P<kind>\w+)> \[\d+\] (?P<what>[^\n(]+?) \(",
+        "the kernel has no {what}: a CO-RE relocation ({kind}) did not match",
+        "guard the access with bpf_core_field_exists(), or use the name that this kernel gives it",
+    ),
+    _row(
+        rb"invalid func unknown#195896080|relo #\d+: no matching targets found",
         "a CO-RE relocation did not match the kernel: a struct or field that the program reads is not there",
         "guard the access with bpf_core_field_exists(); the log line before names the relocation",
     ),

@@ -253,16 +253,65 @@ def test_section_names_are_libbpfs() -> None:
     lib = library()
     kind, attach = ctypes.c_int(), ctypes.c_int()
     found = (ctypes.byref(kind), ctypes.byref(attach))
-    names = """
-        socket sk_reuseport kprobe/x kretprobe/x uprobe//bin/sh:x uprobe.s/x kprobe.multi/x*
-        ksyscall/read usdt/x tc classifier action tracepoint/a/b tp/a/b raw_tp/a raw_tracepoint/a
-        raw_tp.w/a tp_btf/a fentry/a fexit.s/a fmod_ret/a freplace/a lsm/a lsm.s/a lsm_cgroup/a
-        iter/task iter.s/task syscall xdp xdp.frags xdp/devmap xdp.frags/cpumap perf_event lwt_in
-        lwt_out lwt_xmit lwt_seg6local cgroup_skb/ingress cgroup/skb cgroup/sock cgroup/sock_create
-        cgroup/post_bind6 cgroup/dev sockops sk_skb/stream_parser sk_skb sk_msg lirc_mode2
-        flow_dissector cgroup/bind4 cgroup/getsockname6 cgroup/sendmsg4 cgroup/sysctl
-        cgroup/getsockopt struct_ops/x sk_lookup sk_reuseport/migrate
-    """.split()
+    names = [
+        "socket",
+        "sk_reuseport",
+        "kprobe/x",
+        "kretprobe/x",
+        "uprobe//bin/sh:x",
+        "uprobe.s/x",
+        "kprobe.multi/x*",
+        "ksyscall/read",
+        "usdt/x",
+        "tc",
+        "classifier",
+        "action",
+        "tracepoint/a/b",
+        "tp/a/b",
+        "raw_tp/a",
+        "raw_tracepoint/a",
+        "raw_tp.w/a",
+        "tp_btf/a",
+        "fentry/a",
+        "fexit.s/a",
+        "fmod_ret/a",
+        "freplace/a",
+        "lsm/a",
+        "lsm.s/a",
+        "lsm_cgroup/a",
+        "iter/task",
+        "iter.s/task",
+        "syscall",
+        "xdp",
+        "xdp.frags",
+        "xdp/devmap",
+        "xdp.frags/cpumap",
+        "perf_event",
+        "lwt_in",
+        "lwt_out",
+        "lwt_xmit",
+        "lwt_seg6local",
+        "cgroup_skb/ingress",
+        "cgroup/skb",
+        "cgroup/sock",
+        "cgroup/sock_create",
+        "cgroup/post_bind6",
+        "cgroup/dev",
+        "sockops",
+        "sk_skb/stream_parser",
+        "sk_skb",
+        "sk_msg",
+        "lirc_mode2",
+        "flow_dissector",
+        "cgroup/bind4",
+        "cgroup/getsockname6",
+        "cgroup/sendmsg4",
+        "cgroup/sysctl",
+        "cgroup/getsockopt",
+        "struct_ops/x",
+        "sk_lookup",
+        "sk_reuseport/migrate",
+    ]
     for name in names:
         assert lib.libbpf_prog_type_by_name(name.encode(), *found) == 0, name
         assert program_type(name)[0] == lib.libbpf_bpf_prog_type_str(kind.value).decode(), name
