@@ -195,7 +195,7 @@ class Engine:
         if event.ppid and not event.kthread and (parent is None or mismatch):
             # An exec of the parent was lost, or the parent itself: ask for the one the kernel saw.
             if self.resolver.resolve(event.ppid, inode=inode).entry is None:
-                self.stats.count("inode error", "fork_parent_missing")
+                self.stats.count("inode error fork_parent_missing")
             parent = self.lineage.get(event.ppid)
         creator = self.lineage.get(event.creator) or parent
         return self.lineage.fork(event, parent, creator)
@@ -224,7 +224,7 @@ class Engine:
         if parent is not None and parent.exited_ns is not None:
             return
         self.lineage.reparent(child, parent, ppid)
-        self.stats.count("reparent", "success" if parent or not ppid else "failed")
+        self.stats.count("reparent success" if parent or not ppid else "reparent failed")
         if self.feed.maps is not None:
             self.feed.maps.set_parent(child.entry.pid, ppid, child.entry.parent_start_ns)
 

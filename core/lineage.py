@@ -123,7 +123,7 @@ class Lineage:
         process.executed = True
         self._link(process, self._live.get(entry.ppid) if entry.ppid else None)
         if origin is not Origin.SNAPSHOT:
-            self._stats.count("added", origin)
+            self._stats.count(f"added {origin}")
         self.touch(process)
         return process
 
@@ -143,7 +143,7 @@ class Lineage:
         process.parent_missing = parent is None and event.ppid != 0
         self._add(process)
         self._link(process, parent)
-        self._stats.count("added", Origin.EVENT)
+        self._stats.count("added event")
         self.touch(process)
         return process
 
@@ -164,7 +164,7 @@ class Lineage:
             return process
         if event.previous_inode and before.inode and event.previous_inode != before.inode:
             process.parent_missing = True
-            self._stats.count("inode error", "exec_parent_missing")
+            self._stats.count("inode error exec_parent_missing")
         process.images.append(before)
         process.entry = msgspec.structs.replace(
             entry,
@@ -173,7 +173,7 @@ class Lineage:
         )
         process.executed = True
         process.origin = Origin.EVENT
-        self._stats.count("added", Origin.EVENT)
+        self._stats.count("added event")
         self.touch(process)
         return process
 
@@ -196,7 +196,7 @@ class Lineage:
     def vanish(self, process: Process, ts_ns: int) -> None:
         """End a process whose exit nobody reported."""
         self._end(process, ts_ns)
-        self._stats.count("flushed", "vanished")
+        self._stats.count("flushed vanished")
 
     def move(self, event: CgroupMove) -> Process | None:
         """Put a process into another cgroup."""
@@ -266,7 +266,7 @@ class Lineage:
         if len(self._live) > self._limit:
             _, oldest = next(iter(self._live.items()))
             self._end(oldest, oldest.entry.start_ns)
-            self._stats.count("flushed", "limit")
+            self._stats.count("flushed limit")
 
     def _end(self, process: Process, ts_ns: int) -> None:
         if self._live.get(process.entry.pid) is process:
@@ -282,7 +282,8 @@ class Lineage:
             child.parent.children.pop(child, None)
         child.parent = parent
         if parent is not None:
-            if any(above is child for above in parent.ancestors()):
+            # Only who has children can be among its parent's ancestors.
+            if child.children and any(above is child for above in parent.ancestors()):
                 # A reused pid in stale data can close a circle; the newer link loses.
                 child.parent = None
                 return

@@ -86,6 +86,7 @@ class ProcessEntry(msgspec.Struct, frozen=True):
     `exec_id` is `task_struct.self_exec_id`, 0 when the source cannot know it (procfs).
     `cgroup` is the path in the hierarchy that tells containers apart, empty when not known.
     `problem` says which facts could not be read and why, or is empty.
+    core/probe/layout.py makes entries by position: keep the order of the fields in step with it.
     """
 
     pid: int

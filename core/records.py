@@ -16,6 +16,7 @@ class Fork(msgspec.Struct, frozen=True):
     `ppid` is the kernel's parent at birth (`real_parent->tgid`), `parent_inode` the inode of the
     executable that the child inherited, 0 when unknown; `creator` the process that called fork
     (another one than the parent under CLONE_PARENT). `cgroup` is empty when it is the creator's.
+    core/probe/layout.py makes it by position: keep the order of the fields in step with it.
     """
 
     ts_ns: int

@@ -16,6 +16,8 @@ from core.probe.maps import KernelMaps, MapsMiss
 from core.procfs import ProcfsError
 from core.stats import Stats
 
+_CACHED_BY = {origin: f"in the cache by {origin}" for origin in Origin}
+
 MAX_DEPTH = 16
 """As many ancestors as one resolution may fetch from below."""
 
@@ -69,23 +71,26 @@ class Resolver:
 
     def note_hit(self, process: Process) -> None:
         """Count the resolution of an event's own process, which the event has just cached."""
-        self._stats.count("hits", Tier.CACHE)
+        self._stats.count("hits cache")
         process.source = Tier.CACHE
 
     def _resolve(self, pid: int, inode: int, use_maps: bool, use_procfs: bool, depth: int) -> Resolution:
-        trail: list[TrailStep] = []
-        process = self._step(trail, Tier.CACHE, lambda: self._from_cache(pid, inode))
+        started = time.perf_counter_ns()
+        process, reason = self._from_cache(pid, inode)
+        took = time.perf_counter_ns() - started
         if process is not None:
-            self._stats.count("hits", Tier.CACHE)
-            return self._answer(process, Tier.CACHE, trail)
+            self._stats.count("hits cache")
+            step = TrailStep(Tier.CACHE, Outcome.HIT, reason, took)
+            return self._answer(process, Tier.CACHE, (step,))
+        trail = [TrailStep(Tier.CACHE, Outcome.MISS, reason, took)]
         if pid != 0 and not self.snapshotted:
             return Resolution(pid, None, None, None, tuple(trail))
         process = self._try_maps(trail, pid, inode, (use_maps, use_procfs), depth)
         if process is not None:
-            return self._answer(process, Tier.MAPS, trail)
+            return self._answer(process, Tier.MAPS, tuple(trail))
         process = self._try_procfs(trail, pid, inode, use_procfs, depth)
         if process is not None:
-            return self._answer(process, Tier.PROCFS, trail)
+            return self._answer(process, Tier.PROCFS, tuple(trail))
         if pid != 0:
             self._stats.count("miss")
         return Resolution(pid, None, None, None, tuple(trail))
@@ -102,7 +107,7 @@ class Resolver:
             return None
         process = self._step(trail, Tier.MAPS, lambda: self._from_maps(pid, inode, use_procfs, depth))
         if process is not None:
-            self._stats.count("hits", Tier.MAPS)
+            self._stats.count("hits maps")
         return process
 
     def _try_procfs(
@@ -117,7 +122,7 @@ class Resolver:
             return None
         process = self._step(trail, Tier.PROCFS, lambda: self._from_procfs(pid, inode, depth))
         if process is not None:
-            self._stats.count("hits", Tier.PROCFS)
+            self._stats.count("hits procfs")
         return process
 
     def _step(
@@ -136,25 +141,28 @@ class Resolver:
         trail.append(TrailStep(tier, outcome, reason, time.perf_counter_ns() - started))
         return process
 
-    def _answer(self, process: Process, source: Tier, trail: list[TrailStep]) -> Resolution:
+    def _answer(self, process: Process, source: Tier, trail: tuple[TrailStep, ...]) -> Resolution:
         if process.source is not source:
             process.source = source
             self._lineage.touch(process)
-        return Resolution(process.entry.pid, source, process.origin, process.entry, tuple(trail))
+        entry = process.entry
+        return Resolution(entry.pid, source, process.origin, entry, trail)
 
-    def _from_cache(self, pid: int, inode: int) -> tuple[Process, str]:
-        if pid == 0:
-            raise _NoAnswer("pid 0 is the kernel's idle task, not a process")
+    def _from_cache(self, pid: int, inode: int) -> tuple[Process | None, str]:
+        """Return the cached process and how it came in, or None and why it is of no use.
+
+        The one tier that raises nothing: it is asked for every event.
+        """
         process = self._lineage.get(pid)
         if process is None:
-            raise _NoAnswer(f"no entry for pid {pid}")
+            return None, f"no entry for pid {pid}" if pid else "pid 0 is the kernel's idle task"
         entry = process.entry
         if entry.kthread:
-            raise _NoAnswer("a kernel thread has no image to resolve")
+            return None, "a kernel thread has no image to resolve"
         if inode and entry.inode != inode:
-            raise _NoAnswer(f"its executable has inode {entry.inode}, not {inode}")
+            return None, f"its executable has inode {entry.inode}, not {inode}"
         self._lineage.seen(pid)
-        return process, f"in the cache by {process.origin}"
+        return process, _CACHED_BY[process.origin]
 
     def _from_maps(self, pid: int, inode: int, use_procfs: bool, depth: int) -> tuple[Process, str]:
         assert self._maps is not None
@@ -182,7 +190,7 @@ class Resolver:
         if entry.kthread:
             raise _NoAnswer("a kernel thread has no image to resolve")
         if inode and entry.inode and inode != entry.inode:
-            self._stats.count("inode error", "procfs_mismatch")
+            self._stats.count("inode error procfs_mismatch")
             entry = msgspec.structs.replace(
                 entry, inode=inode, problem=f"the kernel saw inode {inode}, /proc has {entry.inode}"
             )

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 
 class Stats:
-    """Counts what happened. `count("hits", "cache")` adds to `hits cache`."""
+    """Counts what happened, by whole names: `count("hits cache")`."""
+
+    __slots__ = ("_counters",)
 
     def __init__(self) -> None:
-        self._counters: Counter[str] = Counter()
+        self._counters: dict[str, int] = {}
 
-    def count(self, name: str, tag: str = "", by: int = 1) -> None:
-        self._counters[f"{name} {tag}" if tag else name] += by
+    def count(self, name: str, by: int = 1) -> None:
+        self._counters[name] = self._counters.get(name, 0) + by
 
     def get(self, name: str) -> int:
-        return self._counters[name]
+        return self._counters.get(name, 0)
 
     def snapshot(self) -> tuple[tuple[str, int], ...]:
         """Return all counters that are not zero, by name."""

@@ -10,6 +10,7 @@ import ctypes
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from functools import lru_cache
 
@@ -107,6 +108,11 @@ class Libbpf:
         """Call a function whose every result is an answer (map look-ups: 0 or -errno)."""
         result: int = getattr(self._library, name)(*arguments)
         return result
+
+    def function(self, name: str) -> Callable[..., int]:
+        """Return a function itself, for what is called for every look-up."""
+        found: Callable[..., int] = getattr(self._library, name)
+        return found
 
     def initial_value(self, map_pointer: int) -> tuple[int, int]:
         """Return address and size of a map's memory image before it is loaded (.rodata)."""

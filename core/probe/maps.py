@@ -12,6 +12,9 @@ from core.probe.libbpf import load_libbpf
 from core.probe.loader import Probe
 
 
+_CGROUPS_KEPT = 4096
+
+
 class MapsMiss(Exception):
     """The maps do not know a pid; the text says at which of them the way ended."""
 
@@ -34,6 +37,7 @@ class ProbeMaps:
 
     def __init__(self, probe: Probe) -> None:
         self._bpf = load_libbpf()
+        self._look_up = self._bpf.function("bpf_map_lookup_elem")
         self._pid_fd = probe.map_fd("pid_cache")
         self._proc_fd = probe.map_fd("proc_cache")
         self._cgroup_fd = probe.map_fd("cgroup_paths")
@@ -43,6 +47,8 @@ class ProbeMaps:
         self._pid_value = ctypes.create_string_buffer(layout.PID_ENTRY.size)
         self._proc_value = ctypes.create_string_buffer(layout.PROC_ENTRY.size)
         self._cgroup_value = ctypes.create_string_buffer(layout.CGROUP_ENTRY.size)
+        # A cgroup's id is never used again while the host is up, so its name can be kept.
+        self._cgroups: dict[int, bytes] = {}
 
     def lookup(self, pid: int) -> ProcessEntry:
         process = self._process(pid)
@@ -53,7 +59,7 @@ class ProbeMaps:
         self._long_key.value = process[0]
         if self._get(self._proc_fd, self._long_key, self._proc_value):
             raise MapsMiss(f"cookie 0x{process[0]:x} is not in proc_cache")
-        image = layout.PROC_ENTRY.unpack(self._proc_value.raw)
+        image = layout.PROC_ENTRY.unpack_from(self._proc_value)
         return _decode(pid, process, image, self._cgroup(process[5]))
 
     def push(self, entry: ProcessEntry) -> None:
@@ -109,17 +115,24 @@ class ProbeMaps:
         self._pid_key.value = pid
         if self._get(self._pid_fd, self._pid_key, self._pid_value):
             return None
-        return layout.PID_ENTRY.unpack(self._pid_value.raw)
+        return layout.PID_ENTRY.unpack_from(self._pid_value)
 
     def _cgroup(self, cgroup_id: int) -> bytes:
+        path = self._cgroups.get(cgroup_id)
+        if path is not None:
+            return path
         self._long_key.value = cgroup_id
         if self._get(self._cgroup_fd, self._long_key, self._cgroup_value):
             return b""
-        size, _, names = layout.CGROUP_ENTRY.unpack(self._cgroup_value.raw)
-        return layout.path_of(names[:size]) or b"/"
+        size, _, names = layout.CGROUP_ENTRY.unpack_from(self._cgroup_value)
+        path = layout.path_of(names[:size]) or b"/"
+        if len(self._cgroups) >= _CGROUPS_KEPT:
+            self._cgroups.clear()
+        self._cgroups[cgroup_id] = path
+        return path
 
     def _get(self, fd: int, key: object, value: object) -> int:
-        return self._bpf.value("bpf_map_lookup_elem", fd, ctypes.byref(key), value)  # type: ignore[arg-type]
+        return self._look_up(fd, ctypes.byref(key), value)  # type: ignore[arg-type]
 
     def _put(self, fd: int, key: object, value: object) -> None:
         # A full map makes room by itself (LRU); another failure only costs this one entry.

@@ -1,0 +1,116 @@
+"""What one event and one look-up cost in user space, beside psutil for the same facts.
+
+    python benchmarks/kernel_tier.py
+
+Needs the probe (root). Prints the best of several runs, in µs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import psutil
+
+from core.engine import Engine
+from core.feed import open_feed
+from core.host import LOCAL
+from core.probe import layout
+from core.probe.loader import Probe, ProbeOptions
+from core.tree import Tree
+from core.view import ViewRequest
+
+FORKS = 4000
+
+
+def storm_records() -> list[bytes]:
+    """Record a real storm: FORKS short children, each fork, exec, exit and reaping."""
+    probe = Probe(LOCAL, ProbeOptions(ring_bytes=64 << 20))
+    code = (
+        "import os\nfor _ in range(%d): os.waitpid(os.posix_spawn('/bin/true', ['true', 'x'], {}), 0)" % FORKS
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    time.sleep(0.5)
+    records = probe.consume()
+    probe.close()
+    return records
+
+
+def best(work: Callable[[], object], count: int, runs: int = 5) -> float:
+    """Return the least CPU time of one unit of work, in µs."""
+    times = []
+    for _ in range(runs):
+        started = time.process_time_ns()
+        work()
+        times.append(time.process_time_ns() - started)
+    return min(times) / count / 1000
+
+
+def through_engine(records: list[bytes], engine: Engine) -> None:
+    tree = Tree()
+    lineage = engine.lineage
+    for at in range(0, len(records), 64):  # as many as a busy host has between two frames
+        for record in records[at : at + 64]:
+            engine.apply(layout.decode_event(record))
+        for process in lineage.changed:
+            tree.put(engine.view(process))
+        lineage.changed.clear()
+        if at % 4096 == 0:
+            for process in lineage.expire(2**63):
+                tree.drop(process.key)
+    tree.window(ViewRequest(), 0)
+
+
+def main() -> None:
+    records = storm_records()
+    kinds = len({record[0] for record in records})
+    print(f"{len(records)} events of {kinds} kinds from {FORKS} children")
+
+    def fresh() -> None:
+        engine = Engine(open_feed(LOCAL, probe=False), LOCAL)
+        engine.resolver.snapshotted = True
+        through_engine(records, engine)
+
+    print(
+        f"event: parse                    {best(lambda: [layout.decode_event(r) for r in records], len(records)):7.2f} µs"
+    )
+    print(f"event: parse, resolve, tree     {best(fresh, len(records)):7.2f} µs   (aim: 5)")
+
+    feed = open_feed(LOCAL, need_maps=True)
+    engine = Engine(feed, LOCAL)
+    engine.start()
+    pid = os.getpid()
+    repeat = range(2000)
+    resolve = engine.resolver.resolve
+    cache = best(lambda: [resolve(pid) for _ in repeat], 2000)
+    assert feed.maps is not None
+    lookup = feed.maps.lookup
+    maps = best(lambda: [lookup(pid) for _ in repeat], 2000)
+
+    def evicted() -> None:
+        for _ in repeat:
+            engine.lineage.evict(pid)
+            resolve(pid)
+
+    whole = best(evicted, 2000)
+    fields = ["ppid", "name", "exe", "cmdline", "uids", "gids", "create_time", "terminal"]
+
+    def with_psutil() -> None:
+        for _ in range(200):
+            psutil.Process(pid).as_dict(fields)
+
+    print(f"cache hit                       {cache:7.2f} µs   (aim: 2)")
+    print(f"maps look-up                    {maps:7.2f} µs")
+    print(f"maps hit, evicted before        {whole:7.2f} µs   (aim: 15)")
+    print(f"psutil, the same facts          {best(with_psutil, 200):7.2f} µs")
+    feed.close()
+
+
+if __name__ == "__main__":
+    main()
