@@ -9,6 +9,7 @@ import contextlib
 
 import msgspec
 
+from core.audit import Audit
 from core.containers.names import ContainerNames
 from core.feed import Feed
 from core.host import Host
@@ -41,6 +42,7 @@ class Engine:
             clock_ns=feed.now_ns,
         )
         self._names = ContainerNames(host)
+        self.audit = Audit(self.lineage, self._procfs, self._container_id)
         self._usage: dict[Process, Usage] = {}
         self._sampled_ns = 0
         self.lost = 0
@@ -165,6 +167,10 @@ class Engine:
         context = self._names.container_of(cgroup)
         return context if context.id is not None else None
 
+    def _container_id(self, cgroup: bytes) -> str | None:
+        container = self.container(cgroup)
+        return container.id if container else None
+
     def refresh_names(self) -> None:
         """Look for containers that were started, named or removed; about once a second."""
         if self._names.refresh():
@@ -262,11 +268,15 @@ class Engine:
     def _meet_one(self, sample: Sample) -> Process | None:
         if not sample.kthread:
             self.resolver.resolve(sample.pid)
-            return self.lineage.find(sample.pid, sample.start_ns)
+            process = self.lineage.find(sample.pid, sample.start_ns)
+            if process is not None:
+                self.lineage.adopt_orphans(process)
+            return process
         with contextlib.suppress(ProcfsError):
             entry, _ = self._procfs.entry(sample.pid)
             process = self.lineage.insert(entry, Origin.PROCFS)
             process.source = Tier.PROCFS
+            self.lineage.adopt_orphans(process)
             return process
         return None
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "ps": "the processes of this host, and how each was resolved",
     "resolve": "one process: cache, then kernel maps, then procfs",
     "watch": "fork, exec, exit and cgroup events as they happen",
+    "audit": "compare the cache with /proc: the drift, field by field",
     "cgroup": "container id and runtime of a cgroup text",
     "containers": "the containers of this host and their processes",
     "doctor": "what this host allows, and the command that would change it",

@@ -1,0 +1,137 @@
+"""Drift: what a slow, bounded comparison of the cache with /proc finds different. The aim is a constant zero.
+
+Some facts change without any event, because the process itself rewrites them (its title, its name,
+its credentials) or somebody removes its file; those are refreshed and are no drift. What an event should
+have told (the parent, the image, the container) is looked at again a moment later, because the
+event may still be on its way; if it still differs it is drift, is counted by field, and is mended.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from core.lineage import Lineage, Process
+from core.model import ProcessEntry, ProcessKey, same_start
+from core.procfs import Procfs, ProcfsError
+
+DIFFERENCES_KEPT = 200
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One field of one process: what the cache has and what /proc says."""
+
+    pid: int
+    field: str
+    cached: str
+    seen: str
+
+
+class Audit:
+    """Compares a few processes at each call, round and round. Owned by the engine's thread."""
+
+    def __init__(self, lineage: Lineage, procfs: Procfs, container_id: Callable[[bytes], str | None]) -> None:
+        self._lineage = lineage
+        self._procfs = procfs
+        self._container_id = container_id
+        self._queue: list[ProcessKey] = []
+        self._suspects: dict[ProcessKey, frozenset[str]] = {}
+        self.checked = 0
+        self.drift: Counter[str] = Counter()
+        self.refreshed: Counter[str] = Counter()
+        self.differences: list[Difference] = []
+
+    @property
+    def total(self) -> int:
+        """How much drift was found so far, over all fields."""
+        return self.drift.total()
+
+    def step(self, count: int) -> None:
+        """Look at the suspects of the last step again, and at the next `count` processes."""
+        suspects, self._suspects = self._suspects, {}
+        for key, fields in suspects.items():
+            self._check(key, fields)
+        if not self._queue:
+            self._queue = [process.key for process in self._lineage if not process.entry.kthread]
+            self._queue.reverse()
+        for _ in range(min(count, len(self._queue))):
+            self._check(self._queue.pop(), frozenset())
+
+    def whole(self, pause: Callable[[], None]) -> None:
+        """Look at every process once; `pause` lets events come in before suspects are looked at again."""
+        self._queue = []
+        self.step(len(self._lineage) or 1)
+        self._queue = []
+        pause()
+        suspects, self._suspects = self._suspects, {}
+        for key, fields in suspects.items():
+            self._check(key, fields)
+
+    def _check(self, key: ProcessKey, suspected: frozenset[str]) -> None:
+        process = self._lineage.find(key.tgid, key.start_ns)
+        if process is None or process.exited_ns is not None:
+            return
+        try:
+            seen, usage = self._procfs.entry(key.tgid)
+        except ProcfsError:
+            return  # it ends just now; its exit is on its way
+        if not same_start(seen.start_ns, key.start_ns) or usage.state == "Z":
+            return
+        self.checked += not suspected
+        different = self._different(process.entry, seen)
+        confirmed = different & suspected
+        if different - confirmed and not suspected:
+            self._suspects[key] = different
+        if confirmed:
+            self._note(process.entry, seen, confirmed)
+        self._refresh(process, seen, confirmed)
+
+    def _different(self, entry: ProcessEntry, seen: ProcessEntry) -> frozenset[str]:
+        fields = set()
+        if entry.ppid != seen.ppid:
+            fields.add("ppid")
+        if entry.inode and seen.inode and entry.inode != seen.inode:
+            fields.add("image")
+        if self._container_id(entry.cgroup) != self._container_id(seen.cgroup):
+            fields.add("container")
+        return frozenset(fields)
+
+    def _note(self, entry: ProcessEntry, seen: ProcessEntry, fields: frozenset[str]) -> None:
+        for field in sorted(fields):
+            self.drift[field] += 1
+            if len(self.differences) < DIFFERENCES_KEPT:
+                self.differences.append(
+                    Difference(entry.pid, field, self._words(entry, field), self._words(seen, field))
+                )
+
+    def _words(self, entry: ProcessEntry, field: str) -> str:
+        if field == "ppid":
+            return str(entry.ppid)
+        if field == "image":
+            return f"inode {entry.inode}"
+        return self._container_id(entry.cgroup) or "none"
+
+    def _refresh(self, process: Process, seen: ProcessEntry, confirmed: frozenset[str]) -> None:
+        """Take over what the process changed by itself, and mend what has drifted."""
+        entry = process.entry
+        facts: dict[str, object] = {}
+        for field in ("cmdline", "credentials", "tty"):
+            if getattr(entry, field) != getattr(seen, field):
+                facts[field] = getattr(seen, field)
+        if entry.inode == seen.inode and entry.exe != seen.exe and seen.exe:
+            facts["exe"] = seen.exe
+        if "cmdline" in facts:
+            facts["cmdline_truncated"] = False
+        if entry.inode != seen.inode and "image" not in confirmed:
+            facts = {}  # an exec is on its way; nothing of the old image is refreshed
+        if "image" in confirmed:
+            facts |= {"exe": seen.exe, "inode": seen.inode, "comm": seen.comm}
+        if "container" in confirmed:
+            facts |= {"cgroup": seen.cgroup, "cgroup_id": 0}
+        if "ppid" in confirmed:
+            self._lineage.reparent(process, self._lineage.get(seen.ppid), seen.ppid)
+        if facts:
+            self.refreshed.update(facts.keys() - {"cmdline_truncated"})
+            self._lineage.amend(process, **facts)
