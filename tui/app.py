@@ -16,13 +16,16 @@ from textual.screen import Screen
 from core.text import safe_text
 from core.view import Frame
 from tui.engine import Engine
+from tui.history import History
 from tui.keymap import bindings
 from tui.output import Exit
 from tui.palette import CommandProvider
 from tui.screens.build import BuildScreen
 from tui.screens.headers import HeadersScreen
 from tui.screens.help import HelpScreen
+from tui.screens.objects import ObjectsScreen
 from tui.screens.processes import ProcessesScreen
+from tui.screens.resolver import ResolverScreen
 from tui.screens.room import Room
 from tui.settings import Settings
 from tui.theme import DARK
@@ -45,6 +48,8 @@ class EbpfApp(App[None]):
         "processes": ProcessesScreen,
         "build": BuildScreen,
         "headers": HeadersScreen,
+        "objects": ObjectsScreen,
+        "resolver": ResolverScreen,
     }
     DEFAULT_MODE = "processes"
 
@@ -56,6 +61,7 @@ class EbpfApp(App[None]):
         self.engine = engine
         self.settings = settings
         self.frame: Frame | None = None
+        self.history = History()
         self._frame_waits = False
         self.animation_level = "none"
         if not ansi:
@@ -88,6 +94,8 @@ class EbpfApp(App[None]):
 
     def on_ebpf_app_frame_ready(self) -> None:
         self._frame_waits = False
+        if self.frame is not None:
+            self.history.add(self.frame.header.now_ns, self.frame.stats)
         for screen in self.screen_stack:
             if isinstance(screen, Room) and self.frame is not None and screen.is_mounted:
                 screen.show_frame(self.frame)

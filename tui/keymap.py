@@ -48,6 +48,7 @@ SCOPES = {
     "processes": "1 Processes",
     "build": "2 Build",
     "headers": "3 Headers",
+    "objects": "4 Objects",
     "filter": "filter line",
 }
 
@@ -76,6 +77,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("room.processes", "1", "room('processes')", "Processes", "the live tree", "everywhere"),
     Command("room.build", "2", "room('build')", "Build", "objects, progress, diagnoses", "everywhere"),
     Command("room.headers", "3", "room('headers')", "Headers", "header directories and flags", "everywhere"),
+    Command("room.objects", "4", "room('objects')", "Objects", "what is inside an object", "everywhere"),
+    Command("room.resolver", "5", "room('resolver')", "Resolver", "who answers, how often", "everywhere"),
     Command("app.help", "question_mark,f1", "help", "Help", "this list of keys", "everywhere", 90),
     Command(
         "app.palette", "colon,ctrl+p", "command_palette", "Commands", "all commands by name", "everywhere", 80
@@ -117,6 +120,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("headers.arch", "a", "arch", "Arch", "next architecture", "headers", 10),
     Command("headers.variant", "v", "variant", "Variant", "flags of the next variant", "headers", 20),
     Command("headers.again", "r", "again", "Look again", "search the disk anew", "headers", 30),
+    Command("objects.again", "r", "again", "Look again", "find and read objects anew", "objects", 10),
     Command("filter.done", "enter,down", "done", "Done", "back to the tree, filter stays", "filter", 10),
     Command("filter.clear", "escape", "clear", "Clear", "clear and close", "filter", 20),
 )

@@ -193,6 +193,8 @@ class FixtureEngine:
         self._message = message
         self._revision = 0
         self.paused = False
+        self.now_ns = NOW
+        self.stats: tuple[tuple[str, int], ...] = ()
         self.running = False
         self.asked: list[ViewRequest] = []
         self.resolved: list[tuple[int, bool]] = []
@@ -251,7 +253,7 @@ class FixtureEngine:
         if not self.running:
             return
         self._revision += 1
-        window = self._tree.window(self._request, NOW)
+        window = self._tree.window(self._request, self.now_ns)
         frame = Frame(
             revision=self._revision,
             header=Header(
@@ -263,11 +265,12 @@ class FixtureEngine:
                 containers=window.containers,
                 events_per_second=412.0,
                 paused=self.paused,
-                now_ns=NOW,
+                now_ns=self.now_ns,
                 message=self._message,
             ),
             window=window,
             explanation=self._explanation(),
+            stats=self.stats,
         )
         for callback in self._callbacks:
             callback(frame)

@@ -27,8 +27,7 @@ async def opened(
 
 async def settle(pilot: Pilot[None]) -> None:
     """Let what was asked for be answered, drawn and answered again."""
-    for _ in range(3):
-        await pilot.pause()
+    await pilot.pause()
 
 
 async def press(pilot: Pilot[None], *keys: str) -> None:
@@ -39,8 +38,8 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
 
 
 def processes(pilot: Pilot[None]) -> ProcessesScreen:
-    """The process screen, which is at the bottom of the first stack."""
-    screen = pilot.app.screen_stack[0]
+    """The process screen, whatever lies above it."""
+    screen = pilot.app._screen_stacks["processes"][0]
     assert isinstance(screen, ProcessesScreen)
     return screen
 

@@ -14,15 +14,24 @@ from textual.binding import BindingType
 from textual.message import Message
 
 from buildgen.errors import BuildgenError
-from buildgen.events import BuildEvent, Done
+from buildgen.events import BuildEvent, Done, EdgeFinished
 from buildgen.plan import BuildPlan
 from buildgen.runner import BuildRun, run_build
 from core.text import safe_text
 from tui.keymap import bindings
-from tui.screens.build_board import Board, TargetState, narrowed, own_probe, read_board, shown_path
+from tui.screens.build_board import (
+    Board,
+    Measure,
+    TargetState,
+    measure,
+    narrowed,
+    own_probe,
+    read_board,
+    shown_path,
+)
 from tui.screens.room import Room
 from tui.widgets import format as fmt
-from tui.widgets.list_pane import Cell, Line, ListPane, cells
+from tui.widgets.list_pane import Cell, Line, ListPane, cells, titles
 from tui.widgets.progress_line import ProgressLine
 
 _PATIENCE = 6.0
@@ -62,10 +71,18 @@ class BuildScreen(Room):
     class News(Message):
         """A build said something; `event` None: it could not be started, `problem` says why."""
 
-        def __init__(self, plan: BuildPlan, event: BuildEvent | None, problem: str = "") -> None:
+        def __init__(
+            self,
+            plan: BuildPlan,
+            event: BuildEvent | None,
+            *,
+            measure: Measure | None = None,
+            problem: str = "",
+        ) -> None:
             super().__init__()
             self.plan = plan
             self.event = event
+            self.measure = measure
             self.problem = problem
 
     def __init__(self) -> None:
@@ -173,12 +190,14 @@ class BuildScreen(Room):
         try:
             for event in run:
                 ended = isinstance(event, Done)
-                self.post_message(self.News(run.plan, event))
+                self.post_message(self.News(run.plan, event, measure=_measure(run.plan, event)))
         except Exception as error:  # the worker's boundary: the screen tells the person
-            self.post_message(self.News(run.plan, None, safe_text(str(error) or type(error).__name__)))
+            self.post_message(
+                self.News(run.plan, None, problem=safe_text(str(error) or type(error).__name__))
+            )
             ended = True
         if not ended:
-            self.post_message(self.News(run.plan, None, "the build ended without a word"))
+            self.post_message(self.News(run.plan, None, problem="the build ended without a word"))
 
     def on_build_screen_news(self, news: News) -> None:
         assert self.board is not None
@@ -188,6 +207,8 @@ class BuildScreen(Room):
             self.board.end(news.problem)
         else:
             self.board.apply(news.plan, news.event)
+            if news.measure is not None and isinstance(news.event, EdgeFinished):
+                self.board.measured(news.plan, news.event.output, news.measure)
             if isinstance(news.event, Done):
                 self._run = None
                 self._next()
@@ -204,8 +225,8 @@ class BuildScreen(Room):
         board = self.board
         if board is None:
             return
-        head = "".join(cell.text for cell in cells(("  OBJECT", 30), ("ARCH", 8), ("VARIANT", 10)))
-        head += "".join(cell.text for cell in cells(("STATE", 10), ("TIME", -7), ("SIZE", -6)))
+        head = titles(("  OBJECT", 30), ("ARCH", 8), ("VARIANT", 10), ("STATE", 10))
+        head += titles(("TIME", -7), ("SIZE", -6), ("INSNS", -12))
         rows = [_target_row(row) for row in board.targets]
         self.targets.show(head, rows or [[Cell("nothing to build here", "warn")]], _tools(board))
         self.progress.show(board, self.building)
@@ -230,9 +251,25 @@ def _target_row(row: TargetState) -> Line:
         Cell(f"{sign} ", kind),
         *cells((safe_text(row.target.name), 28), (row.target.arch.name, 8, "dim")),
         *cells((str(row.target.variant), 10, "dim"), (row.state, 10, kind)),
-        *cells((seconds, -7), (fmt.size(row.size), -6)),
+        *cells((seconds, -7), (fmt.size(row.size), -6), (_insns(row), -12)),
         Cell(f" {shown_path(row.target.source, row.plan.project.root)}", "dim"),
     ]
+
+
+def _insns(row: TargetState) -> str:
+    """Instructions, and by how many the latest build changed them."""
+    if row.insns is None:
+        return "–"
+    if row.insns_before in (None, row.insns):
+        return fmt.count(row.insns)
+    return f"{fmt.count(row.insns)} {row.insns - (row.insns_before or 0):+}"
+
+
+def _measure(plan: BuildPlan, event: BuildEvent) -> Measure | None:
+    """Look at the object that an event finished."""
+    if isinstance(event, EdgeFinished) and event.ok and event.output.endswith(".o"):
+        return measure(plan.out / event.output)
+    return None
 
 
 def _detail(row: TargetState) -> list[Line]:

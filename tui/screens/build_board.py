@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from buildgen.diagnostics import Diagnosis
-from buildgen.errors import ConfigError
+from buildgen.errors import BuildgenError, ConfigError
 from buildgen.events import BuildEvent, Diagnosed, Done, EdgeFinished, EdgeStarted, Planned
+from buildgen.objects import read_object
 from buildgen.plan import BuildPlan, Target, plan
 from buildgen.project import load_project
 from buildgen.workspace import with_states
@@ -27,6 +28,9 @@ class TargetState:
     state: str
     seconds: float | None = None
     size: int | None = None
+    insns: int | None = None
+    insns_before: int | None = None
+    """Instructions before the latest build, None when nothing was there to compare."""
     diagnosis: Diagnosis | None = None
     log: list[str] = field(default_factory=list)
 
@@ -49,6 +53,12 @@ class Board:
     def ok(self) -> bool:
         """Whether every project of the last build went well."""
         return all(done.ok for done in self.done)
+
+    def measured(self, plan: BuildPlan, output: str, measure: Measure) -> None:
+        """A new object was looked at."""
+        row = self.row(plan, output)
+        if row is not None:
+            row.size, row.insns_before, row.insns = measure.size, row.insns, measure.insns
 
     def begin(self) -> None:
         """A build starts; it may go through several projects."""
@@ -106,7 +116,6 @@ class Board:
             row.state = "failed"
         elif event.output.endswith(".o"):
             row.state = "built"
-            row.size = _size(row.target.output)
 
     def _done(self, event: Done) -> None:
         self.running = []
@@ -150,9 +159,7 @@ def read_board(host: Host, projects: list[tuple[Path, Path | None]]) -> Board:
             if out is not None and target.source in seen:
                 continue  # this directory's own project builds it already
             seen.add(target.source)
-            board.targets.append(
-                TargetState(made, target, target.state, None, _size(target.output), target.diagnosis)
-            )
+            board.targets.append(_state_of(made, target))
     return board
 
 
@@ -179,8 +186,28 @@ def shown_path(path: Path, root: Path) -> str:
     return safe_text(str(path.relative_to(root) if path.is_relative_to(root) else path))
 
 
-def _size(path: Path) -> int | None:
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """How large an object is. `insns` is None when it cannot be read."""
+
+    size: int | None
+    insns: int | None
+
+
+def measure(path: Path) -> Measure:
+    """Look at an object. Reads the disk; an object that is not there or damaged has no figures."""
     try:
-        return path.stat().st_size
+        size = path.stat().st_size
     except OSError:
-        return None
+        return Measure(None, None)
+    try:
+        return Measure(size, sum(program.insns for program in read_object(path).programs))
+    except (BuildgenError, OSError):
+        return Measure(size, None)
+
+
+def _state_of(plan: BuildPlan, target: Target) -> TargetState:
+    known = measure(target.output)
+    return TargetState(
+        plan, target, target.state, size=known.size, insns=known.insns, diagnosis=target.diagnosis
+    )

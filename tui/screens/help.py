@@ -44,8 +44,10 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         text = Text()
         for scope in self._scopes:
-            text.append(f"{SCOPES[scope]}\n", style="bold")
-            for command in commands([scope]):
+            live = commands([scope])
+            if live:
+                text.append(f"{SCOPES[scope]}\n", style="bold")
+            for command in live:
                 text.append(f"  {command.shown_keys:<12}", style="bold")
                 text.append(f"{command.title:<16}{command.help}\n")
         if "processes" in self._scopes:

@@ -107,6 +107,11 @@ def cells(*texts: tuple[str, int] | tuple[str, int, str]) -> list[Cell]:
     return row
 
 
+def titles(*texts: tuple[str, int]) -> str:
+    """Return the titles of columns that are as wide as those of `cells`."""
+    return "".join(cell.text for cell in cells(*texts))
+
+
 def _wrapped(line: Line, width: int) -> list[Line]:
     """Break a line that is wider than `width` at blanks where it can be; what follows is indented."""
     if sum(width_of(cell.text) for cell in line) <= width:

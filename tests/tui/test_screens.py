@@ -1,0 +1,197 @@
+"""Build, Headers, Objects and Resolver: on the real buildgen, in a project of the test's own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from fixture_engine import NOW, SECOND, FixtureEngine
+from harness import engine, lines, opened, press, settle, text
+from textual.pilot import Pilot
+
+from tui.screens.build import BuildScreen
+from tui.screens.headers import HeadersScreen
+
+GOOD = """\
+__attribute__((section("license"), used)) char _license[] = "GPL";
+__attribute__((section("socket"), used)) int good(void *context) { return EXTRA; }
+"""
+BAD = "int broken(void) { return missing_name; }\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of one good and one bad source in the current directory."""
+    if shutil.which("clang") is None:
+        pytest.skip("no clang here")
+    (tmp_path / "cache").mkdir()
+    home = tmp_path / "project"
+    home.mkdir()
+    (home / "good.bpf.c").write_text(GOOD.replace("EXTRA", "0"))
+    (home / "bad.bpf.c").write_text(BAD)
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return home
+
+
+async def until(pilot: Pilot[None], wanted: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait for a worker; fails with what is on the screen."""
+    for _ in range(int(seconds / 0.05)):
+        if wanted():
+            await settle(pilot)
+            return
+        await pilot.pause(0.05)
+    raise AssertionError(text(pilot))
+
+
+@pytest.fixture
+async def build(project: Path) -> AsyncIterator[Pilot[None]]:
+    async with opened(size=(120, 30)) as pilot:
+        await press(pilot, "2")
+        await until(pilot, lambda: "good.bpf" in text(pilot))
+        yield pilot
+
+
+def screen(pilot: Pilot[None]) -> BuildScreen:
+    assert isinstance(pilot.app.screen, BuildScreen)
+    return pilot.app.screen
+
+
+def row(pilot: Pilot[None], name: str) -> str:
+    return next(line for line in lines(pilot) if f" {name} " in line)
+
+
+async def test_build_lists_the_project_here_and_the_programs_own_probe(build: Pilot[None]) -> None:
+    assert "missing" in row(build, "good.bpf")
+    assert "missing" in row(build, "bad.bpf")
+    assert row(build, "process.bpf")
+
+
+async def test_b_builds_one_target_and_says_what_came_of_it(build: Pilot[None], project: Path) -> None:
+    await press(build, "down")
+    await press(build, "b")
+    await until(build, lambda: not screen(build).building)
+    assert "✓ good.bpf" in row(build, "good.bpf")
+    assert "built" in row(build, "good.bpf")
+    assert "missing" in row(build, "bad.bpf")
+    assert "ok: built 1, failed 0, up to date 0" in text(build)
+    assert (project / "build/ebpf").is_dir()
+    await press(build, "b")
+    await until(build, lambda: not screen(build).building)
+    assert "ok: built 0, failed 0, up to date 1" in text(build)
+    # Another number of instructions shows as a difference.
+    source = project / "good.bpf.c"
+    source.write_text(source.read_text().replace("return 0", "return (int)(long)context * 3"))
+    await press(build, "b")
+    await until(build, lambda: not screen(build).building)
+    assert "+1" in row(build, "good.bpf")
+
+
+async def test_B_builds_all_and_shows_the_diagnosis_before_the_log(build: Pilot[None]) -> None:
+    await press(build, "B")
+    await until(build, lambda: not screen(build).building)
+    assert "✗ bad.bpf" in row(build, "bad.bpf")
+    assert "✓ good.bpf" in row(build, "good.bpf")
+    assert "✓ process.bpf" in row(build, "process.bpf")
+    assert "FAILED: built 2, failed 1" in text(build)
+    shown = text(build)  # the cursor is on bad.bpf, the first
+    assert "missing_name" in shown
+    assert shown.index("  at  ") < shown.index("bad.bpf.c:1:27: error")
+
+
+async def test_x_cancels_and_leaves_no_object(build: Pilot[None], project: Path) -> None:
+    slow = project / "slow"
+    slow.write_text("#!/bin/sh\nsleep 60\n")
+    slow.chmod(0o755)
+    (project / "ebpf.toml").write_text(f'[project]\nsources = ["*.bpf.c"]\nlauncher = "{slow}"\n')
+    await press(build, "r")
+    await until(build, lambda: "good.bpf" in text(build))
+    await press(build, "B")
+    await until(build, lambda: "building" in row(build, "good.bpf"))
+    await press(build, "b")
+    await until(build, lambda: "a build is running" in text(build))
+    await press(build, "x")
+    await until(build, lambda: not screen(build).building)
+    assert "cancelled: built 0" in text(build)
+    assert not list(project.rglob("*.o"))
+    await press(build, "x")  # nothing to cancel: nothing happens
+
+
+async def test_r_reads_the_projects_anew(build: Pilot[None], project: Path) -> None:
+    (project / "later.bpf.c").write_text(GOOD)
+    await press(build, "r")
+    await until(build, lambda: "later.bpf" in text(build))
+
+
+async def test_a_directory_without_a_project_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    async with opened(size=(120, 30)) as pilot:
+        await press(pilot, "2")
+        await until(pilot, lambda: "nothing to build in" in text(pilot))
+        assert row(pilot, "process.bpf")
+
+
+async def test_objects_shows_what_is_inside(build: Pilot[None]) -> None:
+    await press(build, "B")
+    await until(build, lambda: not screen(build).building)
+    await press(build, "4")
+    await until(build, lambda: "co-re/good.bpf.o" in text(build))
+    await press(build, "down")
+    await until(build, lambda: "license GPL" in text(build))
+    shown = text(build)
+    assert "good " in shown
+    assert "socket" in shown
+    assert "no BTF" not in shown
+    await press(build, "r")
+    await until(build, lambda: "license GPL" in text(build))
+
+
+async def test_objects_tells_of_a_damaged_object(build: Pilot[None], project: Path) -> None:
+    await press(build, "down", "b")
+    await until(build, lambda: not screen(build).building)
+    (made,) = project.rglob("good.bpf.o")
+    made.write_bytes(made.read_bytes()[:80])
+    await press(build, "4")
+    await until(build, lambda: "co-re/good.bpf.o" in text(build))
+    await press(build, "down")
+    await until(build, lambda: "unreadable" in text(build))
+
+
+async def test_headers_shows_verdicts_directories_and_flags() -> None:
+    async with opened(size=(140, 40)) as pilot:
+        await press(pilot, "3")
+        await until(pilot, lambda: "flags of prebuilt" in text(pilot))
+        before = text(pilot)
+        assert "-D__KERNEL__" in before
+        await press(pilot, "v")
+        assert "flags of prebuilt-debug" in text(pilot)
+        headers = pilot.app.screen
+        assert isinstance(headers, HeadersScreen)
+        first = headers._arch.name
+        await press(pilot, "a")
+        await until(pilot, lambda: f"{headers._arch.name} · prebuilt-debug" in text(pilot))
+        assert headers._arch.name != first
+        await press(pilot, "r")
+        await until(pilot, lambda: f"{headers._arch.name} · prebuilt-debug" in text(pilot))
+
+
+async def test_resolver_counts_what_grew_while_it_was_watched() -> None:
+    host = FixtureEngine()
+    host.stats = (("hits cache", 900), ("hits maps", 90), ("miss", 10), ("lost", 0))
+    async with opened(host, size=(100, 20)) as pilot:
+        await press(pilot, "5")
+        host.stats = (("hits cache", 950), ("hits maps", 90), ("miss", 10), ("lost", 3))
+        host.now_ns = NOW + 4 * SECOND
+        host.publish()
+        await settle(pilot)
+        cache = next(line for line in lines(pilot) if line.startswith(" cache"))
+        assert "950" in cache
+        assert "90.5%" in cache
+        assert "5.0" in cache  # 50 in ten seconds
+        assert "█" in cache
+        assert "events the kernel could not hand over" in text(pilot)
+        await press(pilot, "1")
+        assert engine(pilot).running
