@@ -138,7 +138,7 @@ class ContainerNames:
             fresh = self._ask(key, answer.home, min(answer.retry_s * 2, _LAST_RETRY_S))
             if answer.facts is not None and fresh.facts is None:
                 # The container was removed; its last processes keep the name they had.
-                fresh.facts, fresh.stamp = answer.facts, None
+                fresh.facts, fresh.reason, fresh.stamp = answer.facts, answer.reason, None
             self._answers[key] = fresh
             changed |= (fresh.facts, fresh.reason) != (answer.facts, answer.reason)
         if changed:

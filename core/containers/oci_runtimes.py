@@ -37,7 +37,6 @@ class Placed(msgspec.Struct, frozen=True):
 
     id: str
     runtime: str
-    bundle: str
     paths: tuple[bytes, ...]
 
 
@@ -71,7 +70,10 @@ class OciRuntimes:
         """State folders that could not be read, and why: their containers look like host processes."""
 
     def at(self, path: bytes) -> tuple[bytes, Placed] | None:
-        """Return the innermost container whose cgroup is `path` or above it, with its own path."""
+        """Return the innermost container whose cgroup is `path` or above it, with its own path.
+
+        The root cgroup is nobody's: a container that was put there would swallow the host.
+        """
         while len(path) > 1 and self._by_path:
             placed = self._by_path.get(path)
             if placed:
@@ -156,8 +158,7 @@ class OciRuntimes:
             return None
         if state is None:
             return None
-        paths = {path for path in _paths(state) if path not in (b"", b"/")}
-        return Placed(name, _runtime_of_root(folder), _bundle(state), tuple(sorted(paths)))
+        return Placed(name, _runtime_of_root(folder), tuple(sorted(set(_paths(state)))))
 
     def _read_state(self, folder: str, name: str) -> _RuncState | None:
         if not is_file_name(name):

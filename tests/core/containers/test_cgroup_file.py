@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from core.containers import choose_cgroup, container_of_lines, container_of_process, parse_cgroup_file
 from core.host import LOCAL
 
+B = "f0dcdc9c4a1e179084fff86098037e6486b864c6ad2e5afa74be5145280d833b"
 A = "1b060cc81653a5c4a1d5bb6b1ea0e8b9f3b1d2c3e4f5061728394a5b6c7d8e9f"
 TASK = "0c7d9b9350cd4c7e97ddbf5becfd6f22-3057940393"
 FARGATE = f"/ecs/0c7d9b9350cd4c7e97ddbf5becfd6f22/{TASK}"
@@ -29,6 +30,11 @@ CHOICES = {
     "hybrid, all at the root; single controllers do not speak for the process": (
         "9:name=systemd:/\n4:memory:/process_api/2171aa41f9fb60f03ddef75ed6e1b25c\n0::/\n",
         "/",
+    ),
+    "the named hierarchy before v2, in any order of lines": ("0::/b\n1:name=systemd:/a\n", "/a"),
+    "the same for containers": (
+        f"3:cpu:/docker/{A}\n0::/docker/{A}\n1:name=systemd:/docker/{B}\n",
+        f"/docker/{B}",
     ),
     "v1 without a named hierarchy": ("2:cpu:/\n1:memory:/jobs/7\n", "/jobs/7"),
     # bug 4: not the first line only

@@ -78,6 +78,7 @@ CONTAINERS = [
     ("/lxc.payload.outer/lxc.payload.inner", "inner", "lxc", None, "outer"),
     (f"/lxc.payload.web/docker/{A}", A, "docker", None, "web"),
     (f"/lxc.payload.web/{A}", A, "unknown", None, "web"),
+    (f"/docker/{B}/lxc.payload.web/{A}", A, "unknown", None, "web"),
     ("/lxc.payload.a\x1b[2J", "a\\x1b[2J", "lxc", None, None),
     # systemd-nspawn, machined
     ("/machine.slice/machine-web.scope", "web", "nspawn", None, None),

@@ -307,6 +307,7 @@ def test_containers_inside_a_container_of_runc_and_around_it(root: Root) -> None
 
 def test_a_runc_container_is_there_before_its_state(root: Root) -> None:
     (root.folder / "run/runc/web").mkdir(parents=True)
+    time.sleep(0.15)  # the folder's last change is old news by now
     names = root.names()
     assert names.container_of(b"/web").id is None
     assert not names.refresh()
@@ -332,6 +333,59 @@ def test_a_name_that_is_used_again_with_another_cgroup(root: Root) -> None:
 def test_a_zombie_of_an_earlier_container_is_not_in_the_new_one_of_that_name(root: Root) -> None:
     root.runc("web", {"": "/sys/fs/cgroup/web"})
     assert root.names().container_of(b"/web (deleted)").id is None
+
+
+def test_a_container_that_starts_within_the_grain_of_the_folders_time(root: Root) -> None:
+    root.runc("one", {"": "/sys/fs/cgroup/one"})
+    folder = root.folder / "run/runc"
+    before = folder.stat()
+    names = root.names()
+    root.runc("two", {"": "/sys/fs/cgroup/two"})
+    os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert names.refresh()
+    assert names.container_of(b"/two").id == "two"
+
+
+def test_names_that_two_runtimes_use(root: Root) -> None:
+    root.runc("web", {"": "/sys/fs/cgroup/web"})
+    root.write("/b/config.json", {"annotations": {"nerdctl/name": "by hand"}})
+    bundle = "/run/containerd/io.containerd.runtime.v2.task/default/web"
+    root.write(f"{bundle}/config.json", {"annotations": {"nerdctl/name": "by containerd"}})
+    names = root.names()
+    assert names.container_of(b"/web").name == "by hand"
+    lxc = names.container_of(b"/lxc/web")
+    assert (lxc.runtime, lxc.name) == ("lxc", "web")
+
+
+def test_podman_containers_come_and_go_in_one_file(root: Root) -> None:
+    folder = "/var/lib/containers/storage/overlay-containers"
+    _podman(root, folder)
+    names = root.names()
+    assert names.container_of(PODMAN_PATH).name == "pweb"
+    _podman(root, folder, B)
+    assert names.container_of(f"/machine.slice/libpod-{B}.scope".encode()).name == "pweb"
+
+
+def test_a_container_without_a_bundle_has_its_name(root: Root) -> None:
+    root.runc("web", {"": "/sys/fs/cgroup/web"}, bundle="/gone")
+    context = root.names().container_of(b"/web")
+    assert (context.name, context.image) == ("web", None)
+    assert "/gone" in (context.reason or "")
+
+
+def test_a_changed_file_and_a_removed_one(root: Root) -> None:
+    file = root.docker()
+    names = root.names()
+    assert names.container_of(DOCKER_PATH).image == "busybox:1.36"
+    assert not names.refresh()
+
+    root.docker(Image="busybox:1.37")
+    assert names.refresh()
+    assert names.container_of(DOCKER_PATH).image == "busybox:1.37"
+
+    file.unlink()
+    assert not names.refresh()
+    assert names.container_of(DOCKER_PATH).image == "busybox:1.37"
 
 
 def test_a_containers_namespace_that_appears_and_goes(root: Root) -> None:
