@@ -143,6 +143,7 @@ class BuildRun:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_PATIENCE)
+        if stopped or self._cancelled_at is not None:
             _kill_session(process.pid)
             process.wait()
         if stopped or process.returncode != 0:

@@ -1,4 +1,8 @@
-"""Small eBPF programs that compile: one CO-RE, one against kernel headers."""
+"""What the tests of builds share: small eBPF programs that compile, and a look at processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
 
 CO_RE = """
 #include <linux/bpf.h>
@@ -21,3 +25,11 @@ SEC("kprobe/do_exit") int on_exit(struct pt_regs *ctx)
 }
 char LICENSE[] SEC("license") = "GPL";
 """
+
+
+def is_running(pid: str | int) -> bool:
+    """Return whether a process is there; one that has ended and waits for its parent is not."""
+    try:
+        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -284,7 +284,7 @@ char LICENSE[] SEC("license") = "GPL";
         (b"a.h:1:2: error: expected '(' after 'asm'\n", "asm_inline"),
         (b"error: Opaque pointers are only supported in -opaque-pointers mode (Producer: 'LLVM16.0.6' "
          b"Reader: 'LLVM 14.0.6')\n", "newer than the llc"),
-        (b"error: attribute 'preserve_access_index' is not supported by '#pragma clang attribute'\n", "CO-RE"),
+        (b"error: attribute 'preserve_access_index' is not supported by '#pragma clang attribute'\n", "old"),
         (b"libbpf: Unsupported BTF_KIND:19\n", "older than the BTF"),
         (b"prog 'f': relo #0: no matching targets found\ninvalid func unknown#195896080\n", "did not match"),
         (b"chdir(/lib/modules/6.1/build): No such file or directory\n", "/lib/modules"),
