@@ -27,8 +27,11 @@ def command(settings: Settings, as_json: bool) -> None:
     if as_json:
         emit("containers", {"containers": [_record(context, pids) for context, pids in groups]})
         return
+    if not groups:
+        narrate("no process of this host is in a container")
     for context, pids in groups:
-        words = (context.name, context.runtime, context.image, context.pod, context.short_id)
+        short_id = context.short_id if context.id != context.name else None
+        words = (context.name, context.runtime, context.image, context.pod, short_id)
         click.echo(f"⬢ {' · '.join(w for w in words if w)}  {_some(pids)}")
         if context.reason and context.name is None:
             click.echo(f"    {context.reason}")
