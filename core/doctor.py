@@ -157,7 +157,8 @@ def check_probe(host: Host) -> Check:
     except ProbeUnavailable as error:
         own = current_privileges()
         missing = own.missing_for_probe()
-        return _no("probe", str(error.args[0]), own.way_to(*missing) if missing else error.fix)
+        fix = own.way_to(*missing) if missing else error.fix or check_lockdown(host).fix
+        return _no("probe", str(error.args[0]), fix)
     try:
         refused = ", ".join(f"{name}: {why}" for name, why in probe.missing.items())
         if not probe.events_on:
