@@ -20,7 +20,7 @@ async def opened(
 ) -> AsyncIterator[Pilot[None]]:
     """Run the app without a terminal."""
     app = EbpfApp(engine or FixtureEngine(), Settings(), ansi=ansi)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         await settle(pilot)
         yield pilot
 
