@@ -17,20 +17,19 @@ from tui.cli import COMMANDS
 from tui.output import Exit
 
 PROGRAM = [sys.executable, "-m", "tui.cli"]
-ROOM = Path(__file__).parents[1]
-PRESENT = [name for name in COMMANDS if (ROOM / f"tui/commands/{name}.py").exists()]
+ROOT = Path(__file__).parents[1]
 
 
 def run(*args: str, **options: object) -> subprocess.CompletedProcess[str]:
     defaults: dict[str, object] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
-    return subprocess.run([*PROGRAM, *args], cwd=ROOM, timeout=60, check=False, **(defaults | options))  # type: ignore[call-overload, no-any-return]
+    return subprocess.run([*PROGRAM, *args], cwd=ROOT, timeout=60, check=False, **(defaults | options))  # type: ignore[call-overload, no-any-return]
 
 
 def shell(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a line of bash in which "$@" is the program."""
     return subprocess.run(
         ["bash", "-c", script, "bash", *PROGRAM],
-        cwd=ROOM, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
         env=os.environ | environment,
     )  # fmt: skip
 
@@ -42,7 +41,12 @@ def one_line(ran: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("args", [["--help"], ["--version"], *([name, "--help"] for name in PRESENT)])
+def test_the_list_is_what_there_is() -> None:
+    files = {path.stem for path in (ROOT / "tui/commands").glob("[a-z]*.py")}
+    assert files == set(COMMANDS)
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
 def test_help_is_data(args: list[str]) -> None:
     ran = run(*args)
     assert (ran.returncode, ran.stderr) == (Exit.OK, "")
@@ -103,7 +107,7 @@ def test_a_terminal_that_lacks_characters_gets_escapes() -> None:
 
 
 def test_a_working_directory_that_is_gone_does_not_hurt(tmp_path: Path) -> None:
-    here = f"mkdir {tmp_path}/x && cd {tmp_path}/x && rmdir {tmp_path}/x && PYTHONPATH={ROOM}"
+    here = f"mkdir {tmp_path}/x && cd {tmp_path}/x && rmdir {tmp_path}/x && PYTHONPATH={ROOT}"
     ran = shell(f'{here} exec "$@" info --json')
     assert (ran.returncode, ran.stderr) == (Exit.OK, "")
 
@@ -125,7 +129,7 @@ def test_signals_end_it_with_their_code(number: signal.Signals, code: Exit) -> N
     if not probe.ok:
         pytest.skip(f"watch needs the probe: {probe.detail}")
     with subprocess.Popen(
-        [*PROGRAM, "watch", "--json"], cwd=ROOM, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*PROGRAM, "watch", "--json"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as watch:
         assert watch.stdout
         assert json.loads(watch.stdout.readline())["event"] == "snapshot_done"
@@ -137,10 +141,10 @@ def test_signals_end_it_with_their_code(number: signal.Signals, code: Exit) -> N
 
 def test_start_up_imports_no_textual() -> None:
     """Importing every subcommand: textual takes 0.15 s, which `--json` must not pay for."""
-    modules = ", ".join(["tui.cli", "tui.open_screens", *(f"tui.commands.{name}" for name in PRESENT)])
+    modules = ", ".join(["tui.cli", "tui.open_screens", *(f"tui.commands.{name}" for name in COMMANDS)])
     loaded = "{name.split('.')[0] for name in sys.modules}"
     check = f"import sys, {modules}; print(sorted({loaded} & {{'textual', 'rich'}}))"
-    ran = subprocess.run([sys.executable, "-c", check], cwd=ROOM, capture_output=True, text=True, check=True)
+    ran = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
 
 
@@ -150,5 +154,5 @@ def test_running_a_command_imports_no_textual(name: str) -> None:
         f"import sys; from tui.cli import cli; cli.main(['{name}', '--json'], standalone_mode=False);"
         "print([m for m in sys.modules if m.split('.')[0] == 'textual'])"
     )
-    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOM, capture_output=True, text=True, check=True)
+    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"

@@ -23,7 +23,7 @@ from core.host import LOCAL, Host
 from core.privileges import current_privileges
 
 DOCTOR = [sys.executable, "-m", "tui.cli", "doctor", "--json"]
-ROOM = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to take privileges away")
 needs_bpf = pytest.mark.skipif(
@@ -32,7 +32,7 @@ needs_bpf = pytest.mark.skipif(
 
 
 def diagnose(*prefix: str) -> dict[str, dict[str, Any]]:
-    ran = subprocess.run([*prefix, *DOCTOR], cwd=ROOM, capture_output=True, text=True, timeout=60, check=True)
+    ran = subprocess.run([*prefix, *DOCTOR], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     answer = json.loads(ran.stdout)
     assert answer["schema"] == "ebpf-tui/doctor/1"
     assert all(check["ok"] or check["fix"] for check in answer["checks"])
