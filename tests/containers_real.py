@@ -33,6 +33,11 @@ class RealContainer(NamedTuple):
     pid: int
 
 
+def unique(name: str) -> str:
+    """A name for what all test runs of this host share: /run/runc, /run/crun, containerd's namespaces."""
+    return f"ebpf-tui-{os.getpid()}-{name}"
+
+
 def _need(*programs: str) -> None:
     if os.geteuid() != 0:
         pytest.skip("starting containers needs root")
@@ -163,10 +168,10 @@ def _oci_runtime(program: str, rootfs: Path, folder: Path) -> Iterator[OciRuntim
     runtime = OciRuntime(program, rootfs, bundles)
     try:
         try:
-            runtime.run("ebpf-tui-probe")
+            runtime.run(unique("probe"))
         except RuntimeError as error:
             pytest.skip(f"{program} cannot start containers here: {_first_line(error)}")
-        runtime.delete("ebpf-tui-probe")
+        runtime.delete(unique("probe"))
         yield runtime
     finally:
         runtime.close()
@@ -190,7 +195,7 @@ def crun(busybox_rootfs: Path, tmp_path: Path) -> Iterator[OciRuntime]:
 
 @pytest.fixture
 def runc_container(runc: OciRuntime) -> RealContainer:
-    return runc.run("ebpf-tui-web")
+    return runc.run(unique("web"))
 
 
 class _Daemon:

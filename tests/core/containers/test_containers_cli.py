@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers_real import Docker, RealContainer
+from tests.containers_real import Docker, RealContainer, unique
 
 A = "1b060cc81653a5c4a1d5bb6b1ea0e8b9f3b1d2c3e4f5061728394a5b6c7d8e9f"
 
@@ -80,9 +80,9 @@ def test_exit_codes(arguments: list[str], code: int) -> None:
 
 def test_a_process(runc_container: RealContainer) -> None:
     answer = json.loads(ebpf_tui("cgroup", "--json", "--pid", str(runc_container.pid)).stdout)
-    assert (answer["container_id"], answer["runtime"]) == ("ebpf-tui-web", "unknown")
+    assert (answer["container_id"], answer["runtime"]) == (unique("web"), "unknown")
     own = json.loads(ebpf_tui("cgroup", "--json", "--pid", str(os.getpid())).stdout)
-    assert own["container_id"] != "ebpf-tui-web"
+    assert own["container_id"] != unique("web")
 
 
 def test_all_containers(dockerd: Docker, runc_container: RealContainer) -> None:
@@ -95,7 +95,7 @@ def test_all_containers(dockerd: Docker, runc_container: RealContainer) -> None:
     assert containers[docker.id]["image"] == dockerd.inspect("ebpf-tui-listed")["Config"]["Image"]
     top = dockerd("top", "ebpf-tui-listed", "-o", "pid").split()[1:]
     assert containers[docker.id]["pids"] == sorted(map(int, top))
-    assert containers["ebpf-tui-web"]["pids"] == [runc_container.pid]
+    assert containers[unique("web")]["pids"] == [runc_container.pid]
 
     text = ebpf_tui("containers").stdout.decode()
     assert f"ebpf-tui-listed · docker · busybox-test:1.0 · {docker.id[:12]}  1 process: {docker.pid}" in text

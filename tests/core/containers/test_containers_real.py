@@ -19,6 +19,7 @@ from tests.containers_real import (
     Podman,
     RealContainer,
     remove_empty_cgroup,
+    unique,
     wait_until,
 )
 
@@ -53,37 +54,37 @@ def test_runc_by_hand(runc: OciRuntime, runc_container: RealContainer) -> None:
     names = ContainerNames(LOCAL)
     context = container_of(names, runc_container.pid)
 
-    assert (context.id, context.name, context.runtime) == ("ebpf-tui-web", "ebpf-tui-web", "unknown")
+    assert (context.id, context.name, context.runtime) == (unique("web"), unique("web"), "unknown")
     assert context.image is None
     assert "config.json" in (context.reason or "")
-    assert container_of(names, os.getpid()).id != "ebpf-tui-web"
+    assert container_of(names, os.getpid()).id != unique("web")
 
 
 def test_a_runc_container_that_starts_and_ends_while_we_look(runc: OciRuntime) -> None:
     names = ContainerNames(LOCAL)
-    assert names.container_of(b"/ebpf-tui-late").id is None
+    assert names.container_of(f"/{unique('late')}".encode()).id is None
 
-    container = runc.run("ebpf-tui-late")
+    container = runc.run(unique("late"))
     assert names.refresh()
-    assert container_of(names, container.pid).id == "ebpf-tui-late"
+    assert container_of(names, container.pid).id == unique("late")
 
-    runc.delete("ebpf-tui-late")
+    runc.delete(unique("late"))
     assert names.refresh()
-    assert names.container_of(b"/ebpf-tui-late").id is None
+    assert names.container_of(f"/{unique('late')}".encode()).id is None
 
 
 def test_runc_exec_and_folders_below_the_containers_cgroup(
     runc: OciRuntime, runc_container: RealContainer
 ) -> None:
     names = ContainerNames(LOCAL)
-    session = runc.exec("ebpf-tui-web", "sleep", "300")
+    session = runc.exec(unique("web"), "sleep", "300")
     try:
-        wait_until(lambda: len(pids_of(names, "ebpf-tui-web")) == 2, "runc exec")
+        wait_until(lambda: len(pids_of(names, unique("web"))) == 2, "runc exec")
     finally:
         session.kill()
         session.wait()
-    assert names.container_of(b"/ebpf-tui-web/user.slice/x").id == "ebpf-tui-web"
-    assert names.container_of(b"/ebpf-tui-web-2").id is None
+    assert names.container_of(f"/{unique('web')}/user.slice/x".encode()).id == unique("web")
+    assert names.container_of(f"/{unique('web')}-2".encode()).id is None
 
 
 def test_runc_with_a_cgroup_of_its_own_and_annotations(runc: OciRuntime) -> None:
@@ -93,10 +94,10 @@ def test_runc_with_a_cgroup_of_its_own_and_annotations(runc: OciRuntime) -> None
         "io.kubernetes.cri.sandbox-name": "web-7d4b",
         "io.kubernetes.cri.sandbox-namespace": "shop",
     }
-    container = runc.run("ebpf-tui-odd", "/system.slice/odd.service/inner", annotations)
+    container = runc.run(unique("odd"), f"/system.slice/{unique('odd')}.service/inner", annotations)
     context = container_of(ContainerNames(LOCAL), container.pid)
 
-    assert (context.id, context.name) == ("ebpf-tui-odd", "web")
+    assert (context.id, context.name) == (unique("odd"), "web")
     assert (context.image, context.pod, context.namespace) == (
         "docker.io/library/nginx:1.25",
         "web-7d4b",
@@ -105,9 +106,9 @@ def test_runc_with_a_cgroup_of_its_own_and_annotations(runc: OciRuntime) -> None
 
 
 def test_crun(crun: OciRuntime) -> None:
-    container = crun.run("ebpf-tui-crun")
+    container = crun.run(unique("crun"))
     context = container_of(ContainerNames(LOCAL), container.pid)
-    assert (context.id, context.name, context.runtime) == ("ebpf-tui-crun", "ebpf-tui-crun", "unknown")
+    assert (context.id, context.name, context.runtime) == (unique("crun"), unique("crun"), "unknown")
 
 
 def test_docker(dockerd: Docker) -> None:
@@ -159,10 +160,10 @@ def test_docker_under_a_cgroup_of_somebody_else(dockerd: Docker) -> None:
 
 def test_a_container_inside_a_container(dockerd: Docker, runc: OciRuntime) -> None:
     outer = dockerd.run("ebpf-tui-outer")
-    inner = runc.run("ebpf-tui-inner", f"/docker/{outer.id}/ebpf-tui-inner")
+    inner = runc.run(unique("inner"), f"/docker/{outer.id}/inner")
     names = ContainerNames(LOCAL)
 
-    assert container_of(names, inner.pid).id == "ebpf-tui-inner"
+    assert container_of(names, inner.pid).id == unique("inner")
     assert container_of(names, inner.pid).parent_id == outer.id
     assert container_of(names, outer.pid).parent_id is None
 
@@ -180,16 +181,17 @@ def test_without_permission_the_id_stays_and_the_reason_is_given(dockerd: Docker
 
 
 def test_containerd_without_an_id_in_the_path(containerd: Containerd, busybox_rootfs: Path) -> None:
-    container = containerd.run("ebpf-tui-ctr", busybox_rootfs)
+    container = containerd.run(unique("ctr"), busybox_rootfs)
     context = container_of(ContainerNames(LOCAL), container.pid)
 
-    assert context.cgroup_path == b"/default/ebpf-tui-ctr"
-    assert (context.id, context.runtime, context.name) == ("ebpf-tui-ctr", "containerd", "ebpf-tui-ctr")
+    assert context.cgroup_path == f"/default/{unique('ctr')}".encode()
+    assert (context.id, context.runtime, context.name) == (unique("ctr"), "containerd", unique("ctr"))
 
 
-@pytest.mark.parametrize("parent", ["", "/ebpf-tui-parent"])
-def test_podman(podman: Podman, parent: str) -> None:
-    name = f"ebpf-tui-podman{parent.replace('/', '-')}"
+@pytest.mark.parametrize("with_parent", [False, True])
+def test_podman(podman: Podman, with_parent: bool) -> None:
+    parent = f"/{unique('parent')}" if with_parent else ""
+    name = f"ebpf-tui-podman-{with_parent}".lower()
     container = podman.run(name, *(("--cgroup-parent", parent) if parent else ()))
     truth = podman.inspect(name)
     context = container_of(ContainerNames(LOCAL), container.pid)
