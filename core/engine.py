@@ -132,6 +132,18 @@ class Engine:
         for process in self.lineage.expire(now_ns - HISTORY_NS):
             self._usage.pop(process, None)
 
+    def use(self, feed: Feed) -> None:
+        """Go on with another feed (a newly loaded probe) without losing the tree; closes the old one.
+
+        The new probe is attached before the old one is let go, so events may come twice; each is
+        known by the identity it is about, and the second changes nothing.
+        """
+        self.pump()
+        old, self.feed = self.feed, feed
+        self.resolver.use_maps(feed.maps, feed.tiers.maps)
+        old.close()
+        self.resync()
+
     def resolve(self, pid: int, *, evict: bool = False) -> Resolution:
         """Resolve a pid again; with `evict` the cache has to forget it first."""
         if evict:

@@ -41,11 +41,12 @@ def _image(process: Process, view: ProcessView) -> list[tuple[str, str]]:
     inode = f"  inode {entry.inode}" if entry.inode else ""
     facts = [
         ("exe", (safe_text(entry.exe, 1024) or "not known") + inode + exec_number),
+        ("script", safe_text(entry.script, 1024)),
         ("args", safe_text(b" ".join(scrub_args(entry.args)), 1024)),
         ("cgroup", safe_text(entry.cgroup, 1024)),
         ("user", _user(entry.credentials)),
         ("caps", _capabilities(entry.credentials)),
-        ("namespaces", f"pid {entry.pid_ns}  mnt {entry.mnt_ns}" if entry.pid_ns else ""),
+        ("namespaces", _namespaces(entry)),
         ("tty", safe_text(entry.tty, 64)),
         ("identity", _identity(entry)),
         ("container", _container(view)),
@@ -59,6 +60,13 @@ def _image(process: Process, view: ProcessView) -> list[tuple[str, str]]:
 def _identity(entry: ProcessEntry) -> str:
     cookie = f"  cookie 0x{entry.cookie:x}" if entry.cookie else ""
     return f"pid {entry.pid}  start {entry.start_ns} ns  parent {entry.ppid}{cookie}"
+
+
+def _namespaces(entry: ProcessEntry) -> str:
+    if not entry.pid_ns:
+        return ""
+    inner = f" (pid {entry.inner_pid} in it)" if entry.inner_pid not in (0, entry.pid) else ""
+    return f"pid {entry.pid_ns}{inner}  mnt {entry.mnt_ns}"
 
 
 def _user(creds: Credentials) -> str:

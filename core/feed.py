@@ -11,7 +11,7 @@ import msgspec
 from core.host import Host
 from core.model import Tiers, TierState
 from core.probe import layout
-from core.probe.loader import Probe, ProbeUnavailable
+from core.probe.loader import Probe, ProbeOptions, ProbeUnavailable
 from core.probe.maps import KernelMaps, ProbeMaps
 from core.procfs import Procfs, ProcfsError
 from core.records import Event, Found, Lost, Sample
@@ -136,7 +136,9 @@ def procfs_sweep(procfs: Procfs) -> list[Sample]:
     return samples
 
 
-def open_feed(host: Host, *, probe: bool = True, need_maps: bool = False) -> Feed:
+def open_feed(
+    host: Host, *, probe: bool = True, need_maps: bool = False, options: ProbeOptions | None = None
+) -> Feed:
     """Return the best feed that this host allows; it is the caller's to close.
 
     Never raises for what the host does not allow: the feed's `tiers` says it. With `need_maps` a probe
@@ -148,7 +150,7 @@ def open_feed(host: Host, *, probe: bool = True, need_maps: bool = False) -> Fee
     try:
         if not probe:
             raise ProbeUnavailable("switched off (--no-probe)")
-        loaded = Probe(host)
+        loaded = Probe(host, options)
     except ProbeUnavailable as why:
         if need_maps:
             raise

@@ -77,7 +77,7 @@ class Lineage:
         self._stats = stats
         self._limit = limit
         self._live: OrderedDict[int, Process] = OrderedDict()
-        self._ended: deque[Process] = deque()
+        self._ended: OrderedDict[ProcessKey, Process] = OrderedDict()
         self.changed: dict[Process, None] = {}
         """Processes that changed since the session last cleared it, in order."""
 
@@ -89,7 +89,7 @@ class Lineage:
 
     @property
     def ended(self) -> tuple[Process, ...]:
-        return tuple(self._ended)
+        return tuple(self._ended.values())
 
     def get(self, pid: int) -> Process | None:
         """Return the live process of a pid, if it is cached."""
@@ -133,6 +133,9 @@ class Lineage:
         `parent` is whom the kernel reports as parent; without it the child stays unlinked and is
         flagged. A repeated event of the same identity changes nothing.
         """
+        ended = self._ended.get(ProcessKey(event.pid, event.start_ns))
+        if ended is not None:
+            return ended
         known = self.find(event.pid, event.start_ns)
         if known is not None and not known.parent_missing and known.origin is not Origin.PROCFS:
             return known
@@ -154,12 +157,14 @@ class Lineage:
         unless the parent is cached. An event older than the cached image changes nothing.
         """
         entry = event.entry
-        process = self.find(entry.pid, entry.start_ns)
+        process = self.find(entry.pid, entry.start_ns) or self._ended.get(entry.key)
         if process is None:
             process = self.insert(entry, Origin.EVENT)
             process.parent_missing = process.parent is None and entry.ppid != 0
             return process
         before = process.entry
+        if process.ended_ns is not None:
+            return process
         if before.exec_id >= entry.exec_id > 0 and process.origin is not Origin.PROCFS:
             return process
         if event.previous_inode and before.inode and event.previous_inode != before.inode:
@@ -244,8 +249,11 @@ class Lineage:
     def expire(self, before_ns: int) -> list[Process]:
         """Drop the history that ended before this time; return what was dropped."""
         gone = []
-        while self._ended and ((self._ended[0].ended_ns or 0) < before_ns or len(self._ended) > MAX_ENDED):
-            process = self._ended.popleft()
+        while self._ended:
+            process = next(iter(self._ended.values()))
+            if (process.ended_ns or 0) >= before_ns and len(self._ended) <= MAX_ENDED:
+                break
+            self._ended.popitem(last=False)
             for child in list(process.children):
                 self._link(child, None)
             self._link(process, None)
@@ -272,7 +280,7 @@ class Lineage:
         if self._live.get(process.entry.pid) is process:
             del self._live[process.entry.pid]
         process.ended_ns = ts_ns
-        self._ended.append(process)
+        self._ended[process.key] = process
         self.touch(process)
 
     def _link(self, child: Process, parent: Process | None) -> None:
@@ -310,5 +318,6 @@ def _newborn(event: Fork, creator: Process | None) -> ProcessEntry:
         fork_ns=event.ts_ns,
         cookie=event.cookie,
         kthread=event.kthread,
+        inner_pid=event.inner_pid,
         problem="" if creator is not None else "fork seen, but not the parent's image",
     )

@@ -85,6 +85,8 @@ class ProcessEntry(msgspec.Struct, frozen=True):
     `device` is the kernel's s_dev, or 0; compare inodes, not devices (overlay, procfs differ).
     `exec_id` is `task_struct.self_exec_id`, 0 when the source cannot know it (procfs).
     `cgroup` is the path in the hierarchy that tells containers apart, empty when not known.
+    `script` is what was given to execve when `exe` is its interpreter; only events know it.
+    `inner_pid` is the pid in the process's own pid namespace, 0 when not known.
     `problem` says which facts could not be read and why, or is empty.
     core/probe/layout.py makes entries by position: keep the order of the fields in step with it.
     """
@@ -113,6 +115,8 @@ class ProcessEntry(msgspec.Struct, frozen=True):
     cookie: int = 0
     kthread: bool = False
     problem: str = ""
+    script: bytes = b""
+    inner_pid: int = 0
 
     @property
     def key(self) -> ProcessKey:

@@ -196,6 +196,8 @@ def _read_status(directory: int) -> dict[str, object]:
     except (OSError, ValueError):  # a kernel without audit
         login = _NO_LOGIN
     return {
+        # One number for each pid namespace from ours inwards; absent before Linux 4.1.
+        "inner_pid": int(fields.get(b"NSpid", b"0").split()[-1]),
         "credentials": Credentials(
             uid=uids[0],
             gid=gids[0],
@@ -206,7 +208,7 @@ def _read_status(directory: int) -> dict[str, object]:
             login_uid=None if login == _NO_LOGIN else login,
             cap_effective=int(fields[b"CapEff"], 16),
             cap_permitted=int(fields[b"CapPrm"], 16),
-        )
+        ),
     }
 
 

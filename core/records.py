@@ -36,6 +36,7 @@ class Fork(msgspec.Struct, frozen=True):
     mnt_ns: int
     tty: bytes
     kthread: bool = False
+    inner_pid: int = 0
 
 
 class Exec(msgspec.Struct, frozen=True):

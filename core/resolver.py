@@ -69,6 +69,10 @@ class Resolver:
         """
         return self._resolve(pid, inode, use_maps, use_procfs, MAX_DEPTH)
 
+    def use_maps(self, maps: KernelMaps | None, state: TierState) -> None:
+        """Ask other maps from now on: the probe was loaded anew, or is gone."""
+        self._maps, self._maps_state = maps, state
+
     def note_hit(self, process: Process) -> None:
         """Count the resolution of an event's own process, which the event has just cached."""
         self._stats.count("hits cache")

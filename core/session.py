@@ -20,8 +20,10 @@ from core.feed import Feed, open_feed
 from core.host import Host
 from core.lineage import Process
 from core.model import ProcessKey, Resolution
+from core.probe.loader import ProbeUnavailable
 from core.text import safe_text
 from core.tree import Tree
+from core.users import Users
 from core.view import Explanation, Frame, Header, ViewRequest, Window
 
 FRAME_NS = 100_000_000
@@ -60,10 +62,13 @@ class Session:
         self._todo: deque[tuple[int, bool]] = deque(maxlen=64)
         self._shown: dict[Process, ProcessKey] = {}
         self._latest: dict[int, Resolution] = {}
-        self._tree = Tree()
+        self._tree = Tree(Users(host).name)
         self._revision = 0
         self._dirty = True
         self._rate = _Rate()
+        self._reload: Callable[[], Feed] | None = None
+        self._message = ""
+        self._fresh_until = 0
 
     def subscribe(
         self, callback: Callable[[Frame], None], failed: Callable[[BaseException], None] | None = None
@@ -102,6 +107,11 @@ class Session:
         self._paused = on
         self._nudge()
 
+    def reload(self, open_feed: Callable[[], Feed]) -> None:
+        """Go on with a newly opened feed; the tree stays. A failure is told in the header's message."""
+        self._reload = open_feed
+        self._nudge()
+
     def _nudge(self) -> None:
         self._dirty = True
         os.eventfd_write(self._wake, 1)
@@ -126,34 +136,51 @@ class Session:
         self._failed(error)
 
     def _loop(self, engine: Engine) -> None:
-        feed = engine.feed
-        poller = select.poll()
-        poller.register(self._wake, select.POLLIN)
-        if feed.fileno() >= 0:
-            poller.register(feed.fileno(), select.POLLIN)
-        every_ns = SWEEP_NS if feed.exact else PROCFS_SWEEP_NS
-        next_sweep = feed.now_ns() + every_ns // 4  # soon: CPU shares need two samples
+        now_ns = engine.feed.now_ns
+        poller = self._poller(engine.feed)
+        next_sweep = now_ns() + PROCFS_SWEEP_NS // 2  # soon: CPU shares need two samples
         next_frame = next_names = 0
         while not self._stopping:
-            now = feed.now_ns()
+            now = now_ns()
+            if self._fresh_until and now >= self._fresh_until:
+                self._fresh_until, self._dirty = 0, True
             if now >= next_frame and self._publish(engine, now):
-                next_frame = feed.now_ns() + FRAME_NS
-            due = min(next_sweep, next_names)
+                next_frame = now_ns() + FRAME_NS
+            due = min(next_sweep, next_names, self._fresh_until or next_sweep)
             if self._dirty_at(engine):
                 due = min(due, next_frame)
             poller.poll(max(0, due - now) // 1_000_000 + 1)
             self._drain_wake()
-            self._rate.add(len(engine.pump()), feed.now_ns())
+            if self._reload is not None:
+                self._swap_feed(engine)
+                poller = self._poller(engine.feed)
+            self._rate.add(len(engine.pump()), now_ns())
             while self._todo:
                 pid, evict = self._todo.popleft()
                 self._remember(engine.resolve(pid, evict=evict))
-            if feed.now_ns() >= next_names:
+            if now_ns() >= next_names:
                 engine.refresh_names()
-                next_names = feed.now_ns() + NAMES_NS
-            if feed.now_ns() >= next_sweep:
+                next_names = now_ns() + NAMES_NS
+            if now_ns() >= next_sweep:
                 engine.sweep()
                 engine.audit.step(AUDITED)
-                next_sweep = feed.now_ns() + every_ns
+                next_sweep = now_ns() + (SWEEP_NS if engine.feed.exact else PROCFS_SWEEP_NS)
+
+    def _poller(self, feed: Feed) -> select.poll:
+        poller = select.poll()
+        poller.register(self._wake, select.POLLIN)
+        if feed.fileno() >= 0:
+            poller.register(feed.fileno(), select.POLLIN)
+        return poller
+
+    def _swap_feed(self, engine: Engine) -> None:
+        opener, self._reload = self._reload, None
+        assert opener is not None
+        try:
+            engine.use(opener())
+            self._message = "the probe was loaded anew"
+        except ProbeUnavailable as why:
+            self._message = f"the probe was not reloaded: {why}"
 
     def _dirty_at(self, engine: Engine) -> bool:
         return self._dirty or (bool(engine.lineage.changed) and not self._paused)
@@ -171,6 +198,8 @@ class Session:
             self._update_tree(engine)
         self._revision += 1
         window = self._tree.window(self._view, now_ns)
+        fresh_until = self._tree.fresh_until()
+        self._fresh_until = fresh_until if fresh_until > now_ns else 0
         frame = Frame(
             revision=self._revision,
             header=self._header(engine, window, now_ns),
@@ -209,6 +238,7 @@ class Session:
             drift=engine.audit.total,
             paused=self._paused,
             now_ns=now_ns,
+            message=self._message,
         )
 
     def _explain(self, engine: Engine) -> Explanation | None:

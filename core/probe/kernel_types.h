@@ -144,6 +144,7 @@ struct pid_namespace {
 	struct ns_common ns;
 };
 struct upid {
+	int nr;
 	struct pid_namespace *ns;
 };
 struct pid {
@@ -211,7 +212,10 @@ struct task_struct___5_13 {
 	long state;
 };
 
-struct linux_binprm;
+struct linux_binprm {
+	const char *filename; /* as it was given to execve */
+	const char *interp;   /* what is run for it */
+};
 struct seq_file;
 struct bpf_iter_meta {
 	struct seq_file *seq;

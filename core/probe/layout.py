@@ -15,11 +15,14 @@ from core.records import CgroupMove, Event, Exec, Exit, Fork, Found, Reaped, Sam
 FORK, EXEC, EXIT, REAPED, CGROUP, FOUND = 1, 2, 3, 4, 5, 6
 KTHREAD, EXE_UNLINKED, EXE_PARTIAL, ARGS_PARTIAL, CGROUP_PARTIAL, ZOMBIE = 1, 2, 4, 8, 16, 32
 
-FACTS = Struct("=II12Q22I16s16s")
+LAYOUT = 2
+"""LAYOUT of record.h."""
+
+FACTS = Struct("=II12Q24I16s16s")
 ENDING = Struct("=IIQQ80xI64xI")
 """Of the facts only what an exit and a reaping need: kind, flags, ts, start, pid, exit code."""
 SAMPLE = Struct("=3Q8I16s")
-PID_ENTRY = Struct("=8Q12I16s16s")
+PID_ENTRY = Struct("=8Q14I16s16s")
 PROC_ENTRY = Struct("=3Q6I512s512s")
 CGROUP_ENTRY = Struct("=II512s")
 
@@ -102,7 +105,7 @@ def decode_found(data: bytes) -> list[Found]:
     at = 0
     while at + FACTS.size <= len(data):
         facts = FACTS.unpack_from(data, at)
-        end = at + FACTS.size + facts[33] + facts[34] + facts[35]
+        end = at + FACTS.size + facts[33] + facts[34] + facts[35] + facts[36]
         if end > len(data):
             break
         entry = _entry(facts, data[at:end], exec_ns=facts[3])
@@ -155,8 +158,8 @@ def _credentials(facts: tuple[int, ...]) -> Credentials:
 
 def _fork(facts: tuple[int, ...], data: bytes) -> Fork:
     names = data[FACTS.size : FACTS.size + facts[34]]
-    comm: bytes = facts[36]  # type: ignore[assignment]
-    tty: bytes = facts[37]  # type: ignore[assignment]
+    comm: bytes = facts[38]  # type: ignore[assignment]
+    tty: bytes = facts[39]  # type: ignore[assignment]
     # By position, in the order of the record: names cost a third of the time of an event.
     return Fork(
         facts[2],
@@ -176,18 +179,20 @@ def _fork(facts: tuple[int, ...], data: bytes) -> Fork:
         facts[28],
         tty_name(tty),
         bool(facts[1] & KTHREAD),
+        facts[37],
     )
 
 
 def _entry(facts: tuple[int, ...], data: bytes, exec_ns: int) -> ProcessEntry:
     flags, exe_len, cgroup_len, args_len = facts[1], facts[33], facts[34], facts[35]
     names = FACTS.size + exe_len
-    args = names + cgroup_len
+    script = names + cgroup_len
+    args = script + facts[36]
     cmdline = data[args : args + args_len]
     # Without the last NUL the program has written a title over its argv: only /proc knows its end.
     partial = bool(flags & (ARGS_PARTIAL | EXE_PARTIAL)) or not cmdline.endswith(b"\0")
-    comm: bytes = facts[36]  # type: ignore[assignment]
-    tty: bytes = facts[37]  # type: ignore[assignment]
+    comm: bytes = facts[38]  # type: ignore[assignment]
+    tty: bytes = facts[39]  # type: ignore[assignment]
     return ProcessEntry(
         facts[14],
         facts[3],
@@ -204,7 +209,7 @@ def _entry(facts: tuple[int, ...], data: bytes, exec_ns: int) -> ProcessEntry:
         partial and facts[32] > 0,
         _credentials(facts),
         tty_name(tty),
-        path_of(data[names:args]) or b"/",
+        path_of(data[names:script]) or b"/",
         facts[6],
         facts[27],
         facts[28],
@@ -212,4 +217,7 @@ def _entry(facts: tuple[int, ...], data: bytes, exec_ns: int) -> ProcessEntry:
         exec_ns,
         facts[5],
         bool(flags & KTHREAD),
+        "",
+        data[script:args].removesuffix(b"\0"),
+        facts[37],
     )

@@ -182,8 +182,11 @@ class Probe:
             "bpf_object__open_mem", self._image, len(self._image), ctypes.byref(options)
         )
         rodata = self._bpf.pointer("bpf_object__find_map_by_name", self._object, b".rodata")
-        address, _ = self._bpf.initial_value(rodata)
-        ctypes.c_uint32.from_address(address).value = v1_controller(host)
+        address, size = self._bpf.initial_value(rodata)
+        settings = (ctypes.c_uint32 * 2).from_address(address)
+        if size < ctypes.sizeof(settings) or settings[1] != layout.LAYOUT:
+            raise ProbeUnavailable("the probe object speaks another version of the records", "make probe")
+        settings[0] = v1_controller(host)
         for name, size in (
             ("events", self._options.ring_bytes),
             ("pid_cache", self._options.map_entries()),

@@ -11,7 +11,6 @@ from core.probe import layout
 from core.probe.libbpf import load_libbpf
 from core.probe.loader import Probe
 
-
 _CGROUPS_KEPT = 4096
 
 
@@ -107,7 +106,8 @@ class ProbeMaps:
             cookie, entry.start_ns, entry.parent_start_ns, entry.fork_ns, 0, entry.cgroup_id,
             creds.cap_effective, creds.cap_permitted, entry.ppid, entry.exec_id,
             creds.uid, creds.gid, creds.euid, creds.egid, creds.fsuid, creds.fsgid, login,
-            entry.pid_ns & 0xFFFFFFFF, entry.mnt_ns & 0xFFFFFFFF, 0, entry.comm, entry.tty,
+            entry.pid_ns & 0xFFFFFFFF, entry.mnt_ns & 0xFFFFFFFF, 0, entry.inner_pid, 0,
+            entry.comm, entry.tty,
         )  # fmt: skip
         self._put(self._pid_fd, self._pid_key, self._pid_value)
 
@@ -142,8 +142,8 @@ class ProbeMaps:
 def _decode(pid: int, process: tuple[int, ...], image: tuple[int, ...], cgroup: bytes) -> ProcessEntry:
     exe: bytes = image[9][: image[7]]  # type: ignore[index]
     args: bytes = image[10][: image[8]]  # type: ignore[index]
-    comm: bytes = process[20]  # type: ignore[assignment]
-    tty: bytes = process[21]  # type: ignore[assignment]
+    comm: bytes = process[22]  # type: ignore[assignment]
+    tty: bytes = process[23]  # type: ignore[assignment]
     uid, gid, euid, egid, fsuid, fsgid = process[10:16]
     login_uid = None if process[16] == layout.NO_LOGIN else process[16]
     partial = bool(image[5] & (layout.ARGS_PARTIAL | layout.EXE_PARTIAL)) or not args.endswith(b"\0")
@@ -170,4 +170,5 @@ def _decode(pid: int, process: tuple[int, ...], image: tuple[int, ...], cgroup: 
         fork_ns=process[3],
         exec_ns=image[2],
         cookie=process[0],
+        inner_pid=process[20],
     )

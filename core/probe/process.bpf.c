@@ -27,6 +27,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Set before loading. 0: cgroup v2; else the v1 controller whose hierarchy tells containers apart. */
 const volatile u32 v1_controller = 0;
+/* Read before loading. */
+const volatile u32 layout = LAYOUT;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -328,7 +330,8 @@ static __always_inline u32 login_of(struct task_struct *task)
 	return -1;
 }
 
-static __always_inline u32 pid_namespace_of(struct task_struct *task)
+/* The pid of a task in its own, innermost pid namespace, and that namespace. */
+static __always_inline void fill_pid_namespace(struct facts *f, struct task_struct *task)
 {
 	struct pid *pid = BPF_CORE_READ(task, thread_pid);
 	u32 level = BPF_CORE_READ(pid, level);
@@ -336,7 +339,8 @@ static __always_inline u32 pid_namespace_of(struct task_struct *task)
 	u64 step = bpf_core_type_size(struct upid);
 	struct upid *own = (void *)numbers + (level & 31) * step;
 
-	return BPF_CORE_READ(own, ns, ns.inum);
+	f->pid_ns = BPF_CORE_READ(own, ns, ns.inum);
+	f->inner_pid = BPF_CORE_READ(own, nr);
 }
 
 /* Fill in what is known without following the image: everything but exe, cgroup and argv. */
@@ -376,7 +380,7 @@ __noinline int fill_facts(u32 kind, u32 owner)
 	bpf_probe_read_kernel(&f->cap_effective, sizeof(u64), &cred->cap_effective);
 	bpf_probe_read_kernel(&f->cap_permitted, sizeof(u64), &cred->cap_permitted);
 	f->login_uid = login_of(task);
-	f->pid_ns = pid_namespace_of(task);
+	fill_pid_namespace(f, leader);
 	f->mnt_ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
 	f->threads = BPF_CORE_READ(signal, nr_threads);
 	f->state = state_of(leader);
@@ -419,6 +423,18 @@ __noinline int put_image(u32 owner)
 	put_path(owner);
 	f->exe_len = s->used;
 	return 0;
+}
+
+/* Append the path of the script when the image is the interpreter of one. */
+static __always_inline void put_script(struct scratch *s, struct linux_binprm *bprm)
+{
+	const char *filename = BPF_CORE_READ(bprm, filename);
+	u64 before = s->used;
+
+	if (filename == BPF_CORE_READ(bprm, interp))
+		return;
+	put_name(s, filename);
+	s->facts.script_len = s->used - before;
 }
 
 /* ---- the maps -------------------------------------------------------------------------------- */
@@ -500,6 +516,8 @@ __noinline int store_process(u64 fork_ns, u64 mode, u32 owner)
 	entry->pid_ns = f->pid_ns;
 	entry->mnt_ns = f->mnt_ns;
 	entry->flags = f->flags;
+	entry->inner_pid = f->inner_pid;
+	entry->unused = 0;
 	__builtin_memcpy(entry->comm, f->comm, sizeof(entry->comm));
 	__builtin_memcpy(entry->tty, f->tty, sizeof(entry->tty));
 	bpf_map_update_elem(&pid_cache, &f->pid, entry, mode);
@@ -559,6 +577,7 @@ int BPF_PROG(on_exec, struct task_struct *task, s32 old_pid, struct linux_binprm
 	s->facts.cookie = new_cookie();
 	put_image(OF_EVENT);
 	put_cgroup(OF_EVENT);
+	put_script(s, bprm);
 	size = s->facts.args_size;
 	if (size > EVENT_ARGS) {
 		size = EVENT_ARGS;

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * What the probe and the program say to each other. core/probe/layout.py holds the same layouts;
- * tests/core/test_layout.py compares the two with pahole's own source, the object's BTF.
+ * tests/core/probe/test_layout.py compares the two by the object's BTF.
  *
  * Every record starts with `struct facts`. Behind it follow, packed, `exe_len` bytes of path names
- * (leaf first, each ending in NUL), `cgroup_len` bytes of cgroup names (the same), and `args_len`
- * bytes of argv as /proc/PID/cmdline has it.
+ * (leaf first, each ending in NUL), `cgroup_len` bytes of cgroup names (the same), `script_len` bytes
+ * of the path of a script, NUL included, and `args_len` bytes of argv as /proc/PID/cmdline has it.
+ *
+ * LAYOUT is counted up with every change here; the program refuses an object with another one.
  */
 #ifndef RECORD_H
 #define RECORD_H
+
+#define LAYOUT 2
 
 enum kind { FORK = 1, EXEC = 2, EXIT = 3, REAPED = 4, CGROUP = 5, FOUND = 6 };
 
@@ -58,6 +62,8 @@ struct facts {
 	u32 exe_len;
 	u32 cgroup_len;
 	u32 args_len;
+	u32 script_len;
+	u32 inner_pid; /* in the process's own pid namespace */
 	char comm[16];
 	char tty[16];
 };
@@ -100,6 +106,8 @@ struct pid_entry {
 	u32 pid_ns;
 	u32 mnt_ns;
 	u32 flags;
+	u32 inner_pid;
+	u32 unused;
 	char comm[16];
 	char tty[16];
 };

@@ -107,6 +107,16 @@ def test_events_are_idempotent_by_identity() -> None:
     check(lineage)
 
 
+def test_events_that_come_twice_do_not_bring_back_the_dead() -> None:
+    lineage = new()
+    lineage.insert(entry(10), Origin.SNAPSHOT)
+    first = do_fork(lineage, fork(11, 10))
+    lineage.reap(Reaped(8, 11, 11 * 1001))
+    assert do_fork(lineage, fork(11, 10)) is first
+    assert lineage.exec(Exec(6, entry(11, exec_id=2))) is first
+    assert lineage.get(11) is None
+
+
 def test_a_zombie_stays_until_it_is_reaped() -> None:
     lineage = new()
     process = lineage.insert(entry(10), Origin.SNAPSHOT)

@@ -43,9 +43,7 @@ def engine() -> Iterator[Engine]:
 @contextlib.contextmanager
 def running(engine: Engine, arguments: list[str | Path]) -> Iterator[set[int]]:
     """Run a scenario in a session of its own until it says ready; yield the pids of its session."""
-    child = subprocess.Popen(
-        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-    )
+    child = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     assert child.stdout is not None
     try:
         while child.stdout.readline() not in (b"ready\n", b""):

@@ -8,8 +8,8 @@ import click
 
 from core.engine import Engine
 from core.feed import open_feed
-from core.scrub import scrub_args
-from core.text import json_text, safe_text
+from core.text import json_text
+from core.tree_rows import container_name, process_text, source_text
 from core.users import Users
 from core.view import ProcessView
 from tui.output import emit
@@ -55,28 +55,11 @@ def _object(settings: Settings, engine: Engine, views: list[ProcessView], users:
 def _table(views: list[ProcessView], users: Users) -> None:
     click.echo(f"{'SOURCE':<15} {'PID':>7} {'PPID':>7} {'USER':<10} {'S':<1} {'CONTAINER':<13} COMMAND")
     for view in views:
-        entry, container = view.entry, view.container
-        source = source_words(view)
+        entry = view.entry
         state = view.usage.state if view.usage else "?"
         user = users.name(entry.credentials.uid)[:10]
-        inside = (container.name or container.short_id)[:13] if container else ""
+        inside = container_name(view.container)[:13]
         click.echo(
-            f"{source:<15} {entry.pid:>7} {entry.ppid:>7} {user:<10} {state:<1} {inside:<13} "
-            f"{command_words(view)}"
+            f"{source_text(view):<15} {entry.pid:>7} {entry.ppid:>7} {user:<10} {state:<1} {inside:<13} "
+            f"{process_text(entry)}"
         )
-
-
-def source_words(view: ProcessView) -> str:
-    """Return SOURCE as the screens show it: `cache‹event`, `maps`, `procfs`."""
-    if view.source == "cache" or view.source is None:
-        return f"{view.source or 'none'}‹{view.origin}"
-    return str(view.source)
-
-
-def command_words(view: ProcessView) -> str:
-    """Return argv, scrubbed and safe; comm where there is none, in brackets for kernel threads."""
-    entry = view.entry
-    if entry.args:
-        return safe_text(b" ".join(scrub_args(entry.args)))
-    comm = safe_text(entry.comm)
-    return f"[{comm}]" if entry.kthread else comm

@@ -140,6 +140,34 @@ def test_a_program_that_never_had_a_path(probe: Probe) -> None:
         child.wait()
 
 
+def test_a_script_is_told_from_its_interpreter(probe: Probe, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\nexit 0\n")
+    script.chmod(0o755)
+    child = subprocess.Popen([script])
+    child.wait()
+    (execution,) = [e for e in events_of(probe, child.pid, Exit) if isinstance(e, Exec)]
+    assert execution.entry.script == os.fsencode(script)
+    assert execution.entry.exe == os.fsencode(os.path.realpath("/bin/sh"))
+    assert execution.entry.args == (b"/bin/sh", os.fsencode(script))
+
+
+def test_in_a_pid_namespace_both_pids_are_known(probe: Probe, as_root: None) -> None:
+    child = subprocess.Popen(["unshare", "--pid", "--fork", "sleep", "60"])
+    try:
+        sleeping = None
+        while sleeping is None:
+            found = [record.entry for record in probe.snapshot()]
+            sleeping = next((e for e in found if e.ppid == child.pid and e.comm == b"sleep"), None)
+        assert sleeping.inner_pid == 1
+        by_hand = Procfs(LOCAL).entry(sleeping.pid)[0]
+        assert (by_hand.inner_pid, by_hand.pid_ns) == (1, sleeping.pid_ns & 0xFFFFFFFF)
+        assert sleeping.pid_ns != Procfs(LOCAL).entry(os.getpid())[0].pid_ns
+    finally:
+        child.kill()
+        child.wait()
+
+
 def test_an_argv_longer_than_a_record_is_marked_and_completed(probe: Probe) -> None:
     from core.engine import Engine
     from core.feed import open_feed

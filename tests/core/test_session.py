@@ -1,0 +1,160 @@
+"""The session on this host: frames come when something changes, and only then."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from core.engine import Engine
+from core.feed import Feed, open_feed
+from core.host import LOCAL
+from core.model import ProcessKey
+from core.probe.loader import ProbeOptions
+from core.session import Session
+from core.view import Frame, Row, ViewRequest
+
+
+class Listener:
+    """A session with everything that it has published."""
+
+    def __init__(self, probe: bool = True) -> None:
+        self.frames: list[Frame] = []
+        self.errors: list[BaseException] = []
+        self._news = threading.Condition()
+        self.session = Session(lambda: Engine(self._open(probe), LOCAL), LOCAL)
+        self.session.subscribe(self._note, self.errors.append)
+
+    def _open(self, probe: bool) -> Feed:
+        self.feed = open_feed(LOCAL, probe=probe)
+        return self.feed
+
+    def _note(self, frame: Frame) -> None:
+        with self._news:
+            self.frames.append(frame)
+            self._news.notify_all()
+
+    def wait(self, wanted: Callable[[Frame], bool], seconds: float = 5) -> Frame:
+        """Return the first frame from now on (or the latest) that is as wanted."""
+        deadline = time.monotonic() + seconds
+        with self._news:
+            while not (self.frames and wanted(self.frames[-1])):
+                if not self._news.wait(deadline - time.monotonic()):
+                    raise AssertionError(f"no such frame in {seconds} s")
+            return self.frames[-1]
+
+
+def row_of(frame: Frame, pid: int) -> Row | None:
+    return next((row for row in frame.window.rows if row.pid == pid), None)
+
+
+@pytest.fixture(params=[True, False], ids=["best tier", "procfs"])
+def listener(request: pytest.FixtureRequest) -> Iterator[Listener]:
+    made = Listener(probe=request.param)
+    made.session.request(ViewRequest(height=100_000))
+    made.session.start()
+    made.wait(lambda frame: row_of(frame, os.getpid()) is not None)
+    yield made
+    made.session.stop()
+    assert made.errors == []
+
+
+def test_starting_and_stopping_shows(listener: Listener) -> None:
+    child = subprocess.Popen(["/bin/sleep", "60"])
+    started = listener.wait(lambda frame: "sleep 60" in getattr(row_of(frame, child.pid), "text", ""))
+    row = row_of(started, child.pid)
+    assert row is not None
+    assert row.source == ("cache‹event" if listener.feed.exact else "procfs")
+    assert row.ppid == os.getpid()
+    child.kill()
+    child.wait()
+    listener.wait(lambda frame: (row := row_of(frame, child.pid)) is None or row.ended)
+
+
+def test_a_process_is_explained_resolved_again_and_evicted(listener: Listener) -> None:
+    row = row_of(listener.frames[-1], os.getpid())
+    assert row is not None
+    assert isinstance(row.key, ProcessKey)
+    listener.session.explain(row.key)
+    frame = listener.wait(lambda frame: frame.explanation is not None)
+    assert frame.explanation is not None
+    assert frame.explanation.resolution.source == "cache"
+    if not listener.feed.tiers.maps.on:
+        return  # /proc was asked less than 30 s ago
+    listener.session.resolve(os.getpid(), evict=True)
+    frame = listener.wait(lambda frame: getattr(row_of(frame, os.getpid()), "source", "") == "maps")
+    assert frame.explanation is not None
+    assert [step.tier for step in frame.explanation.resolution.trail] == ["cache", "maps"]
+    listener.session.resolve(os.getpid())
+    listener.wait(lambda frame: getattr(row_of(frame, os.getpid()), "source", "") == "cache‹maps")
+
+
+def test_a_pause_keeps_the_tree_and_loses_nothing(listener: Listener) -> None:
+    listener.session.pause(True)
+    listener.wait(lambda frame: frame.header.paused)
+    child = subprocess.Popen(["/bin/sleep", "60"])
+    time.sleep(1.5)
+    listener.session.request(ViewRequest(height=99_999))
+    assert row_of(listener.wait(lambda frame: True), child.pid) is None
+    listener.session.pause(False)
+    listener.wait(lambda frame: row_of(frame, child.pid) is not None)
+    child.kill()
+    child.wait()
+
+
+def test_frames_are_no_more_than_ten_a_second(listener: Listener) -> None:
+    before = len(listener.frames)
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        listener.session.request(ViewRequest(height=10))
+        time.sleep(0.001)
+    assert len(listener.frames) - before <= 12
+
+
+def test_a_dead_collector_is_told() -> None:
+    errors: list[BaseException] = []
+    told = threading.Event()
+
+    def fails() -> Engine:
+        raise RuntimeError("no engine")
+
+    session = Session(fails, LOCAL)
+    session.subscribe(lambda frame: None, lambda error: (errors.append(error), told.set()))  # type: ignore[func-returns-value]
+    session.start()
+    assert told.wait(5)
+    assert str(errors[0]) == "no engine"
+    session.stop()
+
+
+def test_a_reload_keeps_the_tree(tmp_path: Path) -> None:
+    listener = Listener()
+    listener.session.request(ViewRequest(height=100_000))
+    listener.session.start()
+    try:
+        listener.wait(lambda frame: row_of(frame, os.getpid()) is not None)
+        if not listener.feed.tiers.maps.on:
+            pytest.skip("the probe cannot be loaded here")
+        child = subprocess.Popen(["/bin/sleep", "60"])
+        listener.wait(lambda frame: "sleep 60" in getattr(row_of(frame, child.pid), "text", ""))
+        listener.session.reload(lambda: open_feed(LOCAL, need_maps=True))
+        frame = listener.wait(lambda frame: "loaded anew" in frame.header.message)
+        row = row_of(frame, child.pid)
+        assert row is not None
+        assert row.source == "cache‹event"
+        child.kill()
+        child.wait()
+        listener.wait(lambda frame: (row := row_of(frame, child.pid)) is None or row.ended)
+        broken = tmp_path / "broken.o"
+        broken.write_bytes(b"not an object")
+        options = ProbeOptions(object_file=broken)
+        listener.session.reload(lambda: open_feed(LOCAL, need_maps=True, options=options))
+        frame = listener.wait(lambda frame: "not reloaded" in frame.header.message)
+        assert frame.header.tiers.maps.on
+    finally:
+        listener.session.stop()
+    assert listener.errors == []
