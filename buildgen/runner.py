@@ -23,6 +23,7 @@ from collections.abc import Generator, Iterator
 from buildgen.diagnostics import Diagnosis, diagnose
 from buildgen.events import BuildEvent, Diagnosed, Done, EdgeFinished, Planned
 from buildgen.ninja_output import NinjaOutput
+from buildgen.owner import acting_for, environment, identity, invoking_user
 from buildgen.plan import BuildPlan
 from buildgen.workspace import objects_to_make, prepared, remove_partial
 from core.text import safe_text
@@ -45,6 +46,7 @@ class BuildRun:
         self.plan = plan
         self._jobs = jobs
         self._keep_going = keep_going
+        self._owner = invoking_user()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._cancelled_at: float | None = None
@@ -63,7 +65,7 @@ class BuildRun:
         built: set[str] = set()
         problem: Diagnosis | None = None
         try:
-            with prepared(self.plan):
+            with prepared(self.plan, self._owner):
                 if self.plan.ninja_text:
                     for event in self._ninja(output):
                         if isinstance(event, EdgeFinished) and event.ok:
@@ -98,11 +100,12 @@ class BuildRun:
                 self._process = subprocess.Popen(
                     self._command(),
                     cwd=self.plan.out,
-                    env={**os.environ, "NINJA_STATUS": output.status, "TERM": "xterm"},
+                    env=environment(self._owner, NINJA_STATUS=output.status, TERM="xterm"),
                     stdin=subprocess.DEVNULL,
                     stdout=writer,
                     stderr=writer,
                     start_new_session=True,
+                    **identity(self._owner),
                 )
             os.close(writer)
             writer = -1
@@ -147,8 +150,9 @@ class BuildRun:
             _kill_session(process.pid)
             process.wait()
         if stopped or process.returncode != 0:
-            for target in self.plan.targets:
-                remove_partial(target.output)
+            with acting_for(self._owner):
+                for target in self.plan.targets:
+                    remove_partial(target.output)
 
     def _diagnosed(self, event: BuildEvent, output: NinjaOutput) -> Iterator[BuildEvent]:
         if isinstance(event, EdgeFinished) and not event.ok and self._cancelled_at is None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from buildgen.errors import ToolchainError
+from buildgen.owner import acting_for, identity, invoking_user
 from buildgen.packages import install_hint
 
 NEEDED = ("clang", "llc", "llvm-strip")
@@ -87,9 +88,9 @@ def find_ninja(environ: Mapping[str, str] | None = None) -> Path:
         import ninja  # noqa: PLC0415 - optional where the distribution has its own
 
         wheel = Path(ninja.BIN_DIR, "ninja")
-        if os.access(wheel, os.X_OK):
+        with acting_for(invoking_user()), open(wheel, "rb"):  # he may not see into root's environment
             return wheel
-    except ImportError:
+    except (ImportError, OSError):
         pass
     environ = os.environ if environ is None else environ
     found = shutil.which("ninja", path=environ.get("PATH", os.defpath))
@@ -169,7 +170,12 @@ def tool_version(path: Path) -> str:
 def _ask(path: Path) -> bytes:
     try:
         return subprocess.run(
-            [path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False
+            [path, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=20,
+            check=False,
+            **identity(invoking_user()),  # ebpf.toml names it: that is not for root to run
         ).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ToolchainError(f"{path} does not run ({error})", "choose another with EBPF_CLANG") from error

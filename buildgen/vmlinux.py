@@ -21,6 +21,7 @@ from platformdirs import user_cache_path
 
 from buildgen.arch import Arch
 from buildgen.errors import VmlinuxError
+from buildgen.owner import acting_for, invoking_user
 from buildgen.packages import install_hint
 from core.host import LOCAL, Host
 
@@ -87,22 +88,29 @@ def cached_vmlinux(host: Host = LOCAL) -> Path:
         raise VmlinuxError(
             f"{source}: {error.strerror}; the kernel needs CONFIG_DEBUG_INFO_BTF for that"
         ) from error
-    directory = _private(user_cache_path("ebpf-tui") / "vmlinux" / hashlib.sha256(btf).hexdigest()[:32])
-    header = directory / "vmlinux.h"
-    if not header.is_file():
-        with tempfile.NamedTemporaryFile(dir=directory, delete=False) as new:
-            new.writelines((_HEAD, *dump_types(source), _TAIL))
-        os.replace(new.name, header)  # whole or not there, whoever else does the same now
+    owner = invoking_user()
+    cache = owner.home / ".cache" / "ebpf-tui" if owner else user_cache_path("ebpf-tui")
+    try:
+        with acting_for(owner):
+            place = cache / "vmlinux" / hashlib.sha256(btf).hexdigest()[:32]
+            directory = _private(place, owner.uid if owner else os.geteuid())
+            header = directory / "vmlinux.h"
+            if not header.is_file():
+                with tempfile.NamedTemporaryFile(dir=directory, delete=False) as new:
+                    new.writelines((_HEAD, *dump_types(source), _TAIL))
+                os.replace(new.name, header)  # whole or not there, whoever else does the same now
+    except OSError as error:
+        raise VmlinuxError(f"{error.filename or cache}: {error.strerror}") from error
     return directory
 
 
-def _private(directory: Path) -> Path:
-    """Return `directory`, made with mode 0700; refuse one that others own or may write to."""
+def _private(directory: Path, uid: int) -> Path:
+    """Return `directory`, made with mode 0700; refuse one that others than `uid` own or may write to."""
     directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path in (directory.parent, directory):
         path.mkdir(mode=0o700, exist_ok=True)
         found = os.lstat(path)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o022:
             raise VmlinuxError(f"{path} is not a directory that only you can write to; remove it")
     return directory
 

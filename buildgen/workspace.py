@@ -13,6 +13,7 @@ from pathlib import Path
 
 from buildgen.ninja_file import TOOLCHAIN_STAMP
 from buildgen.ninja_output import unquoted
+from buildgen.owner import Owner, acting_for, environment, identity, invoking_user
 from buildgen.plan import BuildPlan, State, Target
 
 _MARK = "@@edge "
@@ -20,13 +21,14 @@ _MARK = "@@edge "
 
 
 @contextlib.contextmanager
-def prepared(plan: BuildPlan) -> Iterator[None]:
+def prepared(plan: BuildPlan, owner: Owner | None) -> Iterator[None]:
     """Write what ninja needs into the plan's out, and hold the directory for this build alone.
 
     Raises OSError, also BlockingIOError when another build holds it.
     """
-    plan.out.mkdir(parents=True, exist_ok=True)
-    lock = os.open(plan.out / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    with acting_for(owner):
+        plan.out.mkdir(parents=True, exist_ok=True)
+        lock = os.open(plan.out / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -35,9 +37,11 @@ def prepared(plan: BuildPlan) -> Iterator[None]:
                 error.errno, "another build is using this directory", str(plan.out)
             ) from error
         if plan.ninja_text:
-            _write_if_changed(plan.out / TOOLCHAIN_STAMP, _stamp(plan))
-            if _write_if_changed(plan.ninja_file, plan.ninja_text.encode("utf-8", "surrogateescape")):
-                _compile_commands(plan)
+            with acting_for(owner):
+                _write_if_changed(plan.out / TOOLCHAIN_STAMP, _stamp(plan))
+                new = _write_if_changed(plan.ninja_file, plan.ninja_text.encode("utf-8", "surrogateescape"))
+            if new:
+                _compile_commands(plan, owner)
         yield
     finally:
         os.close(lock)
@@ -55,7 +59,7 @@ def _stamp(plan: BuildPlan) -> bytes:
     return "".join(lines).encode("utf-8", "surrogateescape")
 
 
-def _compile_commands(plan: BuildPlan) -> None:
+def _compile_commands(plan: BuildPlan, owner: Owner | None) -> None:
     """Write compile_commands.json beside build.ninja, for editors; without it the build is as good."""
     made = subprocess.run(
         [str(plan.ninja), "-f", plan.ninja_file.name, "-t", "compdb", "ebpfclang", "ebpfcoreclang"],
@@ -63,9 +67,11 @@ def _compile_commands(plan: BuildPlan) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
+        **identity(owner),
     )
     if made.returncode == 0:
-        _write_if_changed(plan.out / "compile_commands.json", made.stdout)
+        with acting_for(owner):
+            _write_if_changed(plan.out / "compile_commands.json", made.stdout)
 
 
 def _write_if_changed(path: Path, content: bytes) -> bool:
@@ -121,13 +127,15 @@ def objects_to_make(plan: BuildPlan) -> set[str]:
         return set()
     if not plan.out.is_dir() or _read(plan.out / TOOLCHAIN_STAMP) != _stamp(plan):
         return labels
+    owner = invoking_user()
     dry = subprocess.run(
         [str(plan.ninja), "-n", "-k", "0", "-f", "/dev/stdin"],
         cwd=plan.out,
-        env={**os.environ, "NINJA_STATUS": _MARK, "TERM": "dumb"},
+        env=environment(owner, NINJA_STATUS=_MARK, TERM="dumb"),
         input=plan.ninja_text.encode("utf-8", "surrogateescape"),
         capture_output=True,
         check=False,
+        **identity(owner),
     )
     lines = dry.stdout.splitlines()
     return {
