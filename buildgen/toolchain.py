@@ -169,16 +169,17 @@ def tool_version(path: Path) -> str:
 
 def _ask(path: Path) -> bytes:
     try:
-        return subprocess.run(
+        made: subprocess.CompletedProcess[bytes] = subprocess.run(
             [path, "--version"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=20,
             check=False,
             **identity(invoking_user()),  # ebpf.toml names it: that is not for root to run
-        ).stdout
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ToolchainError(f"{path} does not run ({error})", "choose another with EBPF_CLANG") from error
+    return made.stdout
 
 
 def _version_in(path: Path, said: bytes) -> str:

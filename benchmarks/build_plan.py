@@ -1,0 +1,80 @@
+"""What the build side costs beside ninja and clang: discovery, build.ninja, a build with nothing to do.
+
+Run: python benchmarks/build_plan.py. Peers in the same run: ninja alone on the same directory.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from buildgen.arch import parse_arch
+from buildgen.flags import Variant
+from buildgen.headers import HeadersNotFound, find_header_dirs
+from buildgen.ninja_file import Edges, write_ninja
+from buildgen.plan import plan
+from buildgen.project import load_project
+from buildgen.runner import run_build
+from buildgen.toolchain import find_ninja, find_toolchain
+
+ROOT = Path(__file__).parents[1]
+
+
+def best(what: Callable[[], object], times: int = 7) -> float:
+    """Return the shortest of some runs in milliseconds: the machine is shared."""
+    found = []
+    for _ in range(times):
+        begin = time.perf_counter()
+        what()
+        found.append(time.perf_counter() - begin)
+    return min(found) * 1000
+
+
+def say(what: str, milliseconds: float, limit: float | None = None) -> None:
+    print(f"{what:58} {milliseconds:9.1f} ms" + (f"   (at most {limit:.0f})" if limit else ""))
+
+
+def thousand_objects() -> None:
+    amd64 = parse_arch("amd64")
+    edges = [
+        Edges(
+            Path(f"amd64/prebuilt/o{n}.o"), Path(f"/src/o{n}.c"), amd64, Variant("prebuilt"), ("-DX=1",), True
+        )
+        for n in range(1000)
+    ]
+    toolchain = find_toolchain()
+    say("build.ninja for 1000 objects", best(lambda: write_ninja(edges, toolchain, [], None)), 500)
+
+
+def nothing_to_do() -> None:
+    with tempfile.TemporaryDirectory() as out:
+        project = load_project(ROOT)
+        for _event in run_build(plan(project, out=Path(out))):
+            pass
+        command = [sys.executable, "-m", "tui.cli", "build", "-C", str(ROOT), "--out", out]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": True}
+        say(
+            "`ebpf-tui build` with nothing to do",
+            best(lambda: subprocess.run(command, cwd=ROOT, **quiet)),
+            400,
+        )
+        alone = [str(find_ninja()), "-C", out]
+        say("  of that, ninja alone", best(lambda: subprocess.run(alone, **quiet)))
+
+
+def main() -> None:
+    try:
+        say("header discovery on this machine", best(find_header_dirs), 50)
+    except HeadersNotFound:
+        print("header discovery: no kernel headers here")
+    say("the toolchain, asked for its versions", best(find_toolchain))
+    thousand_objects()
+    nothing_to_do()
+
+
+if __name__ == "__main__":
+    main()
