@@ -56,14 +56,13 @@ def nothing_to_do() -> None:
         for _event in run_build(plan(project, out=Path(out))):
             pass
         command = [sys.executable, "-m", "tui.cli", "build", "-C", str(ROOT), "--out", out]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": True}
-        say(
-            "`ebpf-tui build` with nothing to do",
-            best(lambda: subprocess.run(command, cwd=ROOT, **quiet)),
-            400,
-        )
+        say("`ebpf-tui build` with nothing to do", best(lambda: quietly(command)), 400)
         alone = [str(find_ninja()), "-C", out]
-        say("  of that, ninja alone", best(lambda: subprocess.run(alone, **quiet)))
+        say("  of that, ninja alone", best(lambda: quietly(alone)))
+
+
+def quietly(command: list[str]) -> None:
+    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
 
 
 def main() -> None:
