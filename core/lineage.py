@@ -204,9 +204,12 @@ class Lineage:
         self._stats.count("flushed vanished")
 
     def move(self, event: CgroupMove) -> Process | None:
-        """Put a process into another cgroup."""
+        """Put a process into another cgroup; None if it is not cached or is there already.
+
+        A hybrid host reports one move once for each hierarchy.
+        """
         process = self.find(event.pid, event.start_ns)
-        if process is None:
+        if process is None or process.entry.cgroup_id == event.cgroup_id:
             return None
         self.amend(process, cgroup=event.cgroup, cgroup_id=event.cgroup_id)
         return process

@@ -687,6 +687,8 @@ static __always_inline void remember(struct scratch *s)
 	if (known && known->start_ns == f->start_ns && known->exec_id >= f->exec_id) {
 		known->ppid = f->ppid;
 		known->parent_start_ns = f->parent_start_ns;
+		if (!known->cookie) /* forked by a process that the maps did not know yet */
+			known->cookie = new_cookie();
 		f->cookie = known->cookie;
 		if (bpf_map_lookup_elem(&proc_cache, &f->cookie))
 			return;

@@ -190,6 +190,7 @@ def test_a_move_changes_the_cgroup_only() -> None:
     process = lineage.insert(entry(10, cgroup=b"/a", exe=b"/x"), Origin.SNAPSHOT)
     lineage.move(CgroupMove(6, 10, 10 * 1001, 9, b"/b"))
     assert (process.entry.cgroup, process.entry.exe) == (b"/b", b"/x")
+    assert lineage.move(CgroupMove(7, 10, 10 * 1001, 9, b"/b")) is None
 
 
 def test_an_evicted_process_is_adopted_back() -> None:

@@ -69,13 +69,13 @@ def _report(engine: Engine, as_json: bool, event: Event, process: Process | None
             _line(as_json, "exec", event.ts_ns, process, engine)
         case Exit():
             _line(as_json, "exit", event.ts_ns, process, engine, pid=event.pid, code=event.exit_code)
-        case CgroupMove():
+        case CgroupMove() if process is not None:
             _line(as_json, "cgroup", event.ts_ns, process, engine)
         case Lost():
             _line(as_json, "lost", event.ts_ns, None, engine, count=event.count)
             _line(as_json, "resync", engine.feed.now_ns(), None, engine)
             narrate(f"{event.count} events lost, the tree was read again")
-        case Reaped():
+        case CgroupMove() | Reaped():
             pass
 
 

@@ -202,8 +202,9 @@ def test_the_maps_answer_for_processes_older_than_the_probe(probe: Probe) -> Non
 
 def test_the_maps_follow_events_without_user_space(probe: Probe) -> None:
     maps = ProbeMaps(probe)
-    child = run_until_named(["/bin/sleep", "60"], "sleep")
+    child = subprocess.Popen(["/bin/sleep", "60"])
     try:
+        events_of(probe, child.pid, Exec)
         assert maps.lookup(child.pid).args == (b"/bin/sleep", b"60")
     finally:
         child.kill()
@@ -225,6 +226,26 @@ def test_a_fork_shares_its_parents_image_in_the_maps(probe: Probe) -> None:
     finally:
         os.kill(pid, 9)
         os.waitpid(pid, 0)
+
+
+def test_a_child_of_an_unknown_parent_gets_an_image_of_its_own(probe: Probe) -> None:
+    """Forked after the probe was attached and before the snapshot: nobody's image can be shared."""
+    pids = []
+    for _ in range(2):
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(60)
+            os._exit(0)
+        pids.append(pid)
+    try:
+        probe.snapshot()
+        entries = [ProbeMaps(probe).lookup(pid) for pid in pids]
+        assert len({entry.cookie for entry in entries} - {0}) == 2
+        assert entries[0].exe == os.fsencode(os.readlink("/proc/self/exe"))
+    finally:
+        for pid in pids:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
 
 
 def test_what_procfs_brought_in_is_pushed_to_the_maps(probe: Probe) -> None:
