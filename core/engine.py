@@ -10,12 +10,11 @@ import contextlib
 import msgspec
 
 from core.audit import Audit
-from core.containers.names import ContainerNames
 from core.feed import Feed
 from core.host import Host
 from core.lineage import Lineage, Process
 from core.model import ContainerContext, Origin, Resolution, Tier, Usage, same_start
-from core.procfs import Procfs, ProcfsError
+from core.procfs import ProcfsError
 from core.records import CgroupMove, Event, Exec, Exit, Fork, Found, Lost, Reaped, Sample
 from core.resolver import Resolver
 from core.stats import Stats
@@ -32,7 +31,7 @@ class Engine:
         self.feed = feed
         self.stats = Stats()
         self.lineage = Lineage(self.stats)
-        self._procfs = Procfs(host)
+        self._procfs = feed.procfs
         self.resolver = Resolver(
             self.lineage,
             self.stats,
@@ -41,7 +40,7 @@ class Engine:
             maps_state=feed.tiers.maps,
             clock_ns=feed.now_ns,
         )
-        self._names = ContainerNames(host)
+        self._names = feed.names
         self.audit = Audit(self.lineage, self._procfs, self._container_id)
         self._usage: dict[Process, Usage] = {}
         self._sampled_ns = 0

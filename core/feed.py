@@ -8,13 +8,48 @@ from typing import Protocol
 
 import msgspec
 
+from core.containers.names import ContainerNames
 from core.host import Host
-from core.model import Tiers, TierState
+from core.model import ContainerContext, ProcessEntry, Tiers, TierState, Usage
 from core.probe import layout
 from core.probe.loader import Probe, ProbeOptions, ProbeUnavailable
 from core.probe.maps import KernelMaps, ProbeMaps
-from core.procfs import Procfs, ProcfsError
+from core.procfs import Procfs, ProcfsError, Stat
 from core.records import Event, Found, Lost, Sample
+from core.text import safe_text
+from core.users import Users
+
+
+class HostFacts(msgspec.Struct, frozen=True):
+    """Which host the records are of; safe to show."""
+
+    hostname: str
+    kernel: str
+    arch: str
+
+
+class ProcfsSource(Protocol):
+    """What the engine asks of /proc: the real one, or what a recording remembers of it."""
+
+    def pids(self) -> list[int]: ...
+
+    def stat(self, pid: int) -> Stat: ...
+
+    def entry(self, pid: int) -> tuple[ProcessEntry, Usage]: ...
+
+    def ppid(self, pid: int) -> int: ...
+
+    def cmdline(self, pid: int) -> bytes: ...
+
+    def exe(self, pid: int) -> bytes: ...
+
+
+class ContainerSource(Protocol):
+    """Who names the container of a cgroup path; `refresh` is True when answers may have changed."""
+
+    def container_of(self, cgroup: bytes) -> ContainerContext: ...
+
+    def refresh(self) -> bool: ...
 
 
 class Feed(Protocol):
@@ -24,6 +59,16 @@ class Feed(Protocol):
     maps: KernelMaps | None
     exact: bool
     """True when fork, exec and exit are reported as they happen; else only sweeps notice them."""
+    host: HostFacts
+
+    @property
+    def procfs(self) -> ProcfsSource: ...
+
+    @property
+    def names(self) -> ContainerSource: ...
+
+    def user_name(self, uid: int) -> str:
+        """Return the name of a user as the host knows it, safe to show."""
 
     def fileno(self) -> int:
         """Return a descriptor that polls readable when there are events, or -1."""
@@ -43,22 +88,37 @@ class Feed(Protocol):
     def close(self) -> None: ...
 
 
-class ProbeFeed:
+class _HostSources:
+    """What every feed of a real host has besides its records."""
+
+    def __init__(self, host: Host, tiers: Tiers) -> None:
+        self.tiers = tiers
+        self.procfs = Procfs(host)
+        self.names = ContainerNames(host)
+        self._users = Users(host)
+        self.host = HostFacts(
+            safe_text(host.hostname(), 64), safe_text(host.kernel_release(), 64), host.machine()
+        )
+
+    def user_name(self, uid: int) -> str:
+        return self._users.name(uid)
+
+    def now_ns(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+class ProbeFeed(_HostSources):
     """The kernel tier: events from the ring buffer, snapshots and sweeps from the task iterators."""
 
-    def __init__(self, probe: Probe, procfs: Procfs, tiers: Tiers) -> None:
+    def __init__(self, probe: Probe, host: Host, tiers: Tiers) -> None:
+        super().__init__(host, tiers)
         self._probe = probe
-        self._procfs = procfs
         self._lost = 0
-        self.tiers = tiers
         self.maps: KernelMaps | None = ProbeMaps(probe)
         self.exact = probe.events_on
 
     def fileno(self) -> int:
         return self._probe.ring_fd()
-
-    def now_ns(self) -> int:
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
     def snapshot(self) -> list[Found]:
         return [self._named(found) for found in self._probe.snapshot()]
@@ -75,7 +135,7 @@ class ProbeFeed:
     def sweep(self) -> list[Sample]:
         if self._probe.has("sweep"):
             return self._probe.sweep()
-        return procfs_sweep(self._procfs)
+        return procfs_sweep(self.procfs)
 
     def close(self) -> None:
         self._probe.close()
@@ -89,27 +149,20 @@ class ProbeFeed:
         if not entry.kthread:
             return found
         try:
-            comm = self._procfs.stat(entry.pid).comm
+            comm = self.procfs.stat(entry.pid).comm
         except ProcfsError:
             return found
         return Found(msgspec.structs.replace(entry, comm=comm), found.usage)
 
 
-class ProcfsFeed:
+class ProcfsFeed(_HostSources):
     """The lowest step of the ladder: nothing is reported, everything is noticed by sweeping /proc."""
 
     maps: KernelMaps | None = None
     exact = False
 
-    def __init__(self, procfs: Procfs, tiers: Tiers) -> None:
-        self._procfs = procfs
-        self.tiers = tiers
-
     def fileno(self) -> int:
         return -1
-
-    def now_ns(self) -> int:
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
     def snapshot(self) -> list[Found]:
         return []
@@ -118,7 +171,7 @@ class ProcfsFeed:
         return []
 
     def sweep(self) -> list[Sample]:
-        return procfs_sweep(self._procfs)
+        return procfs_sweep(self.procfs)
 
     def close(self) -> None:
         pass
@@ -144,7 +197,6 @@ def open_feed(
     Never raises for what the host does not allow: the feed's `tiers` says it. With `need_maps` a probe
     that cannot be loaded raises ProbeUnavailable instead.
     """
-    procfs = Procfs(host)
     procfs_state, limited = _procfs_state(host)
     cache = TierState(True)
     try:
@@ -155,12 +207,12 @@ def open_feed(
         if need_maps:
             raise
         step = "procfs, own processes only" if limited else "procfs"
-        return ProcfsFeed(procfs, Tiers(cache, TierState(False, str(why)), procfs_state, step))
+        return ProcfsFeed(host, Tiers(cache, TierState(False, str(why)), procfs_state, step))
     if loaded.events_on:
         step, reason = "events+maps", ""
     else:
         step, reason = "iterator only", f"no events: {loaded.missing['on_fork']}"
-    return ProbeFeed(loaded, procfs, Tiers(cache, TierState(True, reason), procfs_state, step))
+    return ProbeFeed(loaded, host, Tiers(cache, TierState(True, reason), procfs_state, step))
 
 
 def _procfs_state(host: Host) -> tuple[TierState, bool]:

@@ -21,9 +21,7 @@ from core.host import Host
 from core.lineage import Process
 from core.model import ProcessKey, Resolution
 from core.probe.loader import ProbeUnavailable
-from core.text import safe_text
 from core.tree import Tree
-from core.users import Users
 from core.view import Explanation, Frame, Header, ViewRequest, Window
 
 FRAME_NS = 100_000_000
@@ -62,7 +60,8 @@ class Session:
         self._todo: deque[tuple[int, bool]] = deque(maxlen=64)
         self._shown: dict[Process, ProcessKey] = {}
         self._latest: dict[int, Resolution] = {}
-        self._tree = Tree(Users(host).name)
+        self._tree = Tree(lambda uid: self._user_name(uid))
+        self._user_name: Callable[[int], str] = str
         self._revision = 0
         self._dirty = True
         self._rate = _Rate()
@@ -123,6 +122,7 @@ class Session:
             self._fail(error)
             return
         try:
+            self._user_name = engine.feed.user_name
             engine.start()
             self._loop(engine)
         except Exception as error:
@@ -227,9 +227,9 @@ class Session:
 
     def _header(self, engine: Engine, window: Window, now_ns: int) -> Header:
         return Header(
-            hostname=safe_text(self._host.hostname(), 64),
-            kernel=safe_text(self._host.kernel_release(), 64),
-            arch=self._host.machine(),
+            hostname=engine.feed.host.hostname,
+            kernel=engine.feed.host.kernel,
+            arch=engine.feed.host.arch,
             tiers=engine.feed.tiers,
             processes=window.processes,
             containers=window.containers,

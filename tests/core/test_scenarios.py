@@ -106,11 +106,10 @@ def test_a_loss_is_answered_by_a_resync(scenario: Callable[[str], Path]) -> None
     from core.feed import ProbeFeed
     from core.host import LOCAL
     from core.model import Tiers, TierState
-    from core.procfs import Procfs
 
     probe = load_probe(ProbeOptions(ring_bytes=4096))
     on = TierState(True)
-    engine = Engine(ProbeFeed(probe, Procfs(LOCAL), Tiers(on, on, on, "events+maps")), LOCAL)
+    engine = Engine(ProbeFeed(probe, LOCAL, Tiers(on, on, on, "events+maps")), LOCAL)
     try:
         engine.start()
         with running(engine, [scenario("storm"), "3000"]) as pids:
