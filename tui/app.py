@@ -56,17 +56,17 @@ class EbpfApp(App[None]):
     class FrameReady(Message):
         """The engine left a new frame."""
 
-    def __init__(self, engine: Engine, settings: Settings, *, ansi: bool = False) -> None:
-        super().__init__(ansi_color=True if ansi else None)
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        # Only an app that draws in the terminal's own colours leaves out every colour code.
+        super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
         self.engine = engine
         self.settings = settings
         self.frame: Frame | None = None
         self.history = History()
         self._frame_waits = False
         self.animation_level = "none"
-        if not ansi:
-            self.register_theme(DARK)
-            self.theme = DARK.name
+        self.register_theme(DARK)
+        self.theme = DARK.name
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
@@ -115,19 +115,23 @@ def run(settings: Settings) -> int:
     """Open the screens on the host of `settings`; return the exit code."""
     from core.session import open_session
 
-    app = EbpfApp(open_session(settings.host, probe=settings.probe), settings, ansi=plain_colours(settings))
+    return show(open_session(settings.host, probe=settings.probe), settings)
+
+
+def show(engine: Engine, settings: Settings) -> int:
+    """Open the screens on any engine; return the exit code."""
+    settle_colour(settings)
+    app = EbpfApp(engine, settings)
     app.run()
     return app.return_code or 0
 
 
-def plain_colours(settings: Settings) -> bool:
-    """Bring NO_COLOR to what its specification says; return whether the terminal's own colours are to do.
+def settle_colour(settings: Settings) -> None:
+    """Leave NO_COLOR in the environment, not empty, exactly when there is to be no colour.
 
-    Set and not empty means no colour (no-color.org); Textual takes an empty one for set, and only
-    leaves every colour code out when it draws in the terminal's own colours.
+    Set and not empty means no colour (no-color.org); Textual takes an empty one for set, too.
     """
     if settings.color or (settings.color is None and not os.environ.get("NO_COLOR")):
         os.environ.pop("NO_COLOR", None)
     else:
         os.environ["NO_COLOR"] = "1"
-    return "NO_COLOR" in os.environ or os.environ.get("TERM", "") in ("linux", "vt100", "vt220", "screen")

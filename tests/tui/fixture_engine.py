@@ -23,6 +23,7 @@ from core.model import (
     TrailStep,
     Usage,
 )
+from core.text import safe_text
 from core.tree import Tree
 from core.tree_rows import process_text
 from core.view import Explanation, Frame, Header, ProcessView, ViewRequest
@@ -312,7 +313,7 @@ class FixtureEngine:
             resolution=Resolution(view.entry.pid, view.source, view.origin, view.entry, trail),
             lineage=tuple(reversed(lineage)),
             image=(
-                ("image", f"{view.entry.exe.decode(errors='replace') or '–'}  inode 551204  exec #2"),
+                ("image", f"{safe_text(view.entry.exe) or '–'}  inode 551204  exec #2"),
                 ("user", f"uid {view.entry.credentials.uid}  gid 0  caps 0x1ffffffffff"),
                 (
                     "cgroup",

@@ -16,10 +16,10 @@ from tui.widgets.tree_view import TreeView
 
 @asynccontextmanager
 async def opened(
-    engine: FixtureEngine | None = None, size: tuple[int, int] = (100, 30), *, ansi: bool = False
+    engine: FixtureEngine | None = None, size: tuple[int, int] = (100, 30)
 ) -> AsyncIterator[Pilot[None]]:
     """Run the app without a terminal."""
-    app = EbpfApp(engine or FixtureEngine(), Settings(), ansi=ansi)
+    app = EbpfApp(engine or FixtureEngine(), Settings())
     async with app.run_test(size=size, notifications=True) as pilot:
         await settle(pilot)
         yield pilot

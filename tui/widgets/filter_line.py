@@ -28,6 +28,10 @@ class FilterInput(Input):
             super().__init__()
             self.cleared = cleared
 
+    def validate_value(self, value: str) -> str:
+        """Let only text in: what is pasted may hold anything."""
+        return "".join(char for char in value if char.isprintable())
+
     def action_done(self) -> None:
         self.post_message(self.Left(cleared=False))
 

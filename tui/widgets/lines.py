@@ -11,6 +11,8 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
+from core.text import safe_text
+
 Part = tuple[str, Style]
 """Some safe text and its style. Never markup: brackets are brackets."""
 
@@ -96,12 +98,18 @@ def fit(text: str, width: int, right: bool = False) -> str:
 
 
 def strip_of(parts: Sequence[Part], width: int, rest: Style) -> Strip:
-    """Return one line of exactly `width` cells: the parts, cut or filled up in `rest`."""
+    """Return one line of exactly `width` cells: the parts, cut or filled up in `rest`.
+
+    Texts are safe before they come here; this is the last door before the terminal, and what is not
+    printable does not pass it either way.
+    """
     segments: list[Segment] = []
     left = width
     for text, style in parts:
         if not text:
             continue
+        if not text.isprintable():
+            text = safe_text(text)  # noqa: PLW2901
         taken = width_of(text)
         if taken >= left:
             segments.append(Segment(fit(text, left), style))
