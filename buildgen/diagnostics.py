@@ -127,6 +127,11 @@ _ROWS = (
         "remove -g0 from the object's flags",
     ),
     _row(
+        rb"Cannot select: intrinsic %llvm\.(?:preserve\.\w+\.access\.index|bpf\.\w+)",
+        "the source uses CO-RE, and is built against kernel headers: only -target bpf resolves that",
+        "build it as co-re (name it *.bpf.c or list it under `sources`), or leave out the CO-RE access",
+    ),
+    _row(
         rb"attribute 'preserve_access_index' is not supported by '#pragma clang attribute'",
         "clang is too old for CO-RE",
         "use clang 11 or newer: {llvm}",
@@ -195,6 +200,16 @@ _ROWS = (
         rb"ninja: error: '(?P<path>[^']*)', needed by '[^']*', missing and no known rule",
         "{path} is not there",
         "was it moved or deleted? build again",
+    ),
+    _row(
+        rb"fatal error: '(?P<header>[^'\n]+)' file not found",
+        "no directory that is searched has {header}",
+        "add its directory to `include` in ebpf.toml, or make the file first if a build step makes it",
+    ),
+    _row(
+        rb"error: incomplete definition of type '(?P<type>[^'\n]+)'",
+        "{type} is declared, but defined in no header that this source includes",
+        "include the header that defines it; another kernel version may have it elsewhere or not at all",
     ),
     _row(rb"No space left on device", "the disk is full", "free some space and build again"),
 )  # fmt: skip

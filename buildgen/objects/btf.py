@@ -46,8 +46,11 @@ class Type:
 
 @dataclass(frozen=True, slots=True)
 class Member:
+    """One field; `bits` is its offset."""
+
     name: bytes
     type: int
+    bits: int
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,8 @@ class Btf:
 
     def members(self, one: Type) -> list[Member]:
         """Return the members of a struct or union."""
-        return [Member(self.string(words[0]), words[1]) for words in self.parts(one)]
+        mask = 0xFFFFFF if one.kind_flag else 0xFFFFFFFF  # with the flag, the width of a bit field is on top
+        return [Member(self.string(words[0]), words[1], words[2] & mask) for words in self.parts(one)]
 
     def array(self, one: Type) -> tuple[int, int]:
         """Return (element type, number of elements) of an array."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from buildgen.objects.btf import Btf, BtfError, Type
+from buildgen.objects.btf import Btf, BtfError, Member, Type
 from buildgen.objects.elf import Elf, ElfSection
 from buildgen.objects.model import MapDef, Variable
 from buildgen.objects.section_names import map_type
@@ -23,7 +23,7 @@ _NUMBERS = ("type", "key_size", "value_size", "max_entries", "map_flags")
 def all_maps(elf: Elf, btf: Btf | None) -> Iterator[MapDef]:
     """Yield the maps in the order libbpf has them: data sections last. Raises BtfError."""
     if btf is not None:
-        yield from _btf_maps(btf)
+        yield from _btf_maps(elf, btf)
     for section in elf.sections:
         name = section.name.decode("utf-8", "backslashreplace")
         if name == "maps" or name.startswith("maps/"):
@@ -113,23 +113,30 @@ def _kconfig_map(btf: Btf) -> Iterator[MapDef]:
 # --- .maps -----------------------------------------------------------------------------------------
 
 
-def _btf_maps(btf: Btf) -> Iterator[MapDef]:
+def _btf_maps(elf: Elf, btf: Btf) -> Iterator[MapDef]:
+    content = elf.section(b".maps")
     for section in _datasecs(btf):
         if btf.name(section) == b".maps":
             for number, _offset, _size in btf.parts(section):
                 variable = btf[number]
-                yield _btf_map(btf, safe_text(btf.name(variable)), btf.plain(variable.value))
+                name = btf.name(variable)
+                start = _symbol_value(elf, b".maps", name) or 0
+                initial = content.data[start:] if content else b""
+                yield _btf_map(btf, safe_text(name), btf.plain(variable.value), initial)
 
 
-def _btf_map(btf: Btf, name: str, definition: Type | None) -> MapDef:
-    """Decode `struct { __uint(type, …); __type(key, …); … }`: numbers are array lengths behind a pointer."""
+def _btf_map(btf: Btf, name: str, definition: Type | None, initial: bytes) -> MapDef:
+    """Decode `struct { __uint(type, …); __type(key, …); … }`: numbers are array lengths behind a pointer.
+
+    The oldest form has them as members with a value, in `initial`; the kernel's samples still do.
+    """
     if definition is None or definition.kind != "struct":
         raise BtfError(f"map {name} is not defined by a struct")
     found = dict.fromkeys(_NUMBERS, 0)
     for member in btf.members(definition):
         key = member.name.decode("ascii", "replace")
         if key in found:
-            found[key] = _number(btf, member.type)
+            found[key] = _number(btf, member, initial)
         elif key in ("key", "value"):
             found[f"{key}_size"] = btf.size(_pointee(btf, member.type))
         elif key == "values":  # a map in a map, or programs: elements are file descriptors
@@ -152,8 +159,14 @@ def _pointee(btf: Btf, number: int) -> int:
     return pointer.value
 
 
-def _number(btf: Btf, member: int) -> int:
-    array = btf.plain(_pointee(btf, member))
+def _number(btf: Btf, member: Member, initial: bytes) -> int:
+    plain = btf.plain(member.type)
+    if plain is not None and plain.kind == "int":
+        if member.bits // 8 + 4 > len(initial):
+            raise BtfError("a number of a map's definition lies outside of its section")
+        (value,) = struct.unpack_from(f"{btf.order}I", initial, member.bits // 8)
+        return int(value)
+    array = btf.plain(_pointee(btf, member.type))
     if array is None or array.kind != "array":
         raise BtfError("a number of a map's definition is not given by an array")
     return btf.array(array)[1]

@@ -141,6 +141,30 @@ def test_co_re_without_debug_information(tmp_path: Path, needs_llvm: None) -> No
     assert "without -g" in found.cause
 
 
+def test_co_re_against_kernel_headers(tmp_path: Path, needs_llvm: None) -> None:
+    source = (
+        "struct s { int a, b; };\nint f(struct s *s) { return *__builtin_preserve_access_index(&s->b); }\n"
+    )
+    (tmp_path / "p.c").write_text(source)
+    subprocess.run(["clang", "-g", "-O2", "-emit-llvm", "-c", "p.c"], cwd=tmp_path, check=True)
+    made = subprocess.run(
+        ["llc", "-march=bpf", "-filetype=obj", "p.bc"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert made.returncode != 0
+    assert "uses CO-RE, and is built against kernel headers" in said(made.stderr).cause
+
+
+def test_a_header_of_the_projects_own(tmp_path: Path, needs_llvm: None) -> None:
+    found = said(clang(tmp_path, '#include "own/thing.h"\n', "-target", "bpf"))
+    assert found.cause == "no directory that is searched has own/thing.h"
+    assert "`include`" in found.fix
+
+
+def test_a_type_that_is_only_declared(tmp_path: Path, needs_llvm: None) -> None:
+    source = "struct later;\nint f(struct later *l) { return l->x; }\n"
+    assert "struct later is declared, but defined in no header" in said(clang(tmp_path, source)).cause
+
+
 def test_a_generation_of_instructions_that_llvm_does_not_know(tmp_path: Path, needs_llvm: None) -> None:
     found = said(clang(tmp_path, "int x;\n", "-target", "bpf", "-mcpu=v9"))
     assert "-mcpu=v3" in found.fix

@@ -91,6 +91,7 @@ struct bpf_map_def {
 };
 struct bpf_map_def SEC("maps") first = { 1, 4, 8, 10 };
 struct bpf_map_def SEC("maps") second = { 2, 4, 16, 3, 1 };
+struct { __u32 type, max_entries; int *key; __u64 *value; } old SEC(".maps") = { 1, 5 };
 SEC("kprobe/do_exit") int on_exit(void *ctx)
 {
     __u32 k = 0;
@@ -159,6 +160,7 @@ def test_legacy_maps(built: Path) -> None:
     assert [
         (m.name, m.type, m.key_size, m.value_size, m.max_entries, m.flags, m.defined_in) for m in maps
     ] == [
+        ("old", "hash", 4, 8, 5, 0, ".maps"),
         ("first", "hash", 4, 8, 10, 0, "maps"),
         ("second", "array", 4, 16, 3, 1, "maps"),
     ]
