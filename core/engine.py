@@ -183,10 +183,11 @@ class Engine:
         return container.id if container else None
 
     def refresh_names(self) -> None:
-        """Look for containers that were started, named or removed; about once a second."""
-        if self._names.refresh():
+        """Look for containers that were started, named or removed; about twice a second."""
+        changed = self._names.refresh()
+        if changed:
             for process in self.lineage:
-                if process.entry.cgroup not in (b"", b"/"):
+                if process.entry.cgroup in changed:
                     self.lineage.touch(process)
 
     def _take(self, found: list[Found]) -> None:

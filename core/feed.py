@@ -45,11 +45,11 @@ class ProcfsSource(Protocol):
 
 
 class ContainerSource(Protocol):
-    """Who names the container of a cgroup path; `refresh` is True when answers may have changed."""
+    """Who names the container of a cgroup path; `refresh` returns the paths whose answer has changed."""
 
     def container_of(self, cgroup: bytes) -> ContainerContext: ...
 
-    def refresh(self) -> bool: ...
+    def refresh(self) -> set[bytes]: ...
 
 
 class Feed(Protocol):

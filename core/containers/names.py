@@ -24,6 +24,12 @@ _CONTAINERS_KEPT = 8192
 _PATHS_KEPT = 16_384
 _FIRST_RETRY_S = 0.25
 _LAST_RETRY_S = 60.0
+_YOUNG_S = 3.0
+"""runc puts its process into the cgroup some 50 ms before it writes whose that is; a busy host takes longer."""
+
+_LOOK_S = 0.005
+"""A look at the folders of runc takes 40 us: this often, it costs 1 % of a core at most."""
+
 _USER_SLICE = re.compile(rb"/user-([0-9]{1,9})\.slice/")
 
 
@@ -43,14 +49,16 @@ class _Answer(msgspec.Struct):
     stamp: Stamp | None
     home: Home | None
     retry_s: float
-    asked: float
+    due: float
+    """When the state is looked for again while there is none (before it is written, after it is removed)."""
 
 
 class ContainerNames:
     """Containers of one host with names. Asks no daemon, never raises, keeps a bounded number of answers.
 
     Not thread-safe: one thread owns it. `container_of` and `lookup` read files only for a container not
-    seen before; `refresh`, called about once a second, looks for what has changed since.
+    seen before, and look at runc's folders for a path that is new; `refresh`, called about twice a second,
+    looks for what has changed since.
     """
 
     def __init__(self, host: Host) -> None:
@@ -71,6 +79,9 @@ class ContainerNames:
         }
         self._answers: OrderedDict[_Key, _Answer] = OrderedDict()
         self._contexts: OrderedDict[bytes, ContainerContext] = OrderedDict()
+        self._young: dict[bytes, float] = {}
+        self._next_look = 0.0
+        self._news: set[bytes] = set()
         self._oci.refresh()
 
     @property
@@ -82,16 +93,20 @@ class ContainerNames:
         """Return the container of a cgroup path with its names, from the cache if it was asked before.
 
         Knows more than `container_of_cgroup`: the containers of `runc run NAME` and `ctr run`, whose
-        paths hold no id. Before the runtime has written its state such a path is no container; `refresh`
-        tells when to ask again.
+        paths hold no id. Before the runtime has written its state such a path is no container; a path
+        that is new is looked for again each time it is asked about, and `refresh` tells of all changes.
         """
-        context = self._contexts.get(cgroup)
-        if context is None:
-            context = self.lookup(self._locate(cgroup))
-            self._contexts[cgroup] = context
+        if cgroup not in self._contexts:
+            self._young[cgroup] = time.monotonic() + _YOUNG_S
+            context = self._contexts[cgroup] = self.lookup(self._locate(cgroup))
             if len(self._contexts) > _PATHS_KEPT:
-                self._contexts.popitem(last=False)
-        return context
+                forgotten, _ = self._contexts.popitem(last=False)
+                self._young.pop(forgotten, None)
+            if context.id is not None:
+                return context
+        if cgroup in self._young and self._contexts[cgroup].id is None:
+            self._look_for_new()
+        return self._contexts[cgroup]
 
     def lookup(self, context: ContainerContext) -> ContainerContext:
         """Return `context` with what the runtime's state says; without it, with the `reason`.
@@ -121,36 +136,58 @@ class ContainerNames:
             reason=facts.note,
         )
 
-    def refresh(self) -> bool:
-        """Look for changes on disk; True when `container_of` may answer otherwise than before.
+    def refresh(self) -> set[bytes]:
+        """Look for changes on disk; return the paths that `container_of` answers otherwise than before.
 
         One stat for each container with a name; one without is asked for again after 0.25 s, 0.5 s and
         so on up to a minute, because a process may start before its runtime has written everything.
         """
-        changed = self._oci.refresh()
         now = time.monotonic()
+        self._young = {path: until for path, until in self._young.items() if until > now}
+        changed = self._refresh_runtimes()
         for key, answer in list(self._answers.items()):
-            if answer.facts is not None:
-                if self._stamp(answer.facts) == answer.stamp:
+            if answer.stamp is None:
+                if now < answer.due:
                     continue
-            elif now - answer.asked < answer.retry_s:
+            elif answer.facts and self._stamp(answer.facts) == answer.stamp:
                 continue
             fresh = self._ask(key, answer.home, min(answer.retry_s * 2, _LAST_RETRY_S))
             if answer.facts is not None and fresh.facts is None:
                 # The container was removed; its last processes keep the name they had.
-                fresh.facts, fresh.reason, fresh.stamp = answer.facts, answer.reason, None
+                fresh.facts, fresh.reason = answer.facts, answer.reason
             self._answers[key] = fresh
             changed |= (fresh.facts, fresh.reason) != (answer.facts, answer.reason)
         if changed:
-            self._contexts.clear()
-        return changed
+            self._news |= self._ask_paths_again()
+        news, self._news = self._news, set()
+        return news
 
-    def forget(self, container_id: str) -> None:
-        """Drop what is known of a container: it started, or its last process ended."""
-        for key in [key for key in self._answers if key[0] == container_id]:
-            del self._answers[key]
-        for path in [path for path, context in self._contexts.items() if context.id == container_id]:
-            del self._contexts[path]
+    def _look_for_new(self) -> None:
+        """See whether runc or crun have made a container since the last look."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + _LOOK_S
+            if self._refresh_runtimes():
+                self._news |= self._ask_paths_again()
+
+    def _refresh_runtimes(self) -> bool:
+        """Read runc's and crun's state where it changed; return whether it did."""
+        changed = self._oci.refresh()
+        if changed:
+            # A name may be used again, by a container from another bundle.
+            for key in [key for key in self._answers if key[0] in changed]:
+                del self._answers[key]
+        return bool(changed)
+
+    def _ask_paths_again(self) -> set[bytes]:
+        """Answer every known path anew; return those whose answer is another one."""
+        changed = set()
+        for path, before in self._contexts.items():
+            context = self.lookup(self._locate(path))
+            if context != before:
+                self._contexts[path] = context
+                changed.add(path)
+        return changed
 
     def _locate(self, cgroup: bytes) -> ContainerContext:
         """Return the container of a path by its id or by the state of runc and crun, the inner one."""
@@ -178,7 +215,7 @@ class ContainerNames:
         facts, reason = None, None
         if runtime in ("lxc", "nspawn"):
             facts = Facts(source="", name=container_id, note=f"{runtime} keeps no image name")
-        elif runtime not in self._readers or not is_file_name(container_id):
+        elif runtime not in self._readers or not all(map(is_file_name, container_id.split("/"))):
             reason = f"{runtime} keeps no names on this host that can be read"
         else:
             facts, reason = self._search(container_id, runtime, home)
@@ -188,7 +225,7 @@ class ContainerNames:
             stamp=self._stamp(facts),
             home=home,
             retry_s=retry_s,
-            asked=time.monotonic(),
+            due=time.monotonic() + retry_s,
         )
 
     def _stamp(self, facts: Facts | None) -> Stamp | None:

@@ -4,13 +4,15 @@
 "container". The runtime's own state does: /run/runc/web/state.json lists the cgroup in each hierarchy and
 the bundle; /run/crun/web/status has `cgroup-path`. This index keeps them by path, so that a path costs
 a few dict lookups. Containers with 64 digits are left out: their paths speak for themselves.
+
+The id is the name, with its namespace of containerd in front (`jobs/web`) unless that is `default`.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 
@@ -37,6 +39,9 @@ class Placed(msgspec.Struct, frozen=True):
 
     id: str
     runtime: str
+    folder: str
+    """Where its state is."""
+
     paths: tuple[bytes, ...]
 
 
@@ -57,6 +62,9 @@ class _Root:
         self.settled = False
         self.containers: dict[str, tuple[Stamp, Placed | None]] = {}
 
+    def placed(self) -> list[Placed]:
+        return [placed for _, placed in self.containers.values() if placed]
+
 
 class OciRuntimes:
     """Containers by cgroup path. `refresh` looks at the disk, `at` never does."""
@@ -66,6 +74,7 @@ class OciRuntimes:
         self._storage = storage
         self._roots: dict[str, _Root] = {}
         self._by_path: dict[bytes, Placed] = {}
+        self._by_id: dict[str, Placed] = {}
         self.problems: dict[str, str] = {}
         """State folders that could not be read, and why: their containers look like host processes."""
 
@@ -81,32 +90,41 @@ class OciRuntimes:
             path = path[: path.rfind(b"/")] if b"/" in path else b""
         return None
 
-    def refresh(self) -> bool:
-        """Read what changed since the last call; True when `at` may answer otherwise than before.
+    def refresh(self) -> set[str]:
+        """Read what changed since the last call; return the ids that are new, gone or somewhere else.
 
         Costs about ten stat calls when nothing changed.
         """
         self.problems.clear()
-        changed = False
+        changed: set[str] = set()
         live = list(self._state_folders())
         for gone in self._roots.keys() - set(live):
-            changed |= bool(self._roots.pop(gone).containers)
+            changed |= {placed.id for placed in self._roots.pop(gone).placed()}
         for folder in live:
             changed |= self._refresh_root(folder, self._roots.setdefault(folder, _Root()))
         if changed:
-            placed = [p for root in self._roots.values() for _, p in root.containers.values() if p]
+            placed = [placed for root in self._roots.values() for placed in root.placed()]
             self._by_path = {path: p for p in placed for path in p.paths}
+            self._by_id = {p.id: p for p in placed}
         return changed
 
     def facts(self, container_id: str, home: Home | None) -> Facts | None:
         """Return what the bundle of a container says, found through runc's or crun's state."""
-        for folder in self._roots or self._state_folders():
-            state = self._read_state(folder, container_id)
+        placed = self._by_id.get(container_id)
+        if placed:
+            places = [placed.folder]
+        elif is_file_name(container_id):
+            places = [f"{folder}/{container_id}" for folder in self._roots]
+        else:
+            places = []
+        for place in places:
+            state = self._read_state(place)
             if state is not None:
+                name = place.rpartition("/")[2]
                 bundle = _bundle(state)
-                return self._facts_of(bundle, container_id) or Facts(
-                    source=f"{folder}/{container_id}",
-                    name=None if _SIXTY_FOUR.fullmatch(container_id) else container_id,
+                return self._facts_of(bundle, name) or Facts(
+                    source=place,
+                    name=None if _SIXTY_FOUR.fullmatch(name) else name,
                     note=f"no image name: there is no bundle in {safe_text(bundle) or 'the state'} any more",
                 )
         return None
@@ -129,46 +147,45 @@ class OciRuntimes:
             except StateError as error:
                 self.problems[parent] = str(error)
 
-    def _refresh_root(self, folder: str, root: _Root) -> bool:
+    def _refresh_root(self, folder: str, root: _Root) -> set[str]:
         stamp = self._files.stamp(folder)
         waiting = any(placed is None for _, placed in root.containers.values())
         if stamp == root.stamp and root.settled and not waiting:
-            return False
+            return set()
         now = time.time_ns()
+        before = set(root.placed())
         known, root.containers = root.containers, {}
         try:
             for name, own in self._files.folders(folder):
                 if _NAME.fullmatch(name) and not _SIXTY_FOUR.fullmatch(name):
-                    before = known.get(name)
-                    fresh = before and before[0] == own and before[1]
+                    old = known.get(name)
+                    fresh = old and old[0] == own and old[1]
                     root.containers[name] = (own, fresh or self._read(folder, name))
         except StateError as error:
             self.problems[folder] = str(error)
             stamp = None
         root.stamp = stamp
         root.settled = stamp is None or now - stamp.mtime_ns > _SETTLED_NS
-        return _placed(known) != _placed(root.containers)
+        return {placed.id for placed in before ^ set(root.placed())}
 
     def _read(self, folder: str, name: str) -> Placed | None:
         """Return one container, None as long as the runtime has not written its state."""
+        place = f"{folder}/{name}"
         try:
-            state = self._read_state(folder, name)
+            state = self._read_state(place)
         except StateError as error:
-            self.problems[f"{folder}/{name}"] = str(error)
+            self.problems[place] = str(error)
             return None
         if state is None:
             return None
-        return Placed(name, _runtime_of_root(folder), tuple(sorted(set(_paths(state)))))
+        runtime = _runtime_of_root(folder)
+        namespace = folder.rpartition("/")[2] if runtime == "containerd" else "default"
+        container_id = name if namespace == "default" else f"{namespace}/{name}"
+        return Placed(container_id, runtime, place, tuple(sorted(set(_paths(state)))))
 
-    def _read_state(self, folder: str, name: str) -> _RuncState | None:
-        if not is_file_name(name):
-            return None
-        file = "status" if folder.endswith("crun") else "state.json"
-        return self._files.read_json(f"{folder}/{name}/{file}", _RuncState)
-
-
-def _placed(containers: Mapping[str, tuple[Stamp, Placed | None]]) -> dict[str, Placed]:
-    return {name: placed for name, (_, placed) in containers.items() if placed}
+    def _read_state(self, place: str) -> _RuncState | None:
+        file = "status" if place.startswith("/run/crun/") else "state.json"
+        return self._files.read_json(f"{place}/{file}", _RuncState)
 
 
 def _runtime_of_root(folder: str) -> str:

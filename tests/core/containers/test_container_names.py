@@ -340,10 +340,65 @@ def test_a_container_that_starts_within_the_grain_of_the_folders_time(root: Root
     folder = root.folder / "run/runc"
     before = folder.stat()
     names = root.names()
+    assert names.container_of(b"/two").id is None
     root.runc("two", {"": "/sys/fs/cgroup/two"})
     os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert names.refresh()
+    assert names.refresh() == {b"/two"}
     assert names.container_of(b"/two").id == "two"
+
+
+def test_a_new_path_is_looked_for_when_it_is_asked_about_and_the_change_is_told(root: Root) -> None:
+    names = root.names()
+    assert names.container_of(b"/web").id is None
+    assert names.container_of(b"/system.slice").id is None
+    root.runc("web", {"": "/sys/fs/cgroup/web"})
+    time.sleep(0.01)
+    assert names.container_of(b"/web").id == "web"
+    assert names.refresh() == {b"/web"}
+    assert names.refresh() == set()
+
+
+def test_a_name_that_is_used_again_with_another_bundle(root: Root) -> None:
+    annotation = "io.kubernetes.cri.image-name"
+    for bundle, image in (("/one", "busybox:1"), ("/two", "busybox:2")):
+        root.write(f"{bundle}/config.json", {"annotations": {annotation: image}})
+    file = root.runc("web", {"": "/sys/fs/cgroup/web"}, bundle="/one")
+    names = root.names()
+    assert names.container_of(b"/web").image == "busybox:1"
+    file.unlink()
+    file.parent.rmdir()
+    assert names.refresh() == {b"/web"}
+    root.runc("web", {"": "/sys/fs/cgroup/web"}, bundle="/two")
+    assert names.refresh() == {b"/web"}
+    assert names.container_of(b"/web").image == "busybox:2"
+
+
+def test_one_name_in_two_namespaces_of_containerd_is_two_containers(root: Root) -> None:
+    for namespace, image in (("default", "busybox:1"), ("jobs", "busybox:2")):
+        bundle = f"/run/containerd/io.containerd.runtime.v2.task/{namespace}/web"
+        root.write(f"{bundle}/config.json", {"annotations": {"io.kubernetes.cri.image-name": image}})
+        cgroups = {"": f"/sys/fs/cgroup/{namespace}/web"}
+        root.runc("web", cgroups, f"/run/containerd/runc/{namespace}", bundle)
+    names = root.names()
+    found = [names.container_of(path) for path in (b"/default/web", b"/jobs/web")]
+    assert [c.id for c in found] == ["web", "jobs/web"]
+    assert [c.name for c in found] == ["web", "web"]
+    assert [c.image for c in found] == ["busybox:1", "busybox:2"]
+    assert {c.runtime for c in found} == {"containerd"}
+
+
+def test_removed_containers_cost_nothing(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = root.docker()
+    names = root.names()
+    names.container_of(DOCKER_PATH)
+    file.unlink()
+    names.refresh()
+    names.refresh()
+    looked = []
+    monkeypatch.setattr(names, "_ask", lambda *args: looked.append(args))
+    monkeypatch.setattr(names, "_stamp", lambda *args: looked.append(args))
+    names.refresh()
+    assert looked == []
 
 
 def test_names_that_two_runtimes_use(root: Root) -> None:
@@ -390,8 +445,9 @@ def test_a_changed_file_and_a_removed_one(root: Root) -> None:
 
 def test_a_containers_namespace_that_appears_and_goes(root: Root) -> None:
     names = root.names()
+    assert names.container_of(b"/default/web").id is None
     file = root.runc("web", {"": "/sys/fs/cgroup/default/web"}, "/run/containerd/runc/default")
-    assert names.refresh()
+    assert names.refresh() == {b"/default/web"}
     assert names.container_of(b"/default/web").runtime == "containerd"
     for gone in (file, file.parent, file.parent.parent):
         gone.unlink() if gone.is_file() else gone.rmdir()
