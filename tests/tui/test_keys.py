@@ -162,7 +162,11 @@ async def minus_and_plus_work_on_the_subtree(pilot: Pilot[None]) -> None:
 async def asterisk_folds_everything_and_back(pilot: Pilot[None]) -> None:
     view = tree(pilot)
     total = view.row_count
+    await go_to(pilot, 4122)
     await press(pilot, "asterisk")
+    row = view.cursor_row
+    assert row is not None
+    assert row.text == "web"  # what is folded away leaves the cursor on what hides it
     assert [line[:10].strip() for line in lines(pilot)[3:7]] == [
         "▸ ⬢ c0ffee",
         "▸ ⬢ orders",

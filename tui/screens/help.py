@@ -32,6 +32,7 @@ class HelpScreen(ModalScreen[None]):
         & > VerticalScroll {
             width: 76; max-width: 100%; height: auto; max-height: 100%;
             border: round $primary; border-title-color: $primary; background: $surface; padding: 0 2;
+            scrollbar-size-vertical: 1; scrollbar-color: $primary; scrollbar-background: $surface;
             & > Static { height: auto; }
         }
     }

@@ -119,19 +119,27 @@ class ExplainPane(LineWidget):
             str(Outcome.HIT): "explain--hit",
             str(Outcome.ERROR): "explain--error",
         }.get(outcome, "explain--miss")
-        room = width - 20 - 11
         return [
-            (f" {fit(str(tier), 8)}", self.style_of("explain--label")),
+            (f" {fit(str(tier), 7)}", self.style_of("explain--label")),
             (fit(outcome, 8), self.style_of(style)),
-            (f" {fit(reason, room)} ", self.rich_style),
-            (fit(time, 10, right=True), self.style_of("explain--time")),
+            (f"{fit(reason, width - 27)} ", self.rich_style),
+            (fit(time, 9, right=True), self.style_of("explain--time")),
         ]
 
     def _facts(self, known: Explanation, width: int) -> list[list[Part]]:
-        facts = [("lineage", " › ".join(known.lineage)), *known.image]
+        facts = [("lineage", _path(known.lineage, width - _LABEL)), *known.image]
         label = self.style_of("explain--label")
         return [
             [(f" {fit(name, _LABEL - 1)}", label), (fit(text, max(0, width - _LABEL)), self.rich_style)]
             for name, text in facts
             if text
         ]
+
+
+def _path(lineage: tuple[str, ...], width: int) -> str:
+    """Join the ancestors; when they are too many, leave out the oldest but the first."""
+    names = list(lineage)
+    while len(names) > 2 and width_of(" › ".join(names)) > width:
+        del names[1 : 3 if names[1] == "…" else 2]
+        names.insert(1, "…")
+    return " › ".join(names)

@@ -85,7 +85,8 @@ class ListPane(CursorPane):
         return two_ends([(f"{sign}{title}", style)], [(f"{note} ", style)] if note else [], width, style)
 
     def draw_row(self, index: int, width: int, thumb: bool | None) -> Strip:
-        selected = index == self.cursor
+        # A pane for reading shows its cursor only while it has the keys.
+        selected = index == self.cursor and self.can_focus and (self.has_focus or not self._wraps)
         over = self.cursor_style() if selected else Style.null()
         base = self.rich_style + over
         parts: list[Part] = [(" ", base)]

@@ -87,6 +87,7 @@ class TreeView(CursorPane):
         self.folded: frozenset[RowKey] = frozenset()
         self.follow = False
         self._asked: ViewRequest | None = None
+        self._seeking = False
         self._below: RowKey | None = None
         self._unfold_below = False
         self._styles: dict[str, tuple[Style, Style]] = {}
@@ -111,7 +112,7 @@ class TreeView(CursorPane):
 
     def ask(self) -> None:
         """Ask for the window around what is in sight, unless that is what was asked for last."""
-        anchored = self.follow or (self.top > 0 and self.sort not in _MOVING)
+        anchored = self._seeking or self.follow or (self.top > 0 and self.sort not in _MOVING)
         anchor = self.cursor_key if anchored else None
         first = max(0, self.top - self.page)
         request = ViewRequest(
@@ -153,11 +154,16 @@ class TreeView(CursorPane):
         self.window = window
         index = self._find(self.cursor_key)
         if index is None and window.request.anchor == self.cursor_key:
-            index = window.anchor_index
+            index = window.anchor_index  # hidden in a folded node, or gone
+        elif index is None and self.cursor_key is not None and (self.follow or self.sort not in _MOVING):
+            self._seeking = True  # perhaps it is only far away: the next window starts from it
+            self.ask()
+            return
         if index is not None:
             self.cursor = index
-            if self.follow or (self.top > 0 and self.sort not in _MOVING):
+            if self._seeking or self.follow or (self.top > 0 and self.sort not in _MOVING):
                 self.top = index - screen_line
+        self._seeking = False
         self.cursor = max(0, min(self.cursor, window.total - 1))
         self.top = max(0, min(self.top, window.total - self.page))
         row = self.cursor_row
@@ -356,7 +362,7 @@ class TreeView(CursorPane):
         name, detail = self._style("tree--group", selected), self._style("tree--group-detail", selected)
         label = f"{'▸' if row.folded else '▾'} {'⬢ ' if row.kind == 'container' else ''}{row.text}"
         count = f"{fmt.count(row.count)} process{'' if row.count == 1 else 'es'}"
-        about = " · ".join(part for part in (row.detail, count) if part)
+        about = " · ".join(part for part in (count, row.detail) if part)
         numeric = [column for column in columns if column.numeric]
         if not numeric:
             return [(f"{label}  ", name), (about, detail)]

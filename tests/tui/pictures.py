@@ -1,0 +1,157 @@
+"""The pictures: which there are, and how the app is brought there. Used by the snapshot tests and by
+tools/screenshots.py, so that what is tested is what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fixture_build import board, failed, findings, half_way
+from fixture_engine import ALL_ON, NO_PROBE, NOW, SECOND, FixtureEngine
+from harness import go_to, press, settle
+from textual.pilot import Pilot
+
+from core.model import Tiers
+from tui.app import EbpfApp
+from tui.screens.build import BuildScreen
+from tui.screens.build_board import Board
+from tui.screens.headers import HeadersScreen
+from tui.settings import Settings
+
+Prepare = Callable[[Pilot[None]], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One state of the app. `own_data`: nothing in it depends on the machine it is made on."""
+
+    prepare: Prepare
+    tiers: Tiers = ALL_ON
+    own_data: bool = True
+
+    def app(self) -> EbpfApp:
+        engine = FixtureEngine(tiers=self.tiers)
+        engine.stats = (("hits cache", 0), ("hits maps", 0), ("hits procfs", 0), ("miss", 0))
+        return EbpfApp(engine, Settings())
+
+
+async def tree(pilot: Pilot[None]) -> None:
+    await settle(pilot)
+    await go_to(pilot, 4122)
+
+
+async def explain(pilot: Pilot[None]) -> None:
+    await tree(pilot)
+    await press(pilot, "enter")
+
+
+async def parents(pilot: Pilot[None]) -> None:
+    await tree(pilot)
+    await press(pilot, "t", "P")
+
+
+async def filtered(pilot: Pilot[None]) -> None:
+    await settle(pilot)
+    await press(pilot, *"/user:deploy !vim")
+
+
+async def folded(pilot: Pilot[None]) -> None:
+    await tree(pilot)
+    await press(pilot, "asterisk")
+
+
+async def help_screen(pilot: Pilot[None]) -> None:
+    await press(pilot, "question_mark")
+
+
+async def sort_menu(pilot: Pilot[None]) -> None:
+    await tree(pilot)
+    await press(pilot, "s", "down")
+
+
+async def _build(pilot: Pilot[None], then: Callable[[Board], None], cursor: int) -> None:
+    await press(pilot, "2")
+    screen = pilot.app.screen
+    assert isinstance(screen, BuildScreen)
+    await pilot.app.workers.wait_for_complete()
+    await settle(pilot)
+    made = board()
+    then(made)
+    screen.post_message(BuildScreen.Read(made))
+    await settle(pilot)
+    await press(pilot, *["down"] * cursor)
+    screen.progress.show(made, building=then is half_way)
+    await settle(pilot)
+
+
+async def build(pilot: Pilot[None]) -> None:
+    await _build(pilot, half_way, 1)
+
+
+async def build_failed(pilot: Pilot[None]) -> None:
+    await _build(pilot, failed, 2)
+
+
+async def headers(pilot: Pilot[None]) -> None:
+    await press(pilot, "3")
+    await pilot.app.workers.wait_for_complete()
+    await settle(pilot)
+    screen = pilot.app.screen
+    assert isinstance(screen, HeadersScreen)
+    screen._arch = findings().arch
+    screen.post_message(HeadersScreen.Found(findings()))
+    await settle(pilot)
+
+
+async def objects(pilot: Pilot[None]) -> None:
+    await press(pilot, "4")
+    await pilot.app.workers.wait_for_complete()
+    await settle(pilot)
+    await pilot.app.workers.wait_for_complete()
+    await settle(pilot)
+
+
+async def resolver(pilot: Pilot[None]) -> None:
+    await press(pilot, "5")
+    app = pilot.app
+    assert isinstance(app, EbpfApp)
+    engine = app.engine
+    assert isinstance(engine, FixtureEngine)
+    cache = maps = procfs = miss = added = 0
+    for step in range(60):
+        cache += 40 + step * step % 97
+        maps += step % 7
+        procfs += step % 11 == 0
+        miss += step % 23 == 0
+        added += 3 + step % 5
+        engine.now_ns = NOW + 2 * step * SECOND
+        engine.stats = (
+            ("added event", added),
+            ("added snapshot", 71),
+            ("hits cache", cache),
+            ("hits maps", maps),
+            ("hits procfs", procfs),
+            ("miss", miss),
+            ("reparent success", added // 9),
+        )
+        engine.publish()
+        await pilot.pause(0)
+        app.on_ebpf_app_frame_ready()
+    await settle(pilot)
+
+
+PICTURES = {
+    "processes": Picture(tree),
+    "explain": Picture(explain),
+    "parents": Picture(parents),
+    "filter": Picture(filtered),
+    "folded": Picture(folded),
+    "procfs-only": Picture(explain, NO_PROBE),
+    "help": Picture(help_screen),
+    "sort": Picture(sort_menu),
+    "build": Picture(build),
+    "build-failed": Picture(build_failed),
+    "headers": Picture(headers),
+    "objects": Picture(objects, own_data=False),
+    "resolver": Picture(resolver),
+}

@@ -1,0 +1,82 @@
+"""Draws screenshots/*.svg from the fixtures of the tests: nothing of this machine's processes is in them.
+
+Run by `make screenshots`. Where rsvg-convert is installed, build/screenshots/*.png are made too, for
+looking at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/tui")]
+
+from pictures import PICTURES, Picture  # noqa: E402  # after the path is set
+
+SIZE = (120, 34)
+SMALL = {"processes": (80, 24)}
+_CELL = 12.2
+"""Width of a cell in the SVG that rich writes."""
+
+_BLANK = "&#160;"
+_TEXT = re.compile(
+    r'<text (?P<head>[^>]*?)x="(?P<x>[\d.]+)"(?P<y>[^>]*?)textLength="[\d.]+"(?P<tail>[^>]*)>'
+    r"(?P<text>[^<]*)</text>"
+)
+
+
+def in_words(svg: str) -> str:
+    """Place each word by itself: librsvg drops the blanks around a text and lets long ones drift."""
+
+    def split(match: re.Match[str]) -> str:
+        text = match["text"].replace(_BLANK, " ")
+        x = float(match["x"])
+        words = []
+        cells = 0
+        for blanks, word in re.findall(r"( *)([^ ]+)", text):
+            cells += len(blanks)
+            length = len(re.sub(r"&[#\w]+;", "x", word))
+            at = f'x="{x + cells * _CELL:.1f}"{match["y"]}textLength="{length * _CELL:.1f}"'
+            words.append(f"<text {match['head']}{at}{match['tail']}>{word}</text>")
+            cells += length
+        return "".join(words)
+
+    return _TEXT.sub(split, svg)
+
+
+async def draw(picture: Picture, size: tuple[int, int]) -> str:
+    """Return one picture as SVG."""
+    app = picture.app()
+    async with app.run_test(size=size) as pilot:
+        await picture.prepare(pilot)
+        return in_words(app.export_screenshot(title="ebpf-tui"))
+
+
+def write(name: str, svg: str) -> None:
+    """Write the SVG, and a PNG to look at."""
+    (ROOT / f"screenshots/{name}.svg").write_text(svg)
+    if shutil.which("rsvg-convert"):
+        folder = ROOT / "build/screenshots"
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["rsvg-convert", "-o", str(folder / f"{name}.png")], input=svg.encode(), check=True)
+
+
+def main() -> None:
+    os.environ.pop("NO_COLOR", None)
+    wanted = sys.argv[1:] or list(PICTURES)
+    for name in wanted:
+        write(name, asyncio.run(draw(PICTURES[name], SIZE)))
+        if name in SMALL:
+            width, height = SMALL[name]
+            write(f"{name}-{width}x{height}", asyncio.run(draw(PICTURES[name], SMALL[name])))
+        print(f"screenshots/{name}.svg")
+
+
+if __name__ == "__main__":
+    main()
