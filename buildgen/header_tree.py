@@ -122,8 +122,6 @@ def _points_to(host: Host, path: Path) -> tuple[Path, ...]:
         wanted.append(os.path.join(host.inside(path), "source"))
     reached = []
     for target in wanted:
-        if "$" in target:  # the kernel's own Makefile includes $(srctree)/…
-            continue
         try:
             reached.append(host.realpath(os.path.join(host.inside(path), target)))
         except OSError:

@@ -50,9 +50,12 @@ def test_debian_takes_one_flavour_and_its_common_half(fake) -> None:
 
 
 def test_the_plain_flavour_goes_before_cloud_and_rt_when_none_is_exact(fake) -> None:
-    fake.debian("6.1.0-56", "cloud-amd64", "amd64", "rt-amd64")
+    fake.debian("6.1.0-56", "aws-amd64", "amd64", "rt-amd64")
     headers = find_header_dirs(fake.host, "6.18.44-fc-v595", arch="amd64")
     assert names(headers, fake.root)[0] == "/usr/src/linux-headers-6.1.0-56-amd64"
+    fake.full("/usr/src/kernels/6.2.0-acme", "6.2.0-acme").full("/usr/src/kernels/6.2.0-x", "6.2.0-x")
+    newer = find_header_dirs(fake.host, "6.2.0-zfs", arch="amd64")
+    assert names(newer, fake.root) == ["/usr/src/kernels/6.2.0-x"]
     assert "nearest complete" in headers.warnings[0]
 
 

@@ -190,6 +190,16 @@ def test_relocations_name_the_fields(rich: Path) -> None:
     }
 
 
+def test_relocations_and_lines_point_at_instructions(rich: Path) -> None:
+    found = read_object(rich)
+    slots = {section.name: section.size // 8 for section in found.sections}
+    for one in (*found.core_relocations, *found.lines):
+        assert one.insn < slots[one.section]
+    assert {one.insn for one in found.lines if one.section == "xdp"} == {0}
+    fork = [one.insn for one in found.core_relocations if one.section == "tp_btf/sched_process_fork"]
+    assert max(fork) > 0
+
+
 def test_variables_are_in_the_symbol_table(rich: Path) -> None:
     """llvm-readelf is the witness for size and place."""
     said = subprocess.run(["llvm-readelf", "-sW", rich], capture_output=True, text=True, check=True).stdout
@@ -439,6 +449,18 @@ def test_any_btf_is_decoded_or_refused(noise: bytes) -> None:
             list(btf.parts(one))
     except BtfError:
         pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "vlen", "words"),
+    [(4, 5, (0,)), (3, 0, ()), (15, 2, (0, 0, 0)), (0, 0, ()), (31, 0, ())],
+    ids=["struct without its members", "array cut off", "datasec cut off", "void", "unknown kind"],
+)
+def test_types_that_are_cut_off(kind: int, vlen: int, words: tuple[int, ...]) -> None:
+    types = struct.pack(f"<{3 + len(words)}I", 0, kind << 24 | vlen, 0, *words)
+    head = struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), 1)
+    with pytest.raises(BtfError, match=r"type 1 is (cut off|of the unknown kind)"):
+        decode_btf(head + types + b"\0" * 200)
 
 
 def test_names_from_outside_are_safe(rich: Path, tmp_path: Path) -> None:
