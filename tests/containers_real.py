@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ import pytest
 
 _PROGRAMS = ("sh", "sleep", "true", "cat")
 IMAGE = "busybox-test:1.0"
+SLEEP = ("sleep", "300")
 
 
 class RealContainer(NamedTuple):
@@ -110,12 +111,21 @@ class OciRuntime:
         self._bundles = bundles
         self._names: dict[str, str | None] = {}
 
-    def bundle(self, name: str, cgroup: str | None = None, annotations: dict[str, str] | None = None) -> Path:
+    def __call__(self, *arguments: str) -> str:
+        return _run(self._program, *arguments)
+
+    def bundle(
+        self,
+        name: str,
+        cgroup: str | None = None,
+        annotations: dict[str, str] | None = None,
+        command: Sequence[str] = SLEEP,
+    ) -> Path:
         folder = self._bundles / name
         folder.mkdir()
         _run("runc", "spec", "-b", str(folder))  # crun's own wants to be in the folder
         config = json.loads((folder / "config.json").read_text())
-        config["process"] |= {"terminal": False, "args": ["sleep", "300"]}
+        config["process"] |= {"terminal": False, "args": list(command)}
         config["root"]["path"] = str(self._rootfs)
         config["annotations"] = annotations or {}
         if cgroup:
@@ -124,22 +134,26 @@ class OciRuntime:
         return folder
 
     def run(
-        self, name: str, cgroup: str | None = None, annotations: dict[str, str] | None = None
+        self,
+        name: str,
+        cgroup: str | None = None,
+        annotations: dict[str, str] | None = None,
+        command: Sequence[str] = SLEEP,
     ) -> RealContainer:
-        folder = self.bundle(name, cgroup, annotations)
+        folder = self.bundle(name, cgroup, annotations, command)
         self._names[name] = cgroup
         # The container gets these as its own: a pipe here would not end before it does.
         with open(folder / "log", "wb") as log:
-            command = [self._program, "run", "-d", "-b", str(folder), name]
+            arguments = [self._program, "run", "-d", "-b", str(folder), name]
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=30, check=False
+                arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=30, check=False
             )
         if done.returncode:
             raise RuntimeError((folder / "log").read_text(errors="replace").strip())
         return RealContainer(name, name, int(self.state(name)["pid"]))
 
     def state(self, name: str) -> dict[str, Any]:
-        state: dict[str, Any] = json.loads(_run(self._program, "state", name))
+        state: dict[str, Any] = json.loads(self("state", name))
         return state
 
     def exec(self, name: str, *command: str) -> subprocess.Popen[bytes]:
@@ -251,9 +265,9 @@ class Docker:
             == 0
         )
 
-    def run(self, name: str, *options: str) -> RealContainer:
+    def run(self, name: str, *options: str, command: Sequence[str] = SLEEP) -> RealContainer:
         self._names.append(name)
-        container = self("run", "-d", "--name", name, "--network", "none", *options, IMAGE, "sleep", "300")
+        container = self("run", "-d", "--name", name, "--network", "none", *options, IMAGE, *command)
         return RealContainer(container, name, int(self.inspect(name)["State"]["Pid"]))
 
     def inspect(self, name: str) -> dict[str, Any]:
@@ -308,10 +322,10 @@ class Containerd:
     def __init__(self, daemon: _Daemon) -> None:
         self._daemon = daemon
         self._socket = str(daemon.folder / "sock")
-        self._names: list[str] = []
+        self._names: list[tuple[str, str]] = []
 
-    def __call__(self, *arguments: str) -> str:
-        return _run("ctr", "-a", self._socket, *arguments).strip()
+    def __call__(self, *arguments: str, namespace: str = "default") -> str:
+        return _run("ctr", "-a", self._socket, "-n", namespace, *arguments).strip()
 
     def answers(self) -> bool:
         return (
@@ -321,19 +335,20 @@ class Containerd:
             == 0
         )
 
-    def run(self, name: str, rootfs: Path) -> RealContainer:
-        self._names.append(name)
-        self("run", "-d", "--rootfs", str(rootfs), name, "/bin/sleep", "300")
-        tasks = (line.split() for line in self("task", "ls").splitlines()[1:])
+    def run(self, name: str, rootfs: Path, namespace: str = "default") -> RealContainer:
+        self._names.append((name, namespace))
+        self("run", "-d", "--rootfs", str(rootfs), name, "/bin/sleep", "300", namespace=namespace)
+        tasks = (line.split() for line in self("task", "ls", namespace=namespace).splitlines()[1:])
         return RealContainer(name, name, next(int(task[1]) for task in tasks if task[0] == name))
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, namespace: str = "default") -> None:
+        client = ["ctr", "-a", self._socket, "-n", namespace]
         for command in (["task", "rm", "-f", name], ["container", "rm", name]):
-            subprocess.run(["ctr", "-a", self._socket, *command], capture_output=True, check=False)
+            subprocess.run([*client, *command], capture_output=True, check=False)
 
     def close(self) -> None:
-        for name in self._names:
-            self.remove(name)
+        for name, namespace in self._names:
+            self.remove(name, namespace)
         self._daemon.close()
 
 

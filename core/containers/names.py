@@ -25,10 +25,10 @@ _PATHS_KEPT = 16_384
 _FIRST_RETRY_S = 0.25
 _LAST_RETRY_S = 60.0
 _YOUNG_S = 3.0
-"""runc puts its process into the cgroup some 50 ms before it writes whose that is; a busy host takes longer."""
+"""runc puts its process into the cgroup some 50 ms before it writes whose that is, a busy host later."""
 
-_LOOK_S = 0.005
-"""A look at the folders of runc takes 40 us: this often, it costs 1 % of a core at most."""
+_LOOK_S = 0.001
+"""A look at the folders of runc takes 40 us: at most 4 % of a core, while events come from a new cgroup."""
 
 _USER_SLICE = re.compile(rb"/user-([0-9]{1,9})\.slice/")
 
