@@ -10,7 +10,7 @@ import msgspec
 from core.model import Credentials, ProcessEntry, Usage
 
 
-class Fork(msgspec.Struct, frozen=True):
+class Fork(msgspec.Struct, frozen=True, tag=True):
     """A process was born. It runs its parent's image until it executes one of its own.
 
     `ppid` is the kernel's parent at birth (`real_parent->tgid`), `parent_inode` the inode of the
@@ -39,7 +39,7 @@ class Fork(msgspec.Struct, frozen=True):
     inner_pid: int = 0
 
 
-class Exec(msgspec.Struct, frozen=True):
+class Exec(msgspec.Struct, frozen=True, tag=True):
     """A process has a new image. `previous_inode` is the executable before, 0 when unknown."""
 
     ts_ns: int
@@ -47,7 +47,7 @@ class Exec(msgspec.Struct, frozen=True):
     previous_inode: int = 0
 
 
-class Exit(msgspec.Struct, frozen=True):
+class Exit(msgspec.Struct, frozen=True, tag=True):
     """The last thread of a process has ended; it is a zombie until its parent has reaped it.
 
     `exit_code` is as wait(2) encodes it.
@@ -59,7 +59,7 @@ class Exit(msgspec.Struct, frozen=True):
     exit_code: int
 
 
-class Reaped(msgspec.Struct, frozen=True):
+class Reaped(msgspec.Struct, frozen=True, tag=True):
     """An ended process has left the process table; its pid may be used again."""
 
     ts_ns: int
@@ -67,7 +67,7 @@ class Reaped(msgspec.Struct, frozen=True):
     start_ns: int
 
 
-class CgroupMove(msgspec.Struct, frozen=True):
+class CgroupMove(msgspec.Struct, frozen=True, tag=True):
     """A process was moved to another cgroup."""
 
     ts_ns: int
@@ -77,7 +77,7 @@ class CgroupMove(msgspec.Struct, frozen=True):
     cgroup: bytes
 
 
-class Lost(msgspec.Struct, frozen=True):
+class Lost(msgspec.Struct, frozen=True, tag=True):
     """The kernel could not deliver `count` events since the last such record."""
 
     ts_ns: int

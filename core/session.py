@@ -11,16 +11,19 @@ import contextlib
 import os
 import select
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 from core.engine import Engine
 from core.explain import explanation
 from core.feed import Feed, open_feed
-from core.host import Host
+from core.host import LOCAL, Host
 from core.lineage import Process
 from core.model import ProcessKey, Resolution
 from core.probe.loader import ProbeUnavailable
+from core.replay import ReplayFeed
 from core.tree import Tree
 from core.view import Explanation, Frame, Header, ViewRequest, Window
 
@@ -60,8 +63,7 @@ class Session:
         self._todo: deque[tuple[int, bool]] = deque(maxlen=64)
         self._shown: dict[Process, ProcessKey] = {}
         self._latest: dict[int, Resolution] = {}
-        self._tree = Tree(lambda uid: self._user_name(uid))
-        self._user_name: Callable[[int], str] = str
+        self._tree = Tree(str)
         self._revision = 0
         self._dirty = True
         self._rate = _Rate()
@@ -122,7 +124,7 @@ class Session:
             self._fail(error)
             return
         try:
-            self._user_name = engine.feed.user_name
+            self._tree = Tree(engine.feed.user_name)
             engine.start()
             self._loop(engine)
         except Exception as error:
@@ -136,35 +138,38 @@ class Session:
         self._failed(error)
 
     def _loop(self, engine: Engine) -> None:
-        now_ns = engine.feed.now_ns
+        # Paced by our own clock: a replay's may run faster or slower, or stand still at its end.
+        clock = time.monotonic_ns
         poller = self._poller(engine.feed)
-        next_sweep = now_ns() + PROCFS_SWEEP_NS // 2  # soon: CPU shares need two samples
+        next_sweep = clock() + PROCFS_SWEEP_NS // 2  # soon: CPU shares need two samples
         next_frame = next_names = 0
         while not self._stopping:
-            now = now_ns()
-            if self._fresh_until and now >= self._fresh_until:
+            if self._fresh_until and engine.feed.now_ns() >= self._fresh_until:
                 self._fresh_until, self._dirty = 0, True
-            if now >= next_frame and self._publish(engine, now):
-                next_frame = now_ns() + FRAME_NS
-            due = min(next_sweep, next_names, self._fresh_until or next_sweep)
+            if clock() >= next_frame and self._publish(engine):
+                next_frame = clock() + FRAME_NS
+            due = min(next_sweep, next_names)
             if self._dirty_at(engine):
                 due = min(due, next_frame)
-            poller.poll(max(0, due - now) // 1_000_000 + 1)
+            if not engine.feed.live:  # nothing wakes us when the recording has more
+                due = min(due, clock() + FRAME_NS)
+            poller.poll(max(0, due - clock()) // 1_000_000 + 1)
             self._drain_wake()
             if self._reload is not None:
                 self._swap_feed(engine)
                 poller = self._poller(engine.feed)
-            self._rate.add(len(engine.pump()), now_ns())
+            self._rate.add(len(engine.pump()), engine.feed.now_ns())
             while self._todo:
                 pid, evict = self._todo.popleft()
                 self._remember(engine.resolve(pid, evict=evict))
-            if now_ns() >= next_names:
+            if clock() >= next_names:
                 engine.refresh_names()
-                next_names = now_ns() + NAMES_NS
-            if now_ns() >= next_sweep:
+                next_names = clock() + NAMES_NS
+            if clock() >= next_sweep:
                 engine.sweep()
-                engine.audit.step(AUDITED)
-                next_sweep = now_ns() + (SWEEP_NS if engine.feed.exact else PROCFS_SWEEP_NS)
+                if engine.feed.live:
+                    engine.audit.step(AUDITED)
+                next_sweep = clock() + (SWEEP_NS if engine.feed.exact else PROCFS_SWEEP_NS)
 
     def _poller(self, feed: Feed) -> select.poll:
         poller = select.poll()
@@ -189,10 +194,11 @@ class Session:
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._wake)
 
-    def _publish(self, engine: Engine, now_ns: int) -> bool:
+    def _publish(self, engine: Engine) -> bool:
         """Bring the tree up to date and hand out a frame, if anything changed; return whether."""
         if not self._dirty_at(engine):
             return False
+        now_ns = engine.feed.now_ns()
         self._dirty = False
         if not self._paused:
             self._update_tree(engine)
@@ -282,9 +288,10 @@ class _Rate:
 
 def open_session(host: Host, *, probe: bool = True) -> Session:
     """Return a session on this host; its probe is loaded when it is started."""
+    return Session(lambda: Engine(open_feed(host, probe=probe), host), host)
 
-    def open_engine() -> Engine:
-        feed: Feed = open_feed(host, probe=probe)
-        return Engine(feed, host)
 
-    return Session(open_engine, host)
+def open_replay(path: Path, speed: float = 1.0) -> Session:
+    """Return a session on a recording. Raises RecordingError, OSError."""
+    feed = ReplayFeed(path, speed)
+    return Session(lambda: Engine(feed, LOCAL), LOCAL)

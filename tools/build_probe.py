@@ -12,6 +12,11 @@ import shutil
 import sys
 from pathlib import Path
 
+from buildgen.events import Diagnosed, Done
+from buildgen.plan import plan
+from buildgen.project import load_project
+from buildgen.runner import run_build
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "core/probe"
 SOURCES = ("process.bpf.c", "kernel_types.h", "record.h")
@@ -24,12 +29,6 @@ def main() -> int:
     if OBJECT.exists() and RECORDED.exists() and RECORDED.read_text().split()[0] == digest:
         print("the shipped probe is up to date")
         return 0
-    sys.path.insert(0, str(ROOT))
-    from buildgen.events import Diagnosed, Done
-    from buildgen.plan import plan
-    from buildgen.project import load_project
-    from buildgen.runner import run_build
-
     made = plan(load_project(ROOT), variants=("co-re",), arches=("local",))
     for event in run_build(made):
         if isinstance(event, Diagnosed):

@@ -32,6 +32,8 @@ COMMANDS = {
     "audit": "compare the cache with /proc: the drift, field by field",
     "cgroup": "container id and runtime of a cgroup text",
     "containers": "the containers of this host and their processes",
+    "record": "write what happens to a file, to be replayed anywhere",
+    "replay": "look at a recording: the same screens, or JSON",
     "doctor": "what this host allows, and the command that would change it",
     "info": "versions and the paths of configuration, cache and recordings",
 }

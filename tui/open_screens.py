@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 
+from tui.engine import Engine
 from tui.output import CommandError, Exit
 from tui.settings import Settings
 
 
-def open_screens(settings: Settings) -> int:
+def open_screens(settings: Settings, engine: Engine | None = None) -> int:
     """Run the screens until the person quits; return the exit code.
 
-    Raises CommandError (exit 2) when stdin or stderr is no terminal: Textual draws on stderr and
-    would fill a log file with escapes for ever.
+    `engine` is what they show; left out, the host of `settings`. Raises CommandError (exit 2) when
+    stdin or stderr is no terminal: Textual draws on stderr and would fill a log file with escapes for ever.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise CommandError("no terminal here: use `ebpf-tui ps --json` or another subcommand", Exit.USAGE)
-    from tui.app import run
+    from tui.app import run, show
 
-    return run(settings)
+    return run(settings) if engine is None else show(engine, settings)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from core.model import ContainerContext, ProcessEntry, Resolution, Tiers
 from core.text import json_text
-from core.users import Users
 from core.view import ProcessView
 
+UserName = Callable[[int], str]
+"""How the host of the records names a uid."""
 
-def process_json(view: ProcessView, users: Users) -> dict[str, Any]:
+
+def process_json(view: ProcessView, user_name: UserName) -> dict[str, Any]:
     """Return one element of `ps`'s `processes[]`."""
     entry = view.entry
     usage = view.usage
     return {
         "pid": entry.pid,
         "ppid": entry.ppid,
-        **_image_json(entry, users),
+        **_image_json(entry, user_name),
         "state": usage.state if usage else None,
         "cgroup": json_text(entry.cgroup),
         "container": container_json(view.container),
@@ -29,13 +32,15 @@ def process_json(view: ProcessView, users: Users) -> dict[str, Any]:
     }
 
 
-def entry_json(entry: ProcessEntry, container: ContainerContext | None, users: Users) -> dict[str, Any]:
+def entry_json(
+    entry: ProcessEntry, container: ContainerContext | None, user_name: UserName
+) -> dict[str, Any]:
     """Return the `entry` of `resolve`: everything that is known of an image."""
     creds = entry.credentials
     return {
         "pid": entry.pid,
         "ppid": entry.ppid,
-        **_image_json(entry, users),
+        **_image_json(entry, user_name),
         "cgroup": json_text(entry.cgroup),
         "container": container_json(container),
         "script": json_text(entry.script) or None,
@@ -59,7 +64,7 @@ def entry_json(entry: ProcessEntry, container: ContainerContext | None, users: U
     }
 
 
-def _image_json(entry: ProcessEntry, users: Users) -> dict[str, Any]:
+def _image_json(entry: ProcessEntry, user_name: UserName) -> dict[str, Any]:
     return {
         "start_ns": entry.start_ns,
         "exec_id": entry.exec_id,
@@ -67,7 +72,7 @@ def _image_json(entry: ProcessEntry, users: Users) -> dict[str, Any]:
         "exe": json_text(entry.exe),
         "args": [json_text(argument) for argument in entry.args],
         "uid": entry.credentials.uid,
-        "user": users.name(entry.credentials.uid),
+        "user": user_name(entry.credentials.uid),
         "gid": entry.credentials.gid,
         "tty": json_text(entry.tty) or None,
     }

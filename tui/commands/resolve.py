@@ -7,7 +7,7 @@ import click
 from core.engine import Engine
 from core.feed import open_feed
 from core.model import Resolution
-from core.users import Users
+from core.text import safe_text
 from tui.output import Exit, emit
 from tui.process_json import entry_json, trail_json
 from tui.settings import Settings
@@ -35,7 +35,7 @@ def command(settings: Settings, pid: int, no_procfs: bool, no_maps: bool, as_jso
     finally:
         feed.close()
     if as_json:
-        answer = entry_json(entry, container, Users(settings.host)) if entry else None
+        answer = entry_json(entry, container, feed.user_name) if entry else None
         emit(
             "resolve",
             {"pid": pid, "source": resolution.source, "entry": answer, "trail": trail_json(resolution)},
@@ -53,8 +53,6 @@ def _tell(resolution: Resolution) -> None:
     if entry is None:
         click.echo(f"nobody knows pid {resolution.pid}", err=True)
         return
-    from core.text import safe_text
-
     click.echo(f"exe     {safe_text(entry.exe)}")
     click.echo(f"parent  {entry.ppid}")
     click.echo(f"cgroup  {safe_text(entry.cgroup)}")

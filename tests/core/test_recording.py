@@ -1,0 +1,210 @@
+"""Recordings: what is replayed is what was recorded, without secrets, and damage is one clear line."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.engine import Engine
+from core.feed import HostFacts, open_feed
+from core.host import LOCAL
+from core.model import ContainerContext, ProcessEntry, Tiers, TierState, Usage
+from core.recording import (
+    FORMAT,
+    MAX_BYTES,
+    Head,
+    Named,
+    RecordingError,
+    RecordingFeed,
+    Snapshot,
+    Sweep,
+    User,
+    Writer,
+    read,
+)
+from core.records import Found, Sample
+from core.replay import ReplayFeed
+from core.tree_rows import process_text
+from tests.world import settle
+
+
+def record(path: Path, probe: bool, what: list[list[str]]) -> Engine:
+    """Record this host while some programs run; return the engine as it was at the end."""
+    feed = RecordingFeed(open_feed(LOCAL, probe=probe), Writer(path))
+    engine = Engine(feed, LOCAL)
+    try:
+        engine.start()
+        for arguments in what:
+            subprocess.run(arguments, check=True)
+        settle(engine)
+        engine.sweep()
+        for process in engine.lineage:
+            engine.container(process.entry.cgroup)
+            feed.note_user(process.entry.credentials.uid)
+    finally:
+        feed.close()
+    return engine
+
+
+def replayed(path: Path) -> Engine:
+    engine = Engine(ReplayFeed(path, speed=0), LOCAL)
+    engine.start()
+    engine.sweep()
+    return engine
+
+
+def facts(engine: Engine) -> dict[int, tuple[object, ...]]:
+    return {
+        p.entry.pid: (p.entry.start_ns, p.entry.ppid, p.entry.comm, p.entry.exe, p.origin)
+        for p in engine.lineage
+        if p.exited_ns is None
+    }
+
+
+@pytest.mark.parametrize("probe", [True, False], ids=["best tier", "procfs"])
+def test_a_replay_is_what_was_recorded(tmp_path: Path, probe: bool) -> None:
+    path = tmp_path / "host.rec"
+    recorded = record(path, probe, [["/bin/true"], ["/bin/sh", "-c", "exit 0"]])
+    again = replayed(path)
+    assert facts(again) == facts(recorded)
+    assert again.feed.host == recorded.feed.host
+    assert again.feed.tiers.step == recorded.feed.tiers.step
+    assert again.feed.user_name(os.getuid()) == recorded.feed.user_name(os.getuid())
+    if recorded.feed.exact:
+        ended = {process.entry.comm for process in again.lineage.ended}
+        assert {b"true", b"sh"} <= ended
+
+
+def test_secrets_do_not_reach_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "host.rec"
+    secret = "hunter2-" + "x" * 20
+    child = subprocess.Popen([sys.executable, "-c", "input()", f"--password={secret}"], stdin=subprocess.PIPE)
+    try:
+        record(path, False, [])
+        record(tmp_path / "events.rec", True, [["/bin/true", f"--password={secret}"]])
+    finally:
+        child.kill()
+        child.wait()
+    for file in (path, tmp_path / "events.rec"):
+        data = gzip.decompress(file.read_bytes())
+        assert secret.encode() not in data
+        assert b"--password=" in data
+
+
+def test_time_passes_as_it_was_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "host.rec"
+    record(path, True, [["/bin/true"]])
+    now = 0
+    feed = ReplayFeed(path, speed=2.0, clock_ns=lambda: now)
+    first = feed.now_ns()
+    now = 1_000_000
+    assert feed.now_ns() == first + 2_000_000
+    now = 3_600_000_000_000
+    end = feed.now_ns()
+    feed.events()
+    assert feed.ended
+    now *= 2
+    assert feed.now_ns() == end
+
+
+def test_a_file_that_exists_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "precious"
+    path.write_text("mine")
+    with pytest.raises(FileExistsError):
+        Writer(path)
+    assert path.read_text() == "mine"
+
+
+def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
+    Writer(tmp_path / "r").close()
+    assert (tmp_path / "r").stat().st_mode & 0o777 == 0o600
+    assert MAX_BYTES < 2**30
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recordings") / "host.rec"
+    record(path, False, [])
+    return path
+
+
+def test_a_file_that_was_cut_off_is_read_as_far_as_it_goes(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.rec"
+    path.write_bytes(whole.read_bytes()[:-40])
+    assert len(list(read(path))) > 1
+
+
+@pytest.mark.parametrize("content", [b"", b"text", gzip.compress(b""), gzip.compress(b"\xff" * 100)])
+def test_what_is_no_recording_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "no\x1brecording"
+    path.write_bytes(content)
+    with pytest.raises(RecordingError) as caught:
+        list(read(path))
+    assert str(caught.value).isprintable()
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_damage_is_an_error_or_a_shorter_recording(
+    whole: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    raw = bytearray(gzip.decompress(whole.read_bytes()))
+    at = data.draw(st.integers(0, len(raw) - 1))
+    raw[at] ^= data.draw(st.integers(1, 255))
+    path = tmp_path_factory.mktemp("damaged") / "r"
+    path.write_bytes(gzip.compress(bytes(raw), compresslevel=1))
+    with contextlib.suppress(RecordingError):
+        replayed(path)
+
+
+def test_texts_of_a_hostile_recording_are_made_safe(tmp_path: Path) -> None:
+    path = tmp_path / "evil.rec"
+    evil = "\x1b]0;owned\x07"
+    host = HostFacts(evil, evil, evil)
+    state = TierState(True, evil)
+    writer = Writer(path)
+    writer.write(Head(FORMAT, 1, host, Tiers(state, state, state, evil), True))
+    entry = ProcessEntry(7, 1001, comm=evil.encode(), problem=evil, cgroup=b"/x")
+    writer.write(Snapshot(2, [Found(entry, Usage(state=evil))]))
+    writer.write(Sweep(2, [Sample(7, 1001, 0, 0, evil.encode(), 0, False, Usage(state=evil))]))
+    writer.write(Named(3, b"/x", ContainerContext(id=evil, runtime=evil, name=evil, reason=evil)))
+    writer.write(User(4, 0, evil))
+    writer.close()
+    engine = replayed(path)
+    (process,) = engine.lineage
+    shown = msgspec.json.encode([engine.feed.host, engine.feed.tiers, engine.view(process).container])
+    assert b"u001b" not in shown
+    assert process.entry.problem.isprintable()
+    assert engine.feed.user_name(0).isprintable()
+    assert process_text(process.entry).isprintable()
+
+
+def test_the_commands(tmp_path: Path) -> None:
+    import json
+
+    path = tmp_path / "host.rec"
+    run = [sys.executable, "-m", "tui.cli"]
+    done = subprocess.run(
+        [*run, "record", str(path), "--duration", "1", "--json"], capture_output=True, text=True, check=True
+    )
+    told = json.loads(done.stdout)
+    assert told["bytes"] == path.stat().st_size
+    shown = json.loads(subprocess.check_output([*run, "replay", str(path), "--json"], text=True))
+    assert shown["schema"] == "ebpf-tui/replay/1"
+    assert os.getpid() in {process["pid"] for process in shown["processes"]}
+    again = subprocess.run([*run, "record", str(path)], capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+    path.write_bytes(b"nothing")
+    broken = subprocess.run(
+        [*run, "replay", str(path), "--json"], capture_output=True, text=True, check=False
+    )
+    assert (broken.returncode, broken.stderr.count("\n")) == (1, 1)

@@ -1,0 +1,43 @@
+"""The processes of an engine as `ps` and `replay` print them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from core.engine import Engine
+from core.tree_rows import container_name, process_text, source_text
+from core.view import ProcessView
+from tui.process_json import process_json, tiers_json
+
+
+def list_object(engine: Engine) -> dict[str, Any]:
+    """Return the JSON object of `ps`."""
+    feed = engine.feed
+    counters = dict(engine.stats.snapshot())
+    hits = {tier: counters.get(f"hits {tier}", 0) for tier in ("cache", "maps", "procfs")}
+    return {
+        "host": {"name": feed.host.hostname, "kernel": feed.host.kernel, "arch": feed.host.arch},
+        "tiers": tiers_json(feed.tiers),
+        "stats": {"hits": hits, "misses": counters.get("miss", 0), "lost": engine.lost},
+        "processes": [process_json(view, feed.user_name) for view in _views(engine)],
+    }
+
+
+def print_list(engine: Engine) -> None:
+    """Print the processes as a table, argv scrubbed and safe."""
+    click.echo(f"{'SOURCE':<15} {'PID':>7} {'PPID':>7} {'USER':<10} {'S':<1} {'CONTAINER':<13} COMMAND")
+    for view in _views(engine):
+        entry = view.entry
+        state = view.usage.state if view.usage else "?"
+        user = engine.feed.user_name(entry.credentials.uid)[:10]
+        inside = container_name(view.container)[:13]
+        click.echo(
+            f"{source_text(view):<15} {entry.pid:>7} {entry.ppid:>7} {user:<10} {state:<1} {inside:<13} "
+            f"{process_text(entry)}"
+        )
+
+
+def _views(engine: Engine) -> list[ProcessView]:
+    return sorted((engine.view(process) for process in engine.lineage), key=lambda view: view.entry.pid)
