@@ -8,6 +8,7 @@ something has changed.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import threading
@@ -43,6 +44,7 @@ AUDITED = 16
 """Processes compared with /proc after each sweep: some 3 ms of work."""
 
 _MAX_LATEST = 512
+_LOGGER = logging.getLogger("ebpf_tui.session")
 
 
 class Session:
@@ -133,6 +135,7 @@ class Session:
             engine.feed.close()
 
     def _fail(self, error: Exception) -> None:
+        _LOGGER.error("the collector ended", exc_info=error)
         if self._failed is None:
             raise error
         self._failed(error)
@@ -186,6 +189,7 @@ class Session:
             self._message = "the probe was loaded anew"
         except ProbeUnavailable as why:
             self._message = f"the probe was not reloaded: {why}"
+        _LOGGER.info("%s", self._message)
 
     def _dirty_at(self, engine: Engine) -> bool:
         return self._dirty or (bool(engine.lineage.changed) and not self._paused)

@@ -156,3 +156,12 @@ def test_running_a_command_imports_no_textual(name: str) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_log_file_is_written_and_a_bad_one_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    run("--log-file", str(log), "info")
+    assert log.exists()
+    done = run("--log-file", str(tmp_path / "no" / "log"), "info")
+    assert done.returncode == 2
+    assert "cannot write the log" in done.stderr

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from typing import Any, NoReturn
 import click
 
 from core.host import LOCAL, Host
+from core.text import safe_text
 from tui.output import CommandError, Exit
 from tui.settings import Settings
 
@@ -90,12 +92,22 @@ def cli(
 
     Without a command it opens the screens. stdout is data, stderr is narration.
     """
+    if log_file is not None:
+        _open_log(log_file)
     host = Host(host_root.resolve()) if host_root else LOCAL
     ctx.obj = Settings(host=host, probe=not no_probe, color=color, log_file=log_file)
     if ctx.invoked_subcommand is None:
         from tui.open_screens import open_screens
 
         sys.exit(open_screens(ctx.obj))
+
+
+def _open_log(path: Path) -> None:
+    try:
+        logging.basicConfig(filename=path, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    except OSError as error:
+        where = safe_text(str(path))
+        raise CommandError(f"cannot write the log {where}: {error.strerror}", Exit.USAGE) from None
 
 
 def _terminated(signum: int, frame: FrameType | None) -> NoReturn:

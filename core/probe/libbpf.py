@@ -7,12 +7,15 @@ lines go to `log_lines()` and never to the terminal. Nothing here needs more tha
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from functools import lru_cache
+
+from core.text import safe_text
 
 SAMPLE_CALLBACK = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
 """int (*)(void *ctx, void *data, size_t size): one ring buffer record. Keep the object alive."""
@@ -68,6 +71,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "ring_buffer__epoll_fd": (c_int, [c_void_p]),
 }
 
+_LOGGER = logging.getLogger("ebpf_tui.libbpf")
 _LOG_BYTES = 4 << 20
 _LOG: deque[str] = deque(maxlen=400)
 _LOG_LOCK = threading.Lock()
@@ -165,6 +169,9 @@ def _print(level: int, template: bytes, arguments: int) -> int:
     # One call brings a whole verifier log, and its end is what matters; a va_list can be read only once.
     buffer = ctypes.create_string_buffer(_LOG_BYTES)
     _LIBC.vsnprintf(buffer, len(buffer), template, arguments)
+    lines = buffer.value.decode("utf-8", "replace").splitlines()
     with _LOG_LOCK:
-        _LOG.extend(buffer.value.decode("utf-8", "replace").splitlines())
+        _LOG.extend(lines)
+    for line in lines:
+        _LOGGER.info("%s", safe_text(line))
     return 0
