@@ -59,6 +59,8 @@ class Feed(Protocol):
     maps: KernelMaps | None
     exact: bool
     """True when fork, exec and exit are reported as they happen; else only sweeps notice them."""
+    live: bool
+    """False for a recording: there is nothing to compare the cache with."""
     host: HostFacts
 
     @property
@@ -90,6 +92,8 @@ class Feed(Protocol):
 
 class _HostSources:
     """What every feed of a real host has besides its records."""
+
+    live = True
 
     def __init__(self, host: Host, tiers: Tiers) -> None:
         self.tiers = tiers
