@@ -59,8 +59,15 @@ class Procfs:
         self._boot_offset_ns = _time_namespace_offset(host)
 
     def pids(self) -> list[int]:
-        """Return the processes (thread group ids) that /proc shows, in ascending order."""
-        return sorted(int(name) for name in os.listdir(self._proc) if name.isdigit())
+        """Return the processes (thread group ids) that /proc shows, in ascending order.
+
+        Raises ProcfsError when there is no /proc to look at.
+        """
+        try:
+            names = os.listdir(self._proc)
+        except OSError as error:
+            raise ProcfsError(f"{safe_text(self._proc)}: {error.strerror}") from None
+        return sorted(int(name) for name in names if name.isdigit())
 
     def stat(self, pid: int) -> Stat:
         """Return what /proc/PID/stat says. Raises ProcfsError."""
@@ -115,6 +122,9 @@ class Procfs:
                     problems.append(f"{_subject(step)} not there")
             except PermissionError:
                 problems.append(f"{_subject(step)} not permitted")
+        tgid = facts.pop("tgid", stat.pid)
+        if tgid != stat.pid:  # /proc answers for threads too, though it does not list them
+            raise ProcfsError(f"{stat.pid} is a thread of process {tgid}")
         base = ProcessEntry(
             pid=stat.pid,
             start_ns=stat.start_ns,
@@ -196,6 +206,7 @@ def _read_status(directory: int) -> dict[str, object]:
     except (OSError, ValueError):  # a kernel without audit
         login = _NO_LOGIN
     return {
+        "tgid": int(fields[b"Tgid"]),
         # One number for each pid namespace from ours inwards; absent before Linux 4.1.
         "inner_pid": int(fields.get(b"NSpid", b"0").split()[-1]),
         "credentials": Credentials(

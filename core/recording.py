@@ -171,6 +171,7 @@ class RecordingFeed:
         self.procfs = _RecordingProcfs(self, feed)
         self.names = _RecordingNames(self, feed.names)
         self.live = feed.live
+        self.recorded_events = 0
         self._users: set[int] = set()
         self._closed = False
         self.write(Head(FORMAT, self.now_ns(), feed.host, feed.tiers, feed.exact))
@@ -207,6 +208,7 @@ class RecordingFeed:
     def events(self) -> list[Event]:
         events = self._feed.events()
         if events:
+            self.recorded_events += len(events)
             kept: list[Event] = [
                 msgspec.structs.replace(event, entry=_scrubbed(event.entry))
                 if isinstance(event, Exec)

@@ -197,3 +197,12 @@ def test_the_table_is_plain_text() -> None:
     lines = run("ps").stdout.splitlines()
     assert lines[0].split() == ["SOURCE", "PID", "PPID", "USER", "S", "CONTAINER", "COMMAND"]
     assert any(line.split()[1] == str(os.getpid()) for line in lines[1:])
+
+
+@pytest.mark.parametrize("arguments", [["ps"], ["audit"], ["record", "file"]])
+def test_a_root_without_proc_is_one_line(tmp_path: Path, arguments: list[str]) -> None:
+    words = [str(tmp_path / word) if word == "file" else word for word in arguments]
+    done = run("--host-root", str(tmp_path), *words, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "nothing to look at" in done.stderr

@@ -9,7 +9,7 @@ import click
 
 from core.audit import Audit
 from core.engine import Engine
-from core.feed import open_feed
+from tui.live import live_engine
 from tui.output import Exit, emit
 from tui.settings import Settings
 
@@ -27,15 +27,11 @@ def command(settings: Settings, duration: float, as_json: bool) -> int:
 
     Exit code 1 when there is any.
     """
-    feed = open_feed(settings.host, probe=settings.probe)
-    try:
-        engine = Engine(feed, settings.host)
+    with live_engine(settings) as engine:
         engine.start()
         _wait(engine, duration)
         engine.audit.whole(lambda: _wait(engine, _IN_FLIGHT_S))
-    finally:
-        feed.close()
-    audit = engine.audit
+        audit = engine.audit
     if as_json:
         emit("audit", _object(audit))
     else:

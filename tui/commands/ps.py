@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from core.engine import Engine
-from core.feed import open_feed
+from tui.live import live_engine
 from tui.output import emit
 from tui.process_list import list_object, print_list
 from tui.settings import Settings
@@ -16,12 +15,8 @@ from tui.settings import Settings
 @click.pass_obj
 def command(settings: Settings, as_json: bool) -> None:
     """Show the processes of this host, and how each was resolved."""
-    feed = open_feed(settings.host, probe=settings.probe)
-    try:
-        engine = Engine(feed, settings.host)
+    with live_engine(settings) as engine:
         engine.start()
-    finally:
-        feed.close()
     if as_json:
         emit("ps", list_object(engine))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from core.engine import Engine
 from core.feed import open_feed
 from core.recording import RecordingFeed, Writer
 from core.text import safe_text
+from tui.live import engine_on
 from tui.output import CommandError, emit, narrate
 from tui.settings import Settings
 
@@ -34,41 +36,34 @@ def command(settings: Settings, file: Path, duration: float | None, as_json: boo
     except OSError as error:
         raise CommandError(f"cannot record to {shown}: {error.strerror}") from None
     feed = RecordingFeed(open_feed(settings.host, probe=settings.probe), writer)
-    events = 0
-    try:
-        engine = Engine(feed, settings.host)
+    # ctrl+c is the usual way to end a recording.
+    with engine_on(settings, feed) as engine, contextlib.suppress(KeyboardInterrupt):
         engine.start()
         _note(engine, feed)
         narrate(f"recording {len(engine.lineage)} processes to {shown}; ctrl+c ends it")
-        until = None if duration is None else time.monotonic() + duration
-        events = _follow(engine, feed, until)
-    except KeyboardInterrupt:
-        pass  # the usual way to end a recording
-    finally:
-        feed.close()
+        _follow(engine, feed, None if duration is None else time.monotonic() + duration)
     size = file.stat().st_size
     if as_json:
-        emit("record", {"file": str(file), "bytes": size, "events": events, "full": feed.full})
+        told = {"file": str(file), "bytes": size, "events": feed.recorded_events, "full": feed.full}
+        emit("record", told)
     else:
-        narrate(f"{shown}: {events} events, {size} bytes" + (" (full)" if feed.full else ""))
+        narrate(f"{shown}: {feed.recorded_events} events, {size} bytes" + (" (full)" if feed.full else ""))
 
 
-def _follow(engine: Engine, feed: RecordingFeed, until: float | None) -> int:
+def _follow(engine: Engine, feed: RecordingFeed, until: float | None) -> None:
     poller = select.poll()
     if feed.fileno() >= 0:
         poller.register(feed.fileno(), select.POLLIN)
     next_sweep = time.monotonic() + _SWEEP_EVERY_S
-    events = 0
     while not feed.full and (until is None or time.monotonic() < until):
         wake = next_sweep if until is None else min(next_sweep, until)
         poller.poll(max(0, (wake - time.monotonic()) * 1000))
-        events += len(engine.pump())
+        engine.pump()
         if time.monotonic() >= next_sweep:
             engine.refresh_names()
             engine.sweep()
             next_sweep = time.monotonic() + _SWEEP_EVERY_S
         _note(engine, feed)
-    return events
 
 
 def _note(engine: Engine, feed: RecordingFeed) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
-from core.engine import Engine
-from core.feed import open_feed
 from core.model import Resolution
 from core.text import safe_text
+from tui.live import live_engine
 from tui.output import Exit, emit
 from tui.process_json import entry_json, trail_json
 from tui.settings import Settings
@@ -25,17 +24,14 @@ def command(settings: Settings, pid: int, no_procfs: bool, no_maps: bool, as_jso
     The cache of a command that has just started is empty, so the maps answer, which the task iterator
     has filled, or else /proc. Exit code 1: no tier knows the process.
     """
-    feed = open_feed(settings.host, probe=settings.probe and not no_maps)
-    try:
-        engine = Engine(feed, settings.host)
+    with live_engine(settings, probe=not no_maps) as engine:
         engine.fill_maps()
         resolution = engine.resolver.resolve(pid, use_maps=not no_maps, use_procfs=not no_procfs)
         entry = resolution.entry
         container = engine.container(entry.cgroup) if entry else None
-    finally:
-        feed.close()
+        user_name = engine.feed.user_name
     if as_json:
-        answer = entry_json(entry, container, feed.user_name) if entry else None
+        answer = entry_json(entry, container, user_name) if entry else None
         emit(
             "resolve",
             {"pid": pid, "source": resolution.source, "entry": answer, "trail": trail_json(resolution)},

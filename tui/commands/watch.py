@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from core.engine import Engine
-from core.feed import open_feed
 from core.lineage import Process
 from core.records import CgroupMove, Event, Exec, Exit, Fork, Lost, Reaped
 from core.scrub import scrub_args
 from core.text import json_text, safe_text
+from tui.live import live_engine
 from tui.output import CommandError, emit, narrate
 from tui.output import Exit as ExitCode
 from tui.settings import Settings
@@ -30,17 +30,13 @@ def command(settings: Settings, duration: float | None, as_json: bool) -> None:
 
     Needs the probe: without its events it ends with exit code 3 and says what is missing.
     """
-    feed = open_feed(settings.host, probe=settings.probe)
-    try:
-        if not feed.exact:
-            reason = feed.tiers.maps.reason
+    with live_engine(settings) as engine:
+        if not engine.feed.exact:
+            reason = engine.feed.tiers.maps.reason
             raise CommandError(f"no events without the probe: {reason}", ExitCode.NOT_PERMITTED)
-        engine = Engine(feed, settings.host)
         engine.start()
-        _line(as_json, "snapshot_done", feed.now_ns(), None, engine)
+        _line(as_json, "snapshot_done", engine.feed.now_ns(), None, engine)
         _follow(engine, as_json, None if duration is None else time.monotonic() + duration)
-    finally:
-        feed.close()
 
 
 def _follow(engine: Engine, as_json: bool, until: float | None) -> None:
