@@ -17,7 +17,7 @@ from buildgen.errors import BuildgenError
 from buildgen.flags import Flag
 from buildgen.header_tree import HeaderTree, Holds, examine
 from buildgen.kernel_release import KernelRelease, Version, parse_kernel_release
-from buildgen.packages import headers_hint
+from buildgen.packages import headers_hint, is_distribution_kernel
 from core.host import LOCAL, DanglingPathError, Host
 from core.text import safe_text
 
@@ -131,7 +131,7 @@ def find_header_dirs(
     if not usable:
         _settle_common(found, None, target)
         verdicts = tuple(f.verdict(target) for f in found)
-        raise HeadersNotFound(target, headers_hint(wanted.text, host), verdicts)
+        raise HeadersNotFound(target, headers_hint(wanted.text, host, target), verdicts)
     best = min(usable, key=lambda f: _rank(wanted, f))
     common = complete[id(best)]
     _settle(best, usable, wanted)
@@ -142,7 +142,7 @@ def find_header_dirs(
         arch=target,
         trees=trees,
         dirs=tuple(_directories(trees, target)),
-        warnings=_warnings(wanted, best, host),
+        warnings=_warnings(wanted, best, host, target),
         candidates=_verdicts(found, common, target),
     )
 
@@ -343,7 +343,7 @@ def _directories(trees: tuple[Path, ...], arch: Arch) -> Iterator[Path]:
                 yield path
 
 
-def _warnings(wanted: KernelRelease, best: _Found, host: Host) -> tuple[str, ...]:
+def _warnings(wanted: KernelRelease, best: _Found, host: Host, arch: Arch) -> tuple[str, ...]:
     release = best.release
     if release.bare == wanted.bare:
         return ()
@@ -352,8 +352,11 @@ def _warnings(wanted: KernelRelease, best: _Found, host: Host) -> tuple[str, ...
         if release.version == wanted.version
         else "the nearest complete"
     )
-    hint = headers_hint(wanted.text, host)
-    text = f"no headers of {wanted} here; using {release}, {what}. For an exact match: {hint}"
+    if is_distribution_kernel(wanted.text, host):
+        exact = f"For an exact match: {headers_hint(wanted.text, host, arch)}"
+    else:
+        exact = "It is not a kernel of this distribution: only who built it has its headers"
+    text = f"no headers of {wanted} here; using {release}, {what}. {exact}"
     return (safe_text(text),)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
+from buildgen.arch import Arch, local_arch, without_arch
 from core.host import LOCAL, Host
 
 _FAMILY = {
@@ -35,11 +37,23 @@ _PACKAGES = {
                      "arch": "linux-api-headers", "alpine": "linux-headers"},
 }  # fmt: skip
 
+_KERNEL_NAMES = {
+    kind: re.compile(pattern)
+    for kind, pattern in {
+        # 6.1.0-56-amd64, 6.12.9+bpo-cloud-amd64, Ubuntu's 6.8.0-45-generic, Raspberry Pi's 6.6.62+rpt-rpi-v8
+        "debian": r"^\d+\.\d+\.\d+((-\d+(\.deb\d+\.\d+)?)|(\+(deb|bpo|rpt)[\d.]*))-[a-z]",
+        "redhat": r"-[\d.]+\.(el|fc|amzn)\d+",
+        "suse": r"^\d+\.\d+\.\d+-[\d.]+-[a-z]+$",
+        "arch": r"-arch\d+-\d+$|-\d+-(lts|zen|hardened|rt)$",
+        "alpine": r"^\d+\.\d+\.\d+-\d+-(lts|virt|rpi)$",
+    }.items()
+}
+"""How each distribution names the kernels that it builds."""
+
 
 def family(host: Host = LOCAL) -> str:
     """Return `debian`, `redhat`, `suse`, `arch`, `alpine`, or nothing for a distribution not known here."""
-    words = _os_release(host.path("/etc/os-release")) or _os_release(host.path("/usr/lib/os-release"))
-    return next((_FAMILY[word] for word in words if word in _FAMILY), "")
+    return next((_FAMILY[word] for word in _distribution(host) if word in _FAMILY), "")
 
 
 def install_hint(package: str, host: Host = LOCAL) -> str:
@@ -49,16 +63,67 @@ def install_hint(package: str, host: Host = LOCAL) -> str:
     return f"{_INSTALL[kind]} {names}" if names else f"install the package that brings {package}"
 
 
-def headers_hint(release: str, host: Host = LOCAL) -> str:
-    """Return the command that installs the kernel headers of `release` on that host."""
-    name = {
-        "debian": f"linux-headers-{release}",
-        "redhat": f"kernel-devel-{release}",
+def headers_hint(release: str, host: Host = LOCAL, arch: Arch | None = None) -> str:
+    """Return the command that installs the headers of `release` for `arch` (default: this machine's).
+
+    A package is named after a release only when that is how the distribution names its own kernels;
+    for any other kernel the package of the distribution's current one is named, and why.
+    """
+    kind, target = family(host), arch or local_arch()
+    if not kind:
+        return f"install the headers of kernel {release}"
+    if not is_distribution_kernel(release, host):
+        package = _current_headers(kind, target, host)
+        return (
+            f"{_INSTALL[kind]} {package} ({release} is not a kernel of this distribution and has no package)"
+        )
+    if kind == "debian" and target != local_arch():
+        package = f"linux-headers-{without_arch(release)}-{_debian_flavour(target)}:{target.debian}"
+        return f"dpkg --add-architecture {target.debian}, apt-get update, apt-get install {package}"
+    return f"{_INSTALL[kind]} {_exact_headers(kind, release)}"
+
+
+def is_distribution_kernel(release: str, host: Host = LOCAL) -> bool:
+    """Return whether `release` looks like a kernel that the host's distribution built; True if unknown."""
+    naming = _KERNEL_NAMES.get(family(host))
+    return naming is None or naming.search(release) is not None
+
+
+def _exact_headers(kind: str, release: str) -> str:
+    flavour = release.rpartition("-")[2]
+    match kind:
+        case "debian":
+            return f"linux-headers-{release}"
+        case "redhat":
+            return f"kernel-devel-{release}"
+        case "suse":
+            return f"kernel-{flavour}-devel"
+        case "arch":
+            return f"linux-{flavour}-headers" if flavour.isalpha() else "linux-headers"
+    return f"linux-{flavour}-dev"
+
+
+def _current_headers(kind: str, arch: Arch, host: Host) -> str:
+    """Return the package that brings the headers of the distribution's current kernel."""
+    if kind == "debian":
+        ubuntu = "ubuntu" in _distribution(host)
+        return "linux-headers-generic" if ubuntu else f"linux-headers-{_debian_flavour(arch)}"
+    current = {
+        "redhat": "kernel-devel",
         "suse": "kernel-default-devel",
         "arch": "linux-headers",
         "alpine": "linux-lts-dev",
-    }.get(kind := family(host))
-    return f"{_INSTALL[kind]} {name}" if name else f"install the headers of kernel {release}"
+    }
+    return current[kind]
+
+
+def _debian_flavour(arch: Arch) -> str:
+    """Return what Debian calls its plain kernel of an architecture."""
+    return {"arm": "armmp", "ppc64el": "powerpc64le"}.get(arch.name, arch.debian)
+
+
+def _distribution(host: Host) -> list[str]:
+    return _os_release(host.path("/etc/os-release")) or _os_release(host.path("/usr/lib/os-release"))
 
 
 def _os_release(path: Path) -> list[str]:
