@@ -42,8 +42,9 @@ class Engine:
         )
         self._names = feed.names
         self.audit = Audit(self.lineage, self._procfs, self._container_id)
-        self._usage: dict[Process, Usage] = {}
         self._sampled_ns = 0
+        self._heard_ns = 0
+        self._behind: dict[Process, int] = {}
         self.lost = 0
 
     def start(self) -> None:
@@ -60,9 +61,11 @@ class Engine:
 
     def pump(self) -> list[Event]:
         """Apply what has happened; return it. A loss is answered by a resync."""
+        now_ns = self.feed.now_ns()
         events = self.feed.events()
         for event in events:
             self.apply(event)
+        self._heard_ns = now_ns
         return events
 
     def apply(self, event: Event) -> Process | None:
@@ -74,12 +77,18 @@ class Engine:
                 process = self._exec(event)
             case Exit():
                 process = self.lineage.exit(event)
-                if process is not None:
+                if process is None:
+                    self.stats.count("miss")
+                elif process.children:
                     self._reparent_children(process)
             case Reaped():
                 process = self.lineage.reap(event)
+                if process is not None and process.children:
+                    self._reparent_children(process)
             case CgroupMove():
                 process = self.lineage.move(event)
+                if process is not None and not event.cgroup:
+                    process.entry = self.resolver.completed(process.entry)
             case Lost():
                 self.lost += event.count
                 self.stats.count("lost", by=event.count)
@@ -108,28 +117,32 @@ class Engine:
 
     def sweep(self) -> None:
         """Sample everything that runs: usage, and every change that no event reported."""
-        samples = self.feed.sweep()
         now_ns = self.feed.now_ns()
+        samples = self.feed.sweep()
         elapsed = now_ns - self._sampled_ns if self._sampled_ns else 0
+        behind, self._behind = self._behind, {}
         seen: set[Process] = set()
         strangers = []
         for sample in samples:
             process = self.lineage.find(sample.pid, sample.start_ns)
-            if process is None:
-                strangers.append(sample)
-            else:
+            if process is not None:
                 seen.add(process)
-                self._compare(process, sample)
+                self._compare(process, sample, behind)
                 self._use(process, sample.usage, elapsed)
+            elif not self._is_newborn(sample.start_ns):
+                strangers.append(sample)
         if strangers:
             self._meet(strangers, seen)
         self._meet_hidden(seen)
         for process in self.lineage:
             if process not in seen:
                 self._check_gone(process, now_ns)
-        self._sampled_ns = now_ns
-        for process in self.lineage.expire(now_ns - HISTORY_NS):
-            self._usage.pop(process, None)
+        self._sampled_ns = self._heard_ns = now_ns
+        self.lineage.expire(now_ns - HISTORY_NS)
+
+    def _is_newborn(self, start_ns: int) -> bool:
+        """True for a process whose birth is still to be heard of; at the next sweep it is met anyway."""
+        return self.feed.exact and start_ns > self._heard_ns
 
     def use(self, feed: Feed) -> None:
         """Go on with another feed (a newly loaded probe) without losing the tree; closes the old one.
@@ -148,15 +161,14 @@ class Engine:
         if evict:
             self.lineage.evict(pid)
         resolution = self.resolver.resolve(pid)
-        process = self.lineage.get(pid)
-        if evict and process is not None:
-            self.lineage.adopt_orphans(process)
+        if evict:
+            self.lineage.adopt_orphans()
         return resolution
 
     def view(self, process: Process) -> ProcessView:
         """Return a process as the tree and the outside see it."""
         entry = process.entry
-        usage = self._usage.get(process)
+        usage = process.usage
         if process.exited_ns is not None:
             usage = msgspec.structs.replace(usage or Usage(), state="Z", cpu_percent=0.0)
         parent = process.parent
@@ -198,34 +210,38 @@ class Engine:
             if known is not None and known.entry.exec_id >= entry.exec_id > 0:
                 continue  # an event told the same, or later news
             process = self.lineage.insert(entry, Origin.SNAPSHOT)
-            self._usage[process] = record.usage
+            process.usage = record.usage
             self._answered_by_cache(process)
-        for process in self.lineage:
-            if process.parent is None and process.entry.ppid:
-                parent = self.lineage.get(process.entry.ppid)
-                if parent is not None:
-                    self.lineage.reparent(process, parent, process.entry.ppid)
+        self.lineage.adopt_orphans()
 
     def _fork(self, event: Fork) -> Process:
         parent = self.lineage.get(event.ppid)
-        inode = event.parent_inode
-        mismatch = parent is not None and inode and parent.entry.inode and parent.entry.inode != inode
-        if event.ppid and not event.kthread and (parent is None or mismatch):
+        lost = False
+        if event.ppid and not event.kthread and (parent is None or _is_another(parent, event.parent_inode)):
             # An exec of the parent was lost, or the parent itself: ask for the one the kernel saw.
-            if self.resolver.resolve(event.ppid, inode=inode).entry is None:
-                self.stats.count("inode error fork_parent_missing")
+            lost = self.resolver.resolve(event.ppid, inode=event.parent_inode).entry is None
             parent = self.lineage.get(event.ppid)
-        creator = self.lineage.get(event.creator) or parent
-        return self.lineage.fork(event, parent, creator)
+        creator = parent if event.creator == event.ppid else self.lineage.get(event.creator) or parent
+        process = self.lineage.fork(event, parent, creator)
+        if lost:
+            self.stats.count("inode error fork_parent_missing")
+            self.lineage.flag(process)
+        return process
 
     def _exec(self, event: Exec) -> Process:
-        entry = self.resolver.completed(event.entry)
-        if entry is not event.entry:
-            event = msgspec.structs.replace(event, entry=entry)
-        return self.lineage.exec(event)
+        entry = event.entry
+        if entry.cmdline_truncated or entry.problem:
+            event = msgspec.structs.replace(event, entry=self.resolver.completed(entry))
+        process = self.lineage.exec(event)
+        if entry.ppid != process.entry.ppid and process.exited_ns is None:
+            self._new_parent(process, entry.ppid)
+        return process
 
     def _reparent_children(self, process: Process) -> None:
-        """Ask /proc for the new parent of each child; who has not moved yet is left to the sweep."""
+        """Ask /proc for the new parent of each child, when a process has exited and when it was reaped.
+
+        At its exit the kernel may not have moved them yet; who is then left is moved by the next sweep.
+        """
         for child in list(process.children):
             if child.ended_ns is not None:
                 continue
@@ -243,26 +259,35 @@ class Engine:
             return
         self.lineage.reparent(child, parent, ppid)
         self.stats.count("reparent success" if parent or not ppid else "reparent failed")
-        if self.feed.maps is not None:
-            self.feed.maps.set_parent(child.entry.pid, ppid, child.entry.parent_start_ns)
 
-    def _compare(self, process: Process, sample: Sample) -> None:
+    def _compare(self, process: Process, sample: Sample, behind: dict[Process, int]) -> None:
         """Take over from a sample what changes without an event: names, parents, unreported execs."""
         entry = process.entry
-        if sample.exec_id > entry.exec_id > 0 or (not self.feed.exact and sample.comm != entry.comm):
-            self._reread(process)
+        if 0 < sample.exec_id < entry.exec_id:
+            return  # sampled before the exec that the cache knows
+        if sample.exec_id > entry.exec_id > 0:
+            if behind.get(process) == sample.exec_id:
+                self._reread(process, sample)  # the event did not come since the last sweep
+            else:
+                self._behind[process] = sample.exec_id
+            return
+        if not self.feed.exact and sample.comm != entry.comm:
+            self._reread(process, sample)
             return
         if sample.comm != entry.comm and not (entry.kthread and entry.comm.startswith(sample.comm)):
             self.lineage.amend(process, comm=sample.comm)
         if sample.ppid != entry.ppid and process.exited_ns is None:
             self._new_parent(process, sample.ppid)
 
-    def _reread(self, process: Process) -> None:
+    def _reread(self, process: Process, sample: Sample) -> None:
         """Read an image again that changed without an event."""
         with contextlib.suppress(ProcfsError):
             entry, usage = self._procfs.entry(process.entry.pid)
             if same_start(entry.start_ns, process.entry.start_ns):
-                self._usage[self.lineage.insert(entry, Origin.PROCFS)] = usage
+                process = self.lineage.insert(entry, Origin.PROCFS)
+                process.usage = usage
+                if sample.exec_id:
+                    self.lineage.amend(process, exec_id=sample.exec_id)
 
     def _meet(self, strangers: list[Sample], seen: set[Process]) -> None:
         """Get to know processes that a sweep saw and the cache does not."""
@@ -275,27 +300,25 @@ class Engine:
                 process = self._meet_one(sample)
             if process is not None:
                 seen.add(process)
-                self._usage[process] = sample.usage
+                process.usage = sample.usage
+        self.lineage.adopt_orphans()
 
     def _meet_one(self, sample: Sample) -> Process | None:
         if not sample.kthread:
-            self.resolver.resolve(sample.pid)
-            process = self.lineage.find(sample.pid, sample.start_ns)
-            if process is not None:
-                self.lineage.adopt_orphans(process)
-            return process
+            self.resolver.resolve(sample.pid, limited=False)
+            return self.lineage.find(sample.pid, sample.start_ns)
         with contextlib.suppress(ProcfsError):
             entry, _ = self._procfs.entry(sample.pid)
             process = self.lineage.insert(entry, Origin.PROCFS)
             process.source = Tier.PROCFS
-            self.lineage.adopt_orphans(process)
             return process
         return None
 
     def _meet_hidden(self, seen: set[Process]) -> None:
         """Add what /proc shows and the iterator does not (pid 1 of some virtual machines)."""
-        if self.feed.maps is None:
+        if not self.feed.tiers.maps.on:
             return
+        met = False
         for pid in self._procfs.pids():
             process = self.lineage.get(pid)
             if process is not None and process in seen:
@@ -303,12 +326,15 @@ class Engine:
             with contextlib.suppress(ProcfsError):
                 stat = self._procfs.stat(pid)
                 process = self.lineage.find(pid, stat.start_ns)
-                if process is None:
+                if process is None and not self._is_newborn(stat.start_ns):
                     sample = Sample(pid, stat.start_ns, 0, stat.ppid, stat.comm, -1, stat.kthread, stat.usage)
                     process = self._meet_one(sample)
+                    met = True
                 if process is not None:
                     seen.add(process)
                     self._use(process, stat.usage, 0)
+        if met:
+            self.lineage.adopt_orphans()
 
     def _check_gone(self, process: Process, now_ns: int) -> None:
         """End a process that neither the iterator nor /proc shows any more."""
@@ -323,16 +349,21 @@ class Engine:
             self.lineage.reap(Reaped(now_ns, process.entry.pid, process.entry.start_ns))
 
     def _use(self, process: Process, usage: Usage, elapsed_ns: int) -> None:
-        before = self._usage.get(process)
+        before = process.usage
         percent = None
         if before is not None and elapsed_ns > 0:
             percent = max(0.0, (usage.cpu_ns - before.cpu_ns) * 100 / elapsed_ns)
         usage = msgspec.structs.replace(usage, cpu_percent=percent)
         if before is not None and _looks(before) == _looks(usage):
-            self._usage[process] = usage
+            process.usage = usage
             return
-        self._usage[process] = usage
+        process.usage = usage
         self.lineage.touch(process)
+
+
+def _is_another(process: Process, inode: int) -> bool:
+    """True when an executable's inode is known on both sides and differs."""
+    return 0 != inode != process.entry.inode != 0
 
 
 def _looks(usage: Usage) -> tuple[float | None, int, str, int]:

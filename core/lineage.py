@@ -7,67 +7,24 @@ The invariant after every step: `child in parent.children` if and only if `child
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterator
 
 import msgspec
 
-from core.model import Origin, ProcessEntry, ProcessKey, Tier, same_start
+from core.images import newborn, refined, same_image
+from core.model import Origin, ProcessEntry, ProcessKey, same_start
+from core.process import Process, Validity
 from core.records import CgroupMove, Exec, Exit, Fork, Reaped
 from core.stats import Stats
 
-MAX_IMAGES = 16
-"""Images kept per process, newest last."""
+__all__ = ["MAX_ENDED", "MAX_LIVE", "Lineage", "Process", "Validity"]
 
 MAX_LIVE = 131_072
 """Processes kept at most; beyond it the one that was touched least recently is flushed."""
 
 MAX_ENDED = 4_096
 """Ended processes kept at most as history."""
-
-
-class Process:
-    """One process. Owned by the Lineage; others read `entry` and follow `parent` and `children`."""
-
-    __slots__ = (
-        "children",
-        "ended_ns",
-        "entry",
-        "executed",
-        "exit_code",
-        "exited_ns",
-        "forgotten",
-        "images",
-        "origin",
-        "parent",
-        "parent_missing",
-        "source",
-    )
-
-    def __init__(self, entry: ProcessEntry, origin: Origin) -> None:
-        self.entry = entry
-        self.origin = origin
-        self.source: Tier | None = None
-        self.parent: Process | None = None
-        self.children: dict[Process, None] = {}
-        self.images: deque[ProcessEntry] = deque(maxlen=MAX_IMAGES)
-        self.executed = False
-        self.parent_missing = False
-        self.exited_ns: int | None = None  # its last thread ended: a zombie from then on
-        self.ended_ns: int | None = None  # it left the process table: history from then on
-        self.exit_code: int | None = None
-        self.forgotten = False  # dropped from the cache: it is not to be shown any more
-
-    @property
-    def key(self) -> ProcessKey:
-        return self.entry.key
-
-    def ancestors(self) -> Iterator[Process]:
-        """Yield parent, grandparent and so on."""
-        process = self.parent
-        while process is not None:
-            yield process
-            process = process.parent
 
 
 class Lineage:
@@ -116,12 +73,16 @@ class Lineage:
             process = Process(entry, origin)
             self._add(process)
         else:
-            if entry.exec_id > process.entry.exec_id > 0:
-                process.images.append(process.entry)
+            before = process.entry
+            entry = refined(before, entry)
+            executed = entry.exec_id > before.exec_id > 0 or 0 != before.inode != entry.inode != 0
+            if executed and not same_image(before, entry):
+                process.images.append(before)
             process.entry = entry
             process.origin = origin
-        process.executed = True
-        self._link(process, self._live.get(entry.ppid) if entry.ppid else None)
+        self._link(process, self._parent_of(entry))
+        if process.parent is not None:
+            process.parent_missing = False
         if origin is not Origin.SNAPSHOT:
             self._stats.count(f"added {origin}")
         self.touch(process)
@@ -131,27 +92,33 @@ class Lineage:
         """Cache a newborn process. It inherits its creator's image until it executes its own.
 
         `parent` is whom the kernel reports as parent; without it the child stays unlinked and is
-        flagged. A repeated event of the same identity changes nothing.
+        flagged. A repeated event of the same identity changes nothing. What is told too late, when its
+        pid has another owner already, goes straight into the history.
         """
         ended = self._ended.get(ProcessKey(event.pid, event.start_ns))
         if ended is not None:
             return ended
-        known = self.find(event.pid, event.start_ns)
-        if known is not None and not known.parent_missing and known.origin is not Origin.PROCFS:
-            return known
-        stale = self._live.get(event.pid)
-        if stale is not None:
-            self._end(stale, event.ts_ns)
-        process = Process(_newborn(event, creator or parent), Origin.EVENT)
-        process.parent_missing = parent is None and event.ppid != 0
+        owner = self._live.get(event.pid)
+        if owner is not None and self._is_born(owner, event):
+            self._confirm(owner, event, parent)
+            return owner
+        source = creator or parent
+        process = Process(newborn(event, source.entry if source is not None else None), Origin.EVENT)
+        self._stats.count("added event")
+        if owner is not None and owner.entry.start_ns > event.start_ns:
+            self._end(process, owner.entry.start_ns)
+            return process
+        if owner is not None:
+            self._end(owner, event.ts_ns)
         self._add(process)
         self._link(process, parent)
-        self._stats.count("added event")
+        if parent is None and event.ppid != 0:
+            self.flag(process)
         self.touch(process)
         return process
 
     def exec(self, event: Exec) -> Process:
-        """Give a process its new image; the previous one goes into its history.
+        """Give a process its new image; the previous one goes into its history, unless it is the same.
 
         The fork may have been lost: then the process is made here, flagged as without its parent
         unless the parent is cached. An event older than the cached image changes nothing.
@@ -159,33 +126,35 @@ class Lineage:
         entry = event.entry
         process = self.find(entry.pid, entry.start_ns) or self._ended.get(entry.key)
         if process is None:
-            process = self.insert(entry, Origin.EVENT)
-            process.parent_missing = process.parent is None and entry.ppid != 0
-            return process
+            return self._executed_unborn(entry)
         before = process.entry
         if process.ended_ns is not None:
             return process
-        if before.exec_id >= entry.exec_id > 0 and process.origin is not Origin.PROCFS:
+        if before.exec_id >= entry.exec_id > 0:
             return process
         if event.previous_inode and before.inode and event.previous_inode != before.inode:
-            process.parent_missing = True
+            self.flag(process)
             self._stats.count("inode error exec_parent_missing")
-        process.images.append(before)
+        if same_image(before, entry):
+            self._stats.count("merged exec")
+        else:
+            process.images.append(before)
         process.entry = msgspec.structs.replace(
             entry,
             fork_ns=before.fork_ns or entry.fork_ns,
             ppid=before.ppid if process.parent is not None else entry.ppid,
         )
-        process.executed = True
         process.origin = Origin.EVENT
         self._stats.count("added event")
         self.touch(process)
         return process
 
     def exit(self, event: Exit) -> Process | None:
-        """Make a process a zombie; return it, or None if it is not cached. Twice is as good as once."""
+        """Make a process a zombie; return it, or None if it is not known. Twice is as good as once."""
         process = self.find(event.pid, event.start_ns)
-        if process is not None and process.exited_ns is None:
+        if process is None:
+            return self._ended.get(ProcessKey(event.pid, event.start_ns))
+        if process.exited_ns is None:
             process.exited_ns = event.ts_ns
             process.exit_code = event.exit_code
             self.touch(process)
@@ -228,10 +197,16 @@ class Lineage:
         self._link(process, parent)
         self.touch(process)
 
+    def flag(self, process: Process) -> None:
+        """Note that the line breaks at this process: an event was lost, or its parent is not the one told."""
+        if not process.parent_missing:
+            process.parent_missing = True
+            self._stats.count("broken lineage")
+
     def evict(self, pid: int) -> None:
         """Forget the facts of a process so that the next resolution asks the lower tiers.
 
-        It is not an exit: the children stay linked through `adopt` once it is back.
+        It is not an exit: `adopt_orphans` links the children again once it is back.
         """
         process = self._live.pop(pid, None)
         if process is not None:
@@ -241,26 +216,24 @@ class Lineage:
             process.forgotten = True
             self.changed.pop(process, None)
 
-    def adopt_orphans(self, process: Process) -> None:
-        """Link the live processes that name this one as parent and have none."""
-        for other in self._live.values():
-            if other.parent is None and other.entry.ppid == process.entry.pid and other is not process:
-                self._link(other, process)
-                other.parent_missing = False
-                self.touch(other)
+    def adopt_orphans(self) -> None:
+        """Link every process that has no parent, and whose parent is cached by now."""
+        for process in self._live.values():
+            if process.parent is None and process.entry.ppid:
+                parent = self._parent_of(process.entry)
+                if parent is not None:
+                    self._link(process, parent)
+                    process.parent_missing = False
+                    self.touch(process)
 
     def expire(self, before_ns: int) -> list[Process]:
         """Drop the history that ended before this time; return what was dropped."""
         gone = []
         while self._ended:
             process = next(iter(self._ended.values()))
-            if (process.ended_ns or 0) >= before_ns and len(self._ended) <= MAX_ENDED:
+            if (process.ended_ns or 0) >= before_ns:
                 break
-            self._ended.popitem(last=False)
-            for child in list(process.children):
-                self._link(child, None)
-            self._link(process, None)
-            process.forgotten = True
+            self._forget_oldest()
             gone.append(process)
         return gone
 
@@ -285,6 +258,49 @@ class Lineage:
         process.ended_ns = ts_ns
         self._ended[process.key] = process
         self.touch(process)
+        if len(self._ended) > MAX_ENDED:  # a storm between two sweeps
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        _, process = self._ended.popitem(last=False)
+        for child in list(process.children):
+            self._link(child, None)
+        self._link(process, None)
+        process.forgotten = True
+        self.changed.pop(process, None)
+
+    def _parent_of(self, entry: ProcessEntry) -> Process | None:
+        """Return the cached parent that an entry names; never another process under a reused pid."""
+        return self.find(entry.ppid, entry.parent_start_ns) if entry.ppid else None
+
+    def _is_born(self, owner: Process, event: Fork) -> bool:
+        """True when the live process of a pid is the one whose birth is told.
+
+        A zombie that /proc brought in, known by its tick only, may have left its pid to another one.
+        """
+        if owner.entry.start_ns == event.start_ns:
+            return True
+        return owner.exited_ns is None and same_start(owner.entry.start_ns, event.start_ns)
+
+    def _confirm(self, process: Process, event: Fork, parent: Process | None) -> None:
+        """Learn from a birth told late what is not known yet of a process that was met otherwise."""
+        if process.parent_missing and parent is not None and event.ppid == process.entry.ppid:
+            self._link(process, parent)
+            process.parent_missing = False
+            self.touch(process)
+        if process.entry.exec_id == 0:  # /proc brought it in
+            self.amend(process, start_ns=event.start_ns, exec_id=event.exec_id, fork_ns=event.ts_ns)
+
+    def _executed_unborn(self, entry: ProcessEntry) -> Process:
+        owner = self._live.get(entry.pid)
+        if owner is not None and owner.entry.start_ns > entry.start_ns:
+            process = Process(entry, Origin.EVENT)  # told too late: the pid has another owner
+            self._end(process, owner.entry.start_ns)
+            return process
+        process = self.insert(entry, Origin.EVENT)
+        if process.parent is None and entry.ppid != 0:
+            self.flag(process)
+        return process
 
     def _link(self, child: Process, parent: Process | None) -> None:
         if child.parent is parent or child is parent:
@@ -299,28 +315,3 @@ class Lineage:
                 child.parent = None
                 return
             parent.children[child] = None
-
-
-def _newborn(event: Fork, creator: Process | None) -> ProcessEntry:
-    """Return the entry of a process that has just been forked."""
-    image = creator.entry if creator is not None else ProcessEntry(event.pid, event.start_ns)
-    return msgspec.structs.replace(
-        image,
-        pid=event.pid,
-        start_ns=event.start_ns,
-        exec_id=event.exec_id,
-        ppid=event.ppid,
-        parent_start_ns=event.parent_start_ns,
-        comm=event.comm,
-        credentials=event.credentials,
-        tty=event.tty,
-        cgroup=event.cgroup or image.cgroup,
-        cgroup_id=event.cgroup_id,
-        pid_ns=event.pid_ns,
-        mnt_ns=event.mnt_ns,
-        fork_ns=event.ts_ns,
-        cookie=event.cookie,
-        kthread=event.kthread,
-        inner_pid=event.inner_pid,
-        problem="" if creator is not None else "fork seen, but not the parent's image",
-    )

@@ -11,7 +11,17 @@ import msgspec
 
 from core.limiter import Limiter
 from core.lineage import Lineage, Process
-from core.model import Origin, Outcome, ProcessEntry, Resolution, Tier, TierState, TrailStep, Usage
+from core.model import (
+    Origin,
+    Outcome,
+    ProcessEntry,
+    Resolution,
+    Tier,
+    TierState,
+    TrailStep,
+    Usage,
+    same_start,
+)
 from core.probe.maps import KernelMaps, MapsMiss
 from core.procfs import ProcfsError
 from core.stats import Stats
@@ -27,17 +37,23 @@ class ProcfsTier(Protocol):
 
     def entry(self, pid: int) -> tuple[ProcessEntry, Usage]: ...
 
-    def cmdline(self, pid: int) -> bytes: ...
 
-    def exe(self, pid: int) -> bytes: ...
+class _Query(msgspec.Struct, frozen=True):
+    """What is asked, and of which tiers below the cache."""
 
-    def ppid(self, pid: int) -> int: ...
+    pid: int
+    inode: int
+    use_maps: bool
+    use_procfs: bool
+    limited: bool
+    depth: int
 
 
 class Resolver:
     """The three tiers in their order. One thread owns it, together with the lineage it fills.
 
-    Statistics: `hits cache|maps|procfs`, `miss`, `limited`, `inode error …`, and what the lineage counts.
+    Statistics: `hits cache|maps|procfs`, `miss`, `limited`, `inode error procfs_mismatch`, `args truncated`,
+    `path error`, and what the lineage counts.
     While `snapshotted` is False only the cache answers, and what it does not know is not a miss.
     """
 
@@ -61,13 +77,20 @@ class Resolver:
         self.snapshotted = False
 
     def resolve(
-        self, pid: int, *, inode: int = 0, use_maps: bool = True, use_procfs: bool = True
+        self,
+        pid: int,
+        *,
+        inode: int = 0,
+        use_maps: bool = True,
+        use_procfs: bool = True,
+        limited: bool = True,
     ) -> Resolution:
         """Return who answers for a pid, with the trail of every tier asked.
 
-        `inode` other than 0 is what the executable's inode must be; 0: do not verify.
+        `inode` other than 0 is what the executable's inode must be; 0: do not verify. `limited` is
+        False for a process that a sweep has just seen: the limiter is there for pids that may not exist.
         """
-        return self._resolve(pid, inode, use_maps, use_procfs, MAX_DEPTH)
+        return self._resolve(_Query(pid, inode, use_maps, use_procfs, limited, MAX_DEPTH))
 
     def use_maps(self, maps: KernelMaps | None, state: TierState) -> None:
         """Ask other maps from now on: the probe was loaded anew, or is gone."""
@@ -78,9 +101,10 @@ class Resolver:
         self._stats.count("hits cache")
         process.source = Tier.CACHE
 
-    def _resolve(self, pid: int, inode: int, use_maps: bool, use_procfs: bool, depth: int) -> Resolution:
+    def _resolve(self, query: _Query) -> Resolution:
+        pid = query.pid
         started = time.perf_counter_ns()
-        process, reason = self._from_cache(pid, inode)
+        process, reason = self._from_cache(pid, query.inode)
         took = time.perf_counter_ns() - started
         if process is not None:
             self._stats.count("hits cache")
@@ -89,42 +113,39 @@ class Resolver:
         trail = [TrailStep(Tier.CACHE, Outcome.MISS, reason, took)]
         if pid != 0 and not self.snapshotted:
             return Resolution(pid, None, None, None, tuple(trail))
-        process = self._try_maps(trail, pid, inode, (use_maps, use_procfs), depth)
+        process = self._try_maps(trail, query)
         if process is not None:
             return self._answer(process, Tier.MAPS, tuple(trail))
-        process = self._try_procfs(trail, pid, inode, use_procfs, depth)
+        process = self._try_procfs(trail, query)
         if process is not None:
             return self._answer(process, Tier.PROCFS, tuple(trail))
         if pid != 0:
             self._stats.count("miss")
         return Resolution(pid, None, None, None, tuple(trail))
 
-    def _try_maps(
-        self, trail: list[TrailStep], pid: int, inode: int, use: tuple[bool, bool], depth: int
-    ) -> Process | None:
-        use_maps, use_procfs = use
+    def _try_maps(self, trail: list[TrailStep], query: _Query) -> Process | None:
         if self._maps is None:
             trail.append(TrailStep(Tier.MAPS, Outcome.SKIPPED, self._maps_state.reason or "the probe is off"))
             return None
-        if not use_maps:
+        if not query.use_maps:
             trail.append(TrailStep(Tier.MAPS, Outcome.SKIPPED, "not asked (--no-maps)"))
             return None
-        process = self._step(trail, Tier.MAPS, lambda: self._from_maps(pid, inode, use_procfs, depth))
+        maps = self._maps
+        process = self._step(trail, Tier.MAPS, lambda: self._from_maps(maps, query))
         if process is not None:
             self._stats.count("hits maps")
         return process
 
-    def _try_procfs(
-        self, trail: list[TrailStep], pid: int, inode: int, use_procfs: bool, depth: int
-    ) -> Process | None:
-        if not use_procfs:
+    def _try_procfs(self, trail: list[TrailStep], query: _Query) -> Process | None:
+        pid = query.pid
+        if not query.use_procfs:
             trail.append(TrailStep(Tier.PROCFS, Outcome.SKIPPED, "not asked (--no-procfs)"))
             return None
-        if pid and not self._limiter.allow(pid, self._clock_ns()):
+        if pid and query.limited and not self._limiter.allow(pid, self._clock_ns()):
             self._stats.count("limited")
             trail.append(TrailStep(Tier.PROCFS, Outcome.SKIPPED, "asked less than 30 s ago for this pid"))
             return None
-        process = self._step(trail, Tier.PROCFS, lambda: self._from_procfs(pid, inode, depth))
+        process = self._step(trail, Tier.PROCFS, lambda: self._from_procfs(pid, query.inode, query.depth))
         if process is not None:
             self._stats.count("hits procfs")
         return process
@@ -168,19 +189,21 @@ class Resolver:
         self._lineage.seen(pid)
         return process, _CACHED_BY[process.origin]
 
-    def _from_maps(self, pid: int, inode: int, use_procfs: bool, depth: int) -> tuple[Process, str]:
-        assert self._maps is not None
-        if pid == 0:
+    def _from_maps(self, maps: KernelMaps, query: _Query) -> tuple[Process, str]:
+        if query.pid == 0:
             raise _NoAnswer("pid 0 is not in pid_cache")
         try:
-            entry = self._maps.lookup(pid)
+            entry = maps.lookup(query.pid)
         except MapsMiss as miss:
             raise _NoAnswer(str(miss)) from None
-        if inode and entry.inode and entry.inode != inode:
-            raise _NoAnswer(f"proc_cache has inode {entry.inode}, not {inode}")
-        if use_procfs:
+        if 0 != query.inode != entry.inode != 0:
+            raise _NoAnswer(f"proc_cache has inode {entry.inode}, not {query.inode}")
+        if query.use_procfs:
             entry = self.completed(entry)
-        self._fetch_parent(entry.ppid, use_maps=True, use_procfs=use_procfs, depth=depth)
+        if query.depth > 1 and entry.ppid and self._lineage.get(entry.ppid) is None:
+            # Asked like any other pid: it counts, and procfs may be asked after the maps.
+            above = _Query(entry.ppid, 0, True, query.use_procfs, query.limited, query.depth - 1)
+            self._resolve(above)
         process = self._lineage.insert(entry, Origin.MAPS)
         return process, f"pid_cache → cookie 0x{entry.cookie:x} → proc_cache"
 
@@ -193,43 +216,53 @@ class Resolver:
             raise _NoAnswer(str(error)) from None
         if entry.kthread:
             raise _NoAnswer("a kernel thread has no image to resolve")
-        if inode and entry.inode and inode != entry.inode:
+        mismatch = 0 != inode != entry.inode != 0
+        if mismatch:
             self._stats.count("inode error procfs_mismatch")
             entry = msgspec.structs.replace(
                 entry, inode=inode, problem=f"the kernel saw inode {inode}, /proc has {entry.inode}"
             )
-        self._fetch_parent(entry.ppid, use_maps=False, use_procfs=True, depth=depth)
+        if depth > 1 and entry.ppid and self._lineage.get(entry.ppid) is None:
+            # The whole chain is fetched with one slot of the limiter, and counts as one hit. Where
+            # that fails the child stays unlinked, and its row shows it.
+            with contextlib.suppress(_NoAnswer, OSError):
+                self._from_procfs(entry.ppid, 0, depth - 1)
         process = self._lineage.insert(entry, Origin.PROCFS)
-        if self._maps is not None:
-            self._maps.push(entry)
+        process.source = Tier.PROCFS
+        if mismatch:
+            self._lineage.flag(process)
+        if self._maps is not None and entry.inode and not entry.problem:
+            self._maps.push(process.entry)  # what is not whole would be told later without its reason
         return process, entry.problem or f"/proc/{pid}"
-
-    def _fetch_parent(self, ppid: int, *, use_maps: bool, use_procfs: bool, depth: int) -> None:
-        """Make sure that the parent is cached, so that the child can be linked to it."""
-        if ppid == 0 or depth <= 1 or self._lineage.get(ppid) is not None:
-            return
-        if use_maps:
-            self._resolve(ppid, 0, True, use_procfs, depth - 1)
-            return
-        # From /proc the whole chain is fetched with one slot of the limiter, and counts as one hit.
-        # Where that fails the child stays unlinked, and its row shows it.
-        with contextlib.suppress(_NoAnswer, OSError):
-            self._from_procfs(ppid, 0, depth - 1)
 
     def completed(self, entry: ProcessEntry) -> ProcessEntry:
         """Return the entry with what did not fit into a record, read from /proc.
 
-        Only while /proc still shows the same process and image; else it stays marked as truncated.
+        Only while /proc still shows the same process and image; else it stays marked as cut.
         """
-        if not entry.cmdline_truncated:
+        if not entry.cmdline_truncated and not entry.problem and entry.cgroup:
             return entry
+        if entry.cmdline_truncated:
+            self._stats.count("args truncated")
+        if entry.problem:
+            self._stats.count("path error")
         try:
-            cmdline, exe = self._procfs.cmdline(entry.pid), self._procfs.exe(entry.pid)
+            seen, _ = self._procfs.entry(entry.pid)
         except ProcfsError:
             return entry
-        if entry.cmdline and not cmdline.startswith(entry.cmdline.rstrip(b"\0")[:64]):
+        if not same_start(seen.start_ns, entry.start_ns) or 0 != entry.inode != seen.inode != 0:
             return entry
-        return msgspec.structs.replace(entry, cmdline=cmdline, exe=exe or entry.exe, cmdline_truncated=False)
+        if not seen.cmdline.startswith(entry.cmdline.rstrip(b"\0")[:64]):
+            return entry
+        cmdline = seen.cmdline if entry.cmdline_truncated else entry.cmdline
+        return msgspec.structs.replace(
+            entry,
+            cmdline=cmdline,
+            exe=seen.exe or entry.exe,
+            cmdline_truncated=False,
+            cgroup=entry.cgroup or seen.cgroup,
+            problem="" if seen.exe else entry.problem,
+        )
 
 
 class _NoAnswer(Exception):

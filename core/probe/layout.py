@@ -15,7 +15,7 @@ from core.records import CgroupMove, Event, Exec, Exit, Fork, Found, Reaped, Sam
 FORK, EXEC, EXIT, REAPED, CGROUP, FOUND = 1, 2, 3, 4, 5, 6
 KTHREAD, EXE_UNLINKED, EXE_PARTIAL, ARGS_PARTIAL, CGROUP_PARTIAL, ZOMBIE = 1, 2, 4, 8, 16, 32
 
-LAYOUT = 2
+LAYOUT = 3
 """LAYOUT of record.h."""
 
 FACTS = Struct("=II12Q24I16s16s")
@@ -59,6 +59,15 @@ def exe_of(names: bytes, flags: int) -> bytes:
     return path + b" (deleted)" if path and flags & EXE_UNLINKED else path
 
 
+def cgroup_of(names: bytes, flags: int) -> bytes:
+    """Return the path of a cgroup; empty when only its end was sent: then /proc knows it."""
+    return b"" if flags & CGROUP_PARTIAL else path_of(names) or b"/"
+
+
+EXE_CUT = "the executable's path is longer than what the kernel tier tells"
+"""The `problem` of an entry whose `exe` is only the end of a path."""
+
+
 def state_letter(state: int) -> str:
     """Return the letter of /proc/PID/stat for `__state | exit_state`."""
     if state & _IDLE == _IDLE:
@@ -93,7 +102,7 @@ def decode_event(data: bytes) -> Event:
             return Exec(ts_ns, _entry(facts, data, exec_ns=ts_ns), facts[9])
         if kind == CGROUP:
             names = data[FACTS.size : FACTS.size + facts[34]]
-            return CgroupMove(ts_ns, pid, start_ns, facts[6], path_of(names) or b"/")
+            return CgroupMove(ts_ns, pid, start_ns, facts[6], cgroup_of(names, facts[1]))
     except (IndexError, StructError) as error:
         raise ValueError(f"record of {len(data)} bytes: {error}") from None
     raise ValueError(f"record of unknown kind {kind}")
@@ -125,7 +134,7 @@ def decode_samples(data: bytes) -> list[Sample]:
     others: dict[int, int] = {}
     for record in SAMPLE.iter_unpack(data[: len(data) - len(data) % SAMPLE.size]):
         cpu[record[3]] = cpu.get(record[3], 0) + record[1]
-        if record[3] == record[4]:
+        if record[4]:
             leaders.append(record)
         else:
             others[record[3]] = record[9]
@@ -174,7 +183,7 @@ def _fork(facts: tuple[int, ...], data: bytes) -> Fork:
         _credentials(facts),
         facts[5],
         facts[6],
-        path_of(names) or b"/",
+        cgroup_of(names, facts[1]),
         facts[27],
         facts[28],
         tty_name(tty),
@@ -190,7 +199,7 @@ def _entry(facts: tuple[int, ...], data: bytes, exec_ns: int) -> ProcessEntry:
     args = script + facts[36]
     cmdline = data[args : args + args_len]
     # Without the last NUL the program has written a title over its argv: only /proc knows its end.
-    partial = bool(flags & (ARGS_PARTIAL | EXE_PARTIAL)) or not cmdline.endswith(b"\0")
+    partial = flags & ARGS_PARTIAL or not cmdline.endswith(b"\0")
     comm: bytes = facts[38]  # type: ignore[assignment]
     tty: bytes = facts[39]  # type: ignore[assignment]
     return ProcessEntry(
@@ -206,10 +215,10 @@ def _entry(facts: tuple[int, ...], data: bytes, exec_ns: int) -> ProcessEntry:
         facts[26],
         facts[8],
         cmdline,
-        partial and facts[32] > 0,
+        bool(partial) and facts[32] > 0,
         _credentials(facts),
         tty_name(tty),
-        path_of(data[names:script]) or b"/",
+        cgroup_of(data[names:script], flags),
         facts[6],
         facts[27],
         facts[28],
@@ -217,7 +226,7 @@ def _entry(facts: tuple[int, ...], data: bytes, exec_ns: int) -> ProcessEntry:
         exec_ns,
         facts[5],
         bool(flags & KTHREAD),
-        "",
+        EXE_CUT if flags & EXE_PARTIAL else "",
         data[script:args].removesuffix(b"\0"),
         facts[37],
     )

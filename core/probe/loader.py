@@ -36,6 +36,8 @@ RING_BYTES = 4 * 1024 * 1024
 """Size of the ring buffer unless told otherwise: about 15,000 forks that nobody has read yet."""
 
 EVENT_PROGRAMS = ("on_fork", "on_exec", "on_exit")
+ATTACH_ORDER = ("on_reaped", "on_exit", "on_cgroup", "on_exec", "on_fork")
+"""Ends first: whose birth is reported, of that everything later is reported too."""
 OPTIONAL_PROGRAMS = ("on_reaped", "on_cgroup", "snapshot", "snapshot_plain", "sweep")
 
 _REFUSED = re.compile(r"prog '(\w+)': (?:failed to load|BPF program load failed|failed to find kernel BTF)")
@@ -82,6 +84,7 @@ class Probe:
         self.missing: dict[str, str] = {}
         """Program -> why the kernel refused it."""
         check_host(host, self._options.object_file)
+        self._pid_namespace = reader_pid_namespace(host)
         self._bpf = load_libbpf()
         self._image = self._options.object_file.read_bytes()
         try:
@@ -152,6 +155,10 @@ class Probe:
     def _load(self, host: Host) -> None:
         """Load the object, without the programs that this kernel refuses."""
         off = {"snapshot_plain"}
+        if self._pid_namespace:
+            # There the kernel has forgotten the pid by the time a process is freed; sweeps notice it.
+            off.add("on_reaped")
+            self.missing["on_reaped"] = "a child pid namespace: who was reaped is noticed by the next sweep"
         while True:
             clear_log()
             self._open(host, off)
@@ -183,10 +190,11 @@ class Probe:
         )
         rodata = self._bpf.pointer("bpf_object__find_map_by_name", self._object, b".rodata")
         address, size = self._bpf.initial_value(rodata)
-        settings = (ctypes.c_uint32 * 2).from_address(address)
+        settings = (ctypes.c_uint32 * 3).from_address(address)
         if size < ctypes.sizeof(settings) or settings[1] != layout.LAYOUT:
             raise ProbeUnavailable("the probe object speaks another version of the records", "make probe")
         settings[0] = v1_controller(host)
+        settings[2] = self._pid_namespace
         for name, size in (
             ("events", self._options.ring_bytes),
             ("pid_cache", self._options.map_entries()),
@@ -210,7 +218,7 @@ class Probe:
         self._callback = SAMPLE_CALLBACK(self._receive)
         ring = self._bpf.pointer("ring_buffer__new", self._map_fd("events"), self._callback, None, None)
         self._ring = ring
-        for name in (*EVENT_PROGRAMS, "on_reaped", "on_cgroup"):
+        for name in ATTACH_ORDER:
             if name not in self._off:
                 self._links.append(self._bpf.pointer("bpf_program__attach", self._program(name)))
 
@@ -286,6 +294,28 @@ def v1_controller(host: Host) -> int:
     return 0
 
 
+_FIRST_PID_NAMESPACE = 4026531836  # include/linux/proc_ns.h, PROC_PID_INIT_INO
+
+
+def reader_pid_namespace(host: Host) -> int:
+    """Return the inode of the pid namespace whose pids /proc shows; 0 for the first one of the host.
+
+    Raises ProbeUnavailable where it cannot be told: the kernel's pids would be taken for others.
+    """
+    try:
+        status = host.path("/proc/self/status").read_text().splitlines()
+        # One number for each namespace from that of /proc inwards to ours; absent before Linux 4.1.
+        levels = next((len(line.split()) - 1 for line in status if line.startswith("NSpid:")), 1)
+        owner = "self" if levels == 1 else "1"
+        number = host.path(f"/proc/{owner}/ns/pid").stat().st_ino
+    except OSError as error:
+        raise ProbeUnavailable(
+            f"/proc shows pids of another pid namespace than ours, and which one cannot be told ({error})",
+            "mount -t proc proc /proc in our own pid namespace",
+        ) from None
+    return 0 if number == _FIRST_PID_NAMESPACE else number
+
+
 def _possible_cpus() -> int:
     """Per-CPU maps have one value per possible CPU, not per online one."""
     try:
@@ -305,8 +335,8 @@ def _refused_program(log: tuple[str, ...]) -> str | None:
 
 def _decisive_line(log: tuple[str, ...]) -> str:
     """Return the line of a verifier log that says what was wrong: the last before the statistics."""
-    lines = [line for line in log if line and not line.startswith(("libbpf: prog", "-- ", "processed "))]
-    return safe_text(lines[-1] if lines else "refused without a word", 200)
+    lines = [line for line in log if line and not line.startswith(("libbpf: ", "-- ", "processed "))]
+    return safe_text((lines or log or ("refused without a word",))[-1], 200)
 
 
 def _explain(error: LibbpfError, host: Host) -> ProbeUnavailable:

@@ -12,6 +12,7 @@ from core.probe.libbpf import load_libbpf
 from core.probe.loader import Probe
 
 _CGROUPS_KEPT = 4096
+_NOEXIST = 1  # BPF_NOEXIST
 
 
 class MapsMiss(Exception):
@@ -26,9 +27,6 @@ class KernelMaps(Protocol):
 
     def push(self, entry: ProcessEntry) -> None:
         """Make the maps know an entry that /proc brought in (syncCache)."""
-
-    def set_parent(self, pid: int, ppid: int, parent_start_ns: int) -> None:
-        """Tell the maps of a new parent; unknown pids are ignored."""
 
 
 class ProbeMaps:
@@ -62,8 +60,7 @@ class ProbeMaps:
         return _decode(pid, process, image, self._cgroup(process[5]))
 
     def push(self, entry: ProcessEntry) -> None:
-        process = self._process(entry.pid)
-        if entry.kthread or (process is not None and not process[4]):
+        if entry.kthread or self._process(entry.pid) is not None:
             return
         cookie = entry.cookie or secrets.randbits(63) | 1
         names = layout.names_of(entry.exe.removesuffix(b" (deleted)"))
@@ -80,14 +77,6 @@ class ProbeMaps:
         )  # fmt: skip
         self._put(self._proc_fd, self._long_key, self._proc_value)
         self._put_process(entry, cookie)
-
-    def set_parent(self, pid: int, ppid: int, parent_start_ns: int) -> None:
-        process = self._process(pid)
-        if process is not None:
-            fields = list(process)
-            fields[8], fields[2] = ppid, parent_start_ns
-            self._pid_value.raw = layout.PID_ENTRY.pack(*fields)
-            self._put(self._pid_fd, self._pid_key, self._pid_value)
 
     def fill(self) -> int:
         """Return how many processes pid_cache holds. Walks the whole map: not for every frame."""
@@ -135,8 +124,9 @@ class ProbeMaps:
         return self._look_up(fd, ctypes.byref(key), value)  # type: ignore[arg-type]
 
     def _put(self, fd: int, key: object, value: object) -> None:
-        # A full map makes room by itself (LRU); another failure only costs this one entry.
-        self._bpf.value("bpf_map_update_elem", fd, ctypes.byref(key), value, 0)  # type: ignore[arg-type]
+        # What the kernel has put there meanwhile stays: it is newer. A full map makes room by itself
+        # (LRU); another failure only costs this one entry.
+        self._bpf.value("bpf_map_update_elem", fd, ctypes.byref(key), value, _NOEXIST)  # type: ignore[arg-type]
 
 
 def _decode(pid: int, process: tuple[int, ...], image: tuple[int, ...], cgroup: bytes) -> ProcessEntry:
@@ -146,7 +136,7 @@ def _decode(pid: int, process: tuple[int, ...], image: tuple[int, ...], cgroup: 
     tty: bytes = process[23]  # type: ignore[assignment]
     uid, gid, euid, egid, fsuid, fsgid = process[10:16]
     login_uid = None if process[16] == layout.NO_LOGIN else process[16]
-    partial = bool(image[5] & (layout.ARGS_PARTIAL | layout.EXE_PARTIAL)) or not args.endswith(b"\0")
+    partial = image[5] & layout.ARGS_PARTIAL or not args.endswith(b"\0")
     return ProcessEntry(
         pid=pid,
         start_ns=process[1],
@@ -160,7 +150,7 @@ def _decode(pid: int, process: tuple[int, ...], image: tuple[int, ...], cgroup: 
         mode=image[4],
         mtime_ns=image[1],
         cmdline=args,
-        cmdline_truncated=partial and image[6] > 0,
+        cmdline_truncated=bool(partial) and image[6] > 0,
         credentials=Credentials(uid, gid, euid, egid, fsuid, fsgid, login_uid, process[6], process[7]),
         tty=layout.tty_name(tty),
         cgroup=cgroup,
@@ -171,4 +161,5 @@ def _decode(pid: int, process: tuple[int, ...], image: tuple[int, ...], cgroup: 
         exec_ns=image[2],
         cookie=process[0],
         inner_pid=process[20],
+        problem=layout.EXE_CUT if image[5] & layout.EXE_PARTIAL else "",
     )

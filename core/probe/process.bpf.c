@@ -22,6 +22,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define PATH_SPACE 4096 /* a power of two: names beyond it are cut off */
 #define ARGS_SPACE 8192
 #define MAX_NAMES 48
+#define MAX_PID_LEVELS 33 /* the kernel's MAX_PID_NS_LEVEL, and the first */
 #define EVENT_ARGS ARGS_SPACE
 #define FOUND_ARGS 16384
 
@@ -29,6 +30,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 const volatile u32 v1_controller = 0;
 /* Read before loading. */
 const volatile u32 layout = LAYOUT;
+/* Set before loading: the pid namespace of the /proc that pids are compared with. 0: the first one. */
+const volatile u32 pid_namespace = 0;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -64,7 +67,11 @@ struct {
 	__type(value, u64);
 } lost SEC(".maps");
 
-/* Where records are put together: facts, then names, then argv. Bigger than a BPF stack. */
+/*
+ * Where records are put together: facts, then names, then argv. Bigger than a BPF stack. One per CPU
+ * is enough, because tracepoints do not sleep and are not preempted; but on_reaped, which also runs in
+ * softirqs and so in the middle of another program, has to do without.
+ */
 struct scratch {
 	struct facts facts;
 	char tail[2 * PATH_SPACE + FOUND_ARGS];
@@ -124,19 +131,60 @@ static __always_inline struct scratch *scratch_for(u32 owner, struct task_struct
 /* Keeps a bound that the compiler would otherwise prove once and forget in another register. */
 #define BOUND(value, mask) asm volatile("%0 &= %1" : "+r"(value) : "i"(mask))
 
-static __always_inline void send(struct scratch *s, u64 tail)
+static __always_inline void count_lost(void)
 {
 	u32 zero = 0;
-	u64 *count;
+	u64 *count = bpf_map_lookup_elem(&lost, &zero);
 
+	if (count)
+		__sync_fetch_and_add(count, 1); /* a softirq may count on the same CPU */
+}
+
+static __always_inline void send(struct scratch *s, u64 tail)
+{
 	BOUND(tail, 0x7fff);
 	if (tail > sizeof(s->tail))
 		return;
-	if (!bpf_ringbuf_output(&events, s, sizeof(s->facts) + tail, 0))
-		return;
-	count = bpf_map_lookup_elem(&lost, &zero);
-	if (count)
-		(*count)++;
+	if (bpf_ringbuf_output(&events, s, sizeof(s->facts) + tail, 0))
+		count_lost();
+}
+
+/* ---- pids, as the /proc of the reader has them ------------------------------------------------- */
+
+/* The number of a struct pid in the reader's pid namespace, 0 when it has none there. */
+__noinline u32 pid_in_namespace(u64 address)
+{
+	struct pid *pid = (void *)address;
+	struct upid *number = (void *)pid + bpf_core_field_offset(struct pid, numbers);
+	u64 step = bpf_core_type_size(struct upid);
+	u32 level = BPF_CORE_READ(pid, level), i;
+
+	for (i = 0; i < MAX_PID_LEVELS; i++) {
+		if (i > level)
+			break;
+		if (BPF_CORE_READ(number, ns, ns.inum) == pid_namespace)
+			return BPF_CORE_READ(number, nr);
+		number = (void *)number + step;
+	}
+	return 0;
+}
+
+/* The pid of a task's process, which is in the process table still: so not when a task is freed. */
+static __always_inline u32 pid_of(struct task_struct *task)
+{
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+
+	if (!pid_namespace)
+		return BPF_CORE_READ(leader, tgid);
+	return pid_in_namespace((u64)BPF_CORE_READ(leader, thread_pid));
+}
+
+/* True when an entry of pid_cache is about the process that started then. /proc knows start times
+ * only in ticks of 10 ms and no generation; what user space pushed from there has such a time. */
+static __always_inline bool is_of(struct pid_entry *known, u64 start_ns)
+{
+	return known->start_ns == start_ns ||
+	       (!known->exec_id && start_ns - known->start_ns < 10000000);
 }
 
 /* ---- names: of the executable, of the cgroup ------------------------------------------------ */
@@ -365,10 +413,10 @@ __noinline int fill_facts(u32 kind, u32 owner)
 	__builtin_memset(f, 0, sizeof(*f));
 	f->kind = kind;
 	f->ts_ns = bpf_ktime_get_boot_ns();
-	f->pid = BPF_CORE_READ(task, tgid);
+	f->pid = pid_of(task);
 	f->start_ns = BPF_CORE_READ(leader, start_boottime);
 	f->exec_id = BPF_CORE_READ(task, self_exec_id);
-	f->ppid = BPF_CORE_READ(parent, tgid);
+	f->ppid = pid_of(parent);
 	f->parent_start_ns = BPF_CORE_READ(parent, group_leader, start_boottime);
 	f->uid = BPF_CORE_READ(cred, uid.val);
 	f->gid = BPF_CORE_READ(cred, gid.val);
@@ -529,7 +577,7 @@ __noinline int store_process(u64 fork_ns, u64 mode, u32 owner)
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	u32 creator = BPF_CORE_READ(parent, tgid);
+	u32 creator = pid_of(parent);
 	struct pid_entry *maker;
 	struct proc_entry *image;
 	struct scratch *s;
@@ -540,6 +588,8 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	if (!s)
 		return 0;
 	fill_facts(FORK, OF_EVENT);
+	if (!s->facts.pid)
+		return 0;
 	s->facts.creator = creator;
 	put_cgroup(OF_EVENT);
 	if (!(s->facts.flags & KTHREAD)) {
@@ -567,8 +617,10 @@ int BPF_PROG(on_exec, struct task_struct *task, s32 old_pid, struct linux_binprm
 	if (!s)
 		return 0;
 	fill_facts(EXEC, OF_EVENT);
+	if (!s->facts.pid)
+		return 0;
 	known = bpf_map_lookup_elem(&pid_cache, &s->facts.pid);
-	if (known && known->start_ns == s->facts.start_ns) {
+	if (known && is_of(known, s->facts.start_ns)) {
 		fork_ns = known->fork_ns;
 		image = bpf_map_lookup_elem(&proc_cache, &known->cookie);
 		if (image)
@@ -613,14 +665,17 @@ static __always_inline void end(struct task_struct *task, u32 kind)
 	__builtin_memset(f, 0, sizeof(*f));
 	f->kind = kind;
 	f->ts_ns = bpf_ktime_get_boot_ns();
-	f->pid = BPF_CORE_READ(task, tgid);
+	f->pid = pid_of(task);
+	if (!f->pid)
+		return;
 	f->start_ns = BPF_CORE_READ(leader, start_boottime);
 	f->exec_id = BPF_CORE_READ(leader, self_exec_id);
 	f->exit_code = BPF_CORE_READ(signal, group_exit_code) ?: BPF_CORE_READ(leader, exit_code);
 	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
 		f->flags |= KTHREAD;
 	known = bpf_map_lookup_elem(&pid_cache, &f->pid);
-	if (known && known->start_ns == f->start_ns && !known->exit_ns)
+	/* Whoever is there ends now or has ended before: its pid was ours until this moment. */
+	if (known && !known->exit_ns)
 		known->exit_ns = f->ts_ns;
 	send(s, 0);
 }
@@ -638,19 +693,21 @@ int BPF_PROG(on_exit, struct task_struct *task)
 SEC("tp_btf/sched_process_free")
 int BPF_PROG(on_reaped, struct task_struct *task)
 {
-	struct scratch *s;
+	struct facts *f;
 
 	if (BPF_CORE_READ(task, pid) != BPF_CORE_READ(task, tgid))
 		return 0;
-	s = scratch_of(OF_EVENT);
-	if (!s)
+	f = bpf_ringbuf_reserve(&events, sizeof(*f), 0);
+	if (!f) {
+		count_lost();
 		return 0;
-	__builtin_memset(&s->facts, 0, sizeof(s->facts));
-	s->facts.kind = REAPED;
-	s->facts.ts_ns = bpf_ktime_get_boot_ns();
-	s->facts.pid = BPF_CORE_READ(task, tgid);
-	s->facts.start_ns = BPF_CORE_READ(task, start_boottime);
-	send(s, 0);
+	}
+	__builtin_memset(f, 0, sizeof(*f));
+	f->kind = REAPED;
+	f->ts_ns = bpf_ktime_get_boot_ns();
+	f->pid = BPF_CORE_READ(task, tgid);
+	f->start_ns = BPF_CORE_READ(task, start_boottime);
+	bpf_ringbuf_submit(f, 0);
 	return 0;
 }
 
@@ -666,9 +723,11 @@ int BPF_PROG(on_cgroup, struct cgroup *to, const char *path, struct task_struct 
 	if (!s)
 		return 0;
 	fill_facts(CGROUP, OF_EVENT);
+	if (!s->facts.pid)
+		return 0;
 	put_cgroup(OF_EVENT);
 	known = bpf_map_lookup_elem(&pid_cache, &s->facts.pid);
-	if (known && known->start_ns == s->facts.start_ns)
+	if (known && is_of(known, s->facts.start_ns))
 		known->cgroup_id = s->facts.cgroup_id;
 	send(s, s->used);
 	return 0;
@@ -714,6 +773,8 @@ static __always_inline int found(struct bpf_iter__task *ctx, bool sleepable)
 	if (!s)
 		return 0;
 	fill_facts(FOUND, OF_ITERATOR);
+	if (!s->facts.pid)
+		return 0;
 	if (BPF_CORE_READ(task, exit_state))
 		s->facts.flags |= ZOMBIE;
 	put_image(OF_ITERATOR);
@@ -764,19 +825,22 @@ int sweep(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task, *parent;
 	struct signal_struct *signal;
+	struct pid_entry *known;
 	struct sample sample = {};
 
 	if (!task)
 		return 0;
-	sample.pid = task->tgid;
-	sample.tid = task->pid;
+	sample.pid = pid_of(task);
+	if (!sample.pid)
+		return 0;
+	sample.leads = task->pid == task->tgid;
 	sample.cpu_ns = BPF_CORE_READ(task, se.sum_exec_runtime);
 	sample.state = state_of(task);
-	if (sample.pid == sample.tid) {
+	if (sample.leads) {
 		parent = BPF_CORE_READ(task, real_parent);
 		signal = BPF_CORE_READ(task, signal);
 		sample.start_ns = BPF_CORE_READ(task, start_boottime);
-		sample.ppid = BPF_CORE_READ(parent, tgid);
+		sample.ppid = pid_of(parent);
 		sample.exec_id = BPF_CORE_READ(task, self_exec_id);
 		sample.uid = BPF_CORE_READ(task, cred, euid.val);
 		sample.threads = BPF_CORE_READ(signal, nr_threads);
@@ -785,6 +849,13 @@ int sweep(struct bpf_iter__task *ctx)
 		if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
 			sample.flags |= KTHREAD;
 		bpf_probe_read_kernel_str(sample.comm, sizeof(sample.comm), &task->comm);
+		/* No event tells of a new parent. Done here and not by user space, whose write could
+		 * overtake an exec and bring back the image before it. */
+		known = bpf_map_lookup_elem(&pid_cache, &sample.pid);
+		if (known && is_of(known, sample.start_ns) && known->ppid != sample.ppid) {
+			known->ppid = sample.ppid;
+			known->parent_start_ns = BPF_CORE_READ(parent, group_leader, start_boottime);
+		}
 	}
 	bpf_seq_write(ctx->meta->seq, &sample, sizeof(sample));
 	return 0;

@@ -12,7 +12,7 @@
 #ifndef RECORD_H
 #define RECORD_H
 
-#define LAYOUT 2
+#define LAYOUT 3
 
 enum kind { FORK = 1, EXEC = 2, EXIT = 3, REAPED = 4, CGROUP = 5, FOUND = 6 };
 
@@ -74,7 +74,7 @@ struct sample {
 	u64 cpu_ns; /* of this thread; of ended threads too in the first thread's record */
 	u64 rss_pages;
 	u32 pid;
-	u32 tid;
+	u32 leads; /* 1 for the first thread, whose record has the rest */
 	u32 ppid;
 	u32 exec_id;
 	u32 uid;

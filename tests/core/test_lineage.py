@@ -130,9 +130,10 @@ def test_a_zombie_stays_until_it_is_reaped() -> None:
 
 def test_an_exit_of_an_older_process_does_not_end_the_new_one() -> None:
     lineage = new()
-    lineage.insert(entry(10, start=1_000_001), Origin.SNAPSHOT)
+    older = lineage.insert(entry(10, start=1_000_001), Origin.SNAPSHOT)
     reused = do_fork(lineage, fork(10, 1, start=2_000_001))
-    assert lineage.exit(Exit(9, 10, 1_000_001, 0)) is None
+    assert lineage.exit(Exit(9, 10, 1_000_001, 0)) is older
+    assert reused.exited_ns is None
     assert lineage.get(10) is reused
     check(lineage)
 
@@ -200,7 +201,7 @@ def test_an_evicted_process_is_adopted_back() -> None:
     lineage.evict(10)
     assert child.parent is None
     back = lineage.insert(entry(10), Origin.MAPS)
-    lineage.adopt_orphans(back)
+    lineage.adopt_orphans()
     assert child.parent is back
     check(lineage)
 

@@ -63,7 +63,7 @@ def test_argv_is_kept_byte_for_byte() -> None:
     code = "import os, sys; os.execv('/bin/cat', [b'cat', b'-', b'--', *eval(sys.argv[1])])"
     child = subprocess.Popen([sys.executable, "-c", code, repr(arguments)], stdin=subprocess.PIPE)
     try:
-        while Path(f"/proc/{child.pid}/comm").read_text() != "cat\n":
+        while not Path(f"/proc/{child.pid}/cmdline").read_bytes().startswith(b"cat\0"):
             time.sleep(0.01)
         assert Procfs(LOCAL).entry(child.pid)[0].args == (b"cat", b"-", b"--", *arguments)
     finally:

@@ -32,8 +32,6 @@ class Table:
     def push(self, entry: ProcessEntry) -> None:
         self.pushed.append(entry.pid)
 
-    def set_parent(self, pid: int, ppid: int, parent_start_ns: int) -> None: ...
-
     def entry(self, pid: int) -> tuple[ProcessEntry, Usage]:
         self.asked.append(pid)
         if pid not in self.entries:
@@ -51,7 +49,8 @@ class Table:
 
 
 def process(pid: int, ppid: int = 0, **facts: object) -> ProcessEntry:
-    return msgspec.structs.replace(ProcessEntry(pid, pid * 1001, ppid=ppid, inode=pid, cookie=0x5F), **facts)
+    made = ProcessEntry(pid, pid * 1001, ppid=ppid, inode=pid, cookie=0x5F, cgroup=b"/")
+    return msgspec.structs.replace(made, **facts)
 
 
 class World:

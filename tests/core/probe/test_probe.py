@@ -19,7 +19,7 @@ from core.probe.maps import MapsMiss, ProbeMaps
 from core.procfs import Procfs
 from core.records import CgroupMove, Event, Exec, Exit, Fork, Reaped
 from tests.conftest import load_probe
-from tests.world import look
+from tests.world import Seen, look, look_at_all
 
 
 def events_of(probe: Probe, pid: int, until: type, seconds: float = 5) -> list[Event]:
@@ -54,13 +54,14 @@ def test_the_life_of_a_process(probe: Probe) -> None:
 
 
 def test_the_snapshot_is_proc(probe: Probe) -> None:
+    before = look_at_all()
     found = {record.entry.pid: record.entry for record in probe.snapshot()}
     procfs = Procfs(LOCAL)
     compared = 0
     for pid, entry in found.items():
         seen = look(pid)
-        if seen is None or entry.kthread:
-            continue
+        if seen is None or entry.kthread or (seen.cmdline, seen.ppid) != _argv_and_parent(before.get(pid)):
+            continue  # it has just come, is gone, or becomes another right now
         assert (entry.comm, entry.ppid) == (seen.comm, seen.ppid)
         if not entry.cmdline_truncated:
             assert (entry.exe, entry.cmdline) == (seen.exe, seen.cmdline)
@@ -91,6 +92,10 @@ def test_the_sweep_agrees_with_stat(probe: Probe) -> None:
     assert abs(mine.usage.cpu_ns - stat.cpu_ns) < 200_000_000
     # The kernel's counters of pages are kept per CPU and added up only now and then.
     assert abs(mine.usage.rss_bytes - stat.rss_bytes) < 0.2 * stat.rss_bytes
+
+
+def _argv_and_parent(seen: Seen | None) -> tuple[bytes, int] | None:
+    return (seen.cmdline, seen.ppid) if seen else None
 
 
 def run_until_named(arguments: list[str | Path], name: str) -> subprocess.Popen[bytes]:
