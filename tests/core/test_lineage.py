@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from core.lineage import Lineage, Process
+from core.lineage import MAX_ENDED, Lineage, Process, Validity
 from core.model import TICK_NS, Credentials, Origin, ProcessEntry
 from core.records import CgroupMove, Exec, Exit, Fork, Reaped
 from core.stats import Stats
@@ -206,6 +206,97 @@ def test_an_evicted_process_is_adopted_back() -> None:
     check(lineage)
 
 
+def test_what_is_told_too_late_goes_into_the_history() -> None:
+    """The snapshot has the pid's next owner already when the ring tells of the one before."""
+    lineage = new()
+    owner = lineage.insert(entry(10, start=2_000_001), Origin.SNAPSHOT)
+    forked = do_fork(lineage, fork(10, 1, start=1_000_001))
+    executed = lineage.exec(Exec(6, entry(10, start=1_500_001, exec_id=2)))
+    assert lineage.get(10) is owner
+    assert forked.ended_ns == executed.ended_ns == 2_000_001
+    lineage.reap(Reaped(8, 10, 1_000_001))
+    assert lineage.get(10) is owner
+    check(lineage)
+
+
+def test_a_look_at_proc_makes_the_identity_no_vaguer() -> None:
+    lineage = new()
+    exact = entry(10, start=5 * TICK_NS + 123, exec_id=3, cookie=9, script=b"/s", parent_start_ns=7)
+    process = lineage.insert(exact, Origin.SNAPSHOT)
+    seen = entry(10, start=5 * TICK_NS, exec_id=0, cmdline=b"title\0")
+    assert lineage.insert(seen, Origin.PROCFS) is process
+    assert process.key == exact.key
+    assert (process.entry.exec_id, process.entry.cookie, process.entry.script) == (3, 9, b"/s")
+    assert process.entry.cmdline == b"title\0"
+
+
+def test_a_birth_told_late_keeps_the_process_and_its_children() -> None:
+    lineage = new()
+    known = lineage.insert(entry(10, start=5 * TICK_NS, exec_id=0), Origin.PROCFS)
+    child = do_fork(lineage, fork(11, 10))
+    assert do_fork(lineage, fork(10, 0, start=5 * TICK_NS + 123)) is known
+    assert known.entry.start_ns == 5 * TICK_NS + 123
+    assert child.parent is known
+    check(lineage)
+
+
+def test_a_zombie_known_by_its_tick_gives_its_pid_away() -> None:
+    lineage = new()
+    zombie = lineage.insert(entry(10, start=5 * TICK_NS, exec_id=0), Origin.PROCFS)
+    lineage.exit(Exit(7, 10, 5 * TICK_NS + 1, 0))
+    reused = do_fork(lineage, fork(10, 0, start=5 * TICK_NS + 123))
+    assert reused is not zombie
+    assert zombie.ended_ns is not None
+    check(lineage)
+
+
+def test_an_exec_that_changes_nothing_is_merged() -> None:
+    lineage = new()
+    process = lineage.insert(entry(10, exec_id=1, cmdline=b"a\0", exec_ns=1), Origin.SNAPSHOT)
+    lineage.exec(Exec(6, entry(10, exec_id=2, cmdline=b"a\0", exec_ns=6)))
+    assert not process.images
+    assert (process.entry.exec_id, process.entry.exec_ns) == (2, 6)
+    lineage.exec(Exec(7, entry(10, exec_id=3, cmdline=b"b\0")))
+    assert [image.cmdline for image in process.images] == [b"a\0"]
+    assert lineage._stats.get("merged exec") == 1
+
+
+def test_a_reused_pid_is_not_taken_for_the_parent() -> None:
+    lineage = new()
+    lineage.insert(entry(10, start=9_000_001), Origin.SNAPSHOT)
+    child = lineage.insert(entry(11, ppid=10, parent_start_ns=1_000_001), Origin.MAPS)
+    assert child.parent is None
+
+
+def test_a_storm_does_not_grow_history_and_changes() -> None:
+    lineage = new()
+    parent = lineage.insert(entry(1), Origin.SNAPSHOT)
+    for pid in range(2, MAX_ENDED + 500):
+        do_fork(lineage, fork(pid, 1))
+        lineage.reap(Reaped(pid, pid, pid * 1001))
+    assert len(lineage.ended) == MAX_ENDED
+    assert len(lineage.changed) <= MAX_ENDED + 1
+    assert len(parent.children) == MAX_ENDED
+    check(lineage)
+
+
+def test_validity_of_a_lineage() -> None:
+    lineage = new()
+    init = lineage.insert(entry(1), Origin.SNAPSHOT)
+    shell = lineage.insert(entry(10, ppid=1), Origin.SNAPSHOT)
+    child = do_fork(lineage, fork(11, 10))
+    assert child.validity() == (Validity.VALID, init)
+    stray = lineage.insert(entry(20, ppid=19), Origin.SNAPSHOT)
+    assert do_fork(lineage, fork(21, 20)).validity() == (Validity.INCOMPLETE, stray)
+    lineage.flag(shell)
+    assert child.validity() == (Validity.MISSING_PARENT, shell)
+    lineage.insert(entry(10, ppid=1), Origin.SNAPSHOT)  # the kernel's word heals it
+    assert child.validity() == (Validity.VALID, init)
+    lineage.reparent(init, stray, 20)
+    assert child.validity() == (Validity.WRONG_PARENT, init)
+    assert lineage._stats.get("broken lineage") == 1
+
+
 PIDS = st.integers(min_value=1, max_value=6)
 STARTS = st.integers(min_value=1, max_value=3).map(lambda n: n * 1_000_003)
 
@@ -246,6 +337,11 @@ class AnyOrder(RuleBasedStateMachine):
         process = self.lineage.get(pid)
         if process is not None:
             self.lineage.reparent(process, self.lineage.get(ppid), ppid)
+
+    @rule(pid=PIDS, ticks=st.integers(0, 1), ppid=PIDS)
+    def looked_up(self, pid: int, ticks: int, ppid: int) -> None:
+        self.lineage.insert(entry(pid, ticks * TICK_NS or 1, ppid=ppid, exec_id=0), Origin.PROCFS)
+        self.lineage.adopt_orphans()
 
     @rule(pid=PIDS)
     def evicted(self, pid: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -69,6 +70,19 @@ def test_argv_is_kept_byte_for_byte() -> None:
     finally:
         child.kill()
         child.wait()
+
+
+def test_a_thread_is_no_process() -> None:
+    """/proc answers for /proc/TID too."""
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait)
+    thread.start()
+    try:
+        with pytest.raises(ProcfsError, match=f"is a thread of process {os.getpid()}$"):
+            Procfs(LOCAL).entry(thread.native_id or 0)
+    finally:
+        release.set()
+        thread.join()
 
 
 def test_a_zombie_has_no_image_and_that_is_no_problem() -> None:

@@ -7,6 +7,7 @@ import msgspec
 from core.limiter import LIMIT_PIDS, Limiter
 from core.lineage import Lineage
 from core.model import Origin, Outcome, ProcessEntry, Tier, TierState, Usage
+from core.probe.layout import EXE_CUT
 from core.probe.maps import MapsMiss
 from core.procfs import ProcfsError
 from core.resolver import Resolver
@@ -161,6 +162,44 @@ def test_the_limiter_forgets_the_pid_that_was_used_least_recently() -> None:
     assert limiter.allow(1000, 1)  # 2 makes room
     assert not limiter.allow(1, 2)
     assert limiter.allow(2, 2)
+
+
+def test_a_process_that_a_sweep_has_seen_is_not_limited() -> None:
+    world = World(None, Table(process(5)))
+    world.resolver.resolve(5)
+    world.lineage.evict(5)
+    assert world.resolver.resolve(5).source is None
+    assert world.resolver.resolve(5, limited=False).source == Tier.PROCFS
+    assert world.counts() == {"hits procfs": 2, "limited": 1, "miss": 1}
+
+
+def test_what_is_not_whole_is_not_pushed_to_the_maps() -> None:
+    maps = Table()
+    world = World(maps, Table(process(5, problem="exe not permitted"), process(6, inode=0), process(7)))
+    for pid in (5, 6, 7):
+        world.resolver.resolve(pid)
+    assert maps.pushed == [7]
+
+
+def test_a_cut_path_and_an_unknown_cgroup_are_read_from_proc() -> None:
+    cut = process(5, exe=b"/end", problem=EXE_CUT, cgroup=b"")
+    world = World(Table(cut), Table(process(5, exe=b"/the/whole/end", cgroup=b"/box")))
+    entry = world.resolver.resolve(5).entry
+    assert entry is not None
+    assert (entry.exe, entry.cgroup, entry.problem) == (b"/the/whole/end", b"/box", "")
+    assert world.stats.get("path error") == 1
+    entry = World(Table(cut), Table()).resolver.resolve(5).entry
+    assert entry is not None
+    assert entry.problem == EXE_CUT
+
+
+def test_a_mismatch_in_proc_breaks_the_line() -> None:
+    world = World(None, Table(process(5, inode=71)))
+    world.resolver.resolve(5, inode=99)
+    found = world.lineage.get(5)
+    assert found is not None
+    assert found.parent_missing
+    assert world.stats.get("broken lineage") == 1
 
 
 def test_switched_off_tiers_say_why() -> None:
