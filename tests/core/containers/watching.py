@@ -99,7 +99,9 @@ class Watch:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        wait_until(lambda: bool(self.lines), "the snapshot of watch")
+        wait_until(lambda: bool(self.lines) or self._process.poll() is not None, "the snapshot of watch")
+        if not self.lines:
+            pytest.fail(f"watch has ended: {self._process.communicate()[1].decode(errors='replace')}")
 
     def _read(self) -> None:
         assert self._process.stdout is not None
