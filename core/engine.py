@@ -45,6 +45,7 @@ class Engine:
         self._sampled_ns = 0
         self._heard_ns = 0
         self._behind: dict[Process, int] = {}
+        self._leaving: list[Process] = []
         self.lost = 0
 
     def start(self) -> None:
@@ -61,6 +62,9 @@ class Engine:
 
     def pump(self) -> list[Event]:
         """Apply what has happened; return it. A loss is answered by a resync."""
+        leaving, self._leaving = self._leaving, []
+        for process in leaving:
+            self._reparent_children(process)
         now_ns = self.feed.now_ns()
         events = self.feed.events()
         for event in events:
@@ -81,6 +85,7 @@ class Engine:
                     self.stats.count("miss")
                 elif process.children:
                     self._reparent_children(process)
+                    self._leaving.append(process)  # the kernel may not have moved them all yet
             case Reaped():
                 process = self.lineage.reap(event)
                 if process is not None and process.children:
@@ -238,9 +243,10 @@ class Engine:
         return process
 
     def _reparent_children(self, process: Process) -> None:
-        """Ask /proc for the new parent of each child, when a process has exited and when it was reaped.
+        """Ask /proc for the new parent of each child of a process that has exited.
 
-        At its exit the kernel may not have moved them yet; who is then left is moved by the next sweep.
+        Its exit is reported a moment before the kernel moves them: it is asked again at the next pump
+        and when the process is reaped. Who is left then is moved by the next sweep.
         """
         for child in list(process.children):
             if child.ended_ns is not None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from core.engine import Engine
 from core.feed import open_feed
 from core.host import LOCAL
+from core.lineage import Lineage, Process
+from core.records import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,31 @@ def look_at_all() -> dict[int, Seen]:
     return {pid: one for pid, one in seen.items() if one is not None}
 
 
-def open_engine() -> Engine:
+class CheckedEngine(Engine):
+    """An engine that looks at the whole family after every event."""
+
+    def apply(self, event: Event) -> Process | None:
+        process = super().apply(event)
+        check_links(self.lineage)
+        return process
+
+
+def check_links(lineage: Lineage) -> None:
+    """child in parent.children <=> child.parent is parent; no circle; one live process per pid."""
+    everyone = {*lineage, *lineage.ended}
+    for process in everyone:
+        for child in process.children:
+            assert child.parent is process
+        if process.parent is not None:
+            assert process in process.parent.children
+        assert process not in set(process.ancestors())
+    pids = [process.entry.pid for process in lineage]
+    assert len(pids) == len(set(pids))
+
+
+def open_engine(kind: type[Engine] = Engine) -> Engine:
     """An engine on this host with the best feed it allows, started. The caller closes its feed."""
-    engine = Engine(open_feed(LOCAL), LOCAL)
+    engine = kind(open_feed(LOCAL), LOCAL)
     engine.start()
     return engine
 
@@ -59,16 +83,18 @@ def settle(engine: Engine, seconds: float = 0.3) -> None:
         time.sleep(0.02)
 
 
-def differences(engine: Engine, pids: set[int] | None = None) -> list[str]:
-    """Compare the cache with /proc, for all processes or for some; kworkers change their name by the moment.
+def differences(engine: Engine, pids: set[int] | None = None, *, sweeps: bool = False) -> list[str]:
+    """Compare the cache with /proc, for all processes or for some.
 
-    A process that comes or goes while this looks is looked at again before it is called a difference.
+    What differs is looked at again for a while, because events may be in flight; nothing but events can
+    mend it meanwhile, unless `sweeps` allows those too.
     """
     found: list[str] = []
-    for attempt in range(3):
+    for attempt in range(5):
         if attempt:
             settle(engine)
-            engine.sweep()
+            if sweeps:
+                engine.sweep()
         found = _differences(engine, pids)
         if not found:
             break
@@ -90,6 +116,9 @@ def _differences(engine: Engine, pids: set[int] | None) -> list[str]:
         entry = process.entry
         if entry.ppid != seen.ppid:
             found.append(f"{pid}: ppid {entry.ppid}, /proc has {seen.ppid}")
+        parent = process.parent.entry.pid if process.parent is not None else 0
+        if parent != entry.ppid:
+            found.append(f"{pid}: linked to {parent}, its parent is {entry.ppid}")
         if entry.kthread or seen.state == "Z":
             continue  # we keep what /proc forgets with the first thread's end
         if (entry.comm, entry.exe, entry.cmdline) != (seen.comm, seen.exe, seen.cmdline):
