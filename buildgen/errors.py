@@ -51,6 +51,10 @@ class VmlinuxError(BuildgenError):
     """No vmlinux.h could be made from a kernel's BTF."""
 
 
+class VerifyError(BuildgenError):
+    """Programs cannot be loaded here at all: what is missing, and how to get it."""
+
+
 class ObjectError(BuildgenError):
     """A file that is no eBPF object, or a damaged one; the message starts with its name."""
 

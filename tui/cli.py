@@ -28,6 +28,7 @@ COMMANDS = {
     "flags": "compiler flags, each with its why",
     "build": "build eBPF objects with ninja",
     "inspect": "what is inside an object file",
+    "verify": "load each program of an object, and show the verifier's verdict",
     "ps": "the processes of this host, and how each was resolved",
     "resolve": "one process: cache, then kernel maps, then procfs",
     "watch": "fork, exec, exit and cgroup events as they happen",
