@@ -62,6 +62,8 @@ class EbpfApp(App[None]):
         self.engine = engine
         self.settings = settings
         self.frame: Frame | None = None
+        self.problem = ""
+        """Why no more frames come, or empty."""
         self.history = History()
         self._frame_waits = False
         self.animation_level = "none"
@@ -89,8 +91,13 @@ class EbpfApp(App[None]):
 
     def _engine_failed(self, error: BaseException) -> None:
         """Called on the engine's thread: say so and stay, the other screens still work."""
-        words = f"the processes cannot be shown: {safe_text(str(error) or type(error).__name__)}"
-        self.call_later(self.notify, words, severity="error", timeout=60, markup=False)
+        self.problem = f"the tree stands still: {safe_text(str(error) or type(error).__name__)}"
+        self.call_later(self._show_problem)
+
+    def _show_problem(self) -> None:
+        if isinstance(self.screen, Room):
+            self.screen.show_problem(self.problem)
+        self.notify(self.problem, severity="error", timeout=10, markup=False)
 
     def on_ebpf_app_frame_ready(self) -> None:
         self._frame_waits = False

@@ -6,8 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import textual._wait
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# The pilot takes the app for idle when it slept through 20 ms; five are as good, and there are 2,000 of them.
+textual._wait.SLEEP_GRANULARITY = 0.005
+textual._wait.SLEEP_IDLE = 0.00025
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from fixture_engine import NOW, SECOND, WEB, FixtureEngine, large_host, process
 from harness import engine, go_to, lines, opened, press, processes, settle, text, tree
+from textual.events import Key
 from textual.geometry import Region
 from textual.pilot import Pilot
 
@@ -299,12 +300,20 @@ def test_every_command_has_a_check_and_every_key_one_meaning() -> None:
         assert len(keys) == len(set(keys))
 
 
-async def test_keys_typed_right_after_the_slash_belong_to_the_filter() -> None:
+async def test_keys_of_the_tree_and_the_slash_itself_can_be_typed_into_the_filter() -> None:
     async with opened() as pilot:
-        # Posted in one go, as a pasted line or a fast typist does: none may reach the tree.
         await pilot.press(*"/q/Z")
         await settle(pilot)
         assert processes(pilot).filter_line.input.value == "q/Z"
+        assert not engine(pilot).paused
+
+
+async def test_keys_that_come_at_once_with_the_slash_belong_to_the_filter() -> None:
+    async with opened() as pilot:
+        for name, char in (("slash", "/"), ("q", "q"), ("Z", "Z")):
+            pilot.app.post_message(Key(name, char))
+        await settle(pilot)
+        assert processes(pilot).filter_line.input.value == "qZ"
         assert not engine(pilot).paused
 
 

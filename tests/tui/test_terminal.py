@@ -68,8 +68,8 @@ class Terminal:
             self.read(0.05)
 
     def quiet(self) -> None:
-        """Read until nothing comes for half a second."""
-        while self.read(0.5):
+        """Read until nothing comes for a while."""
+        while self.read(0.3):
             pass
 
     def write(self, keys: bytes) -> None:
@@ -130,6 +130,16 @@ def test_a_key_ends_it_and_the_terminal_is_as_before(terminal: Terminal, keys: b
     assert terminal.is_restored()
 
 
+def test_keys_that_come_at_once_with_the_slash_are_typed_into_the_filter(terminal: Terminal) -> None:
+    terminal.write(b"/q")  # to the tree, q would be the end
+    terminal.quiet()
+    assert terminal.process.poll() is None
+    terminal.write(b"\x1b")
+    terminal.quiet()
+    terminal.write(b"q")
+    assert terminal.ended() == 0
+
+
 def test_ctrl_z_gives_the_terminal_back_and_fg_paints_everything_again(terminal: Terminal) -> None:
     terminal.write(b"\x1a")
     deadline = time.monotonic() + 10
@@ -170,11 +180,15 @@ def test_no_color_is_taken_as_specified(environ: dict[str, str], coloured: bool)
     terminal = Terminal(**environ)
     try:
         terminal.wait_for(b"nginx")
-        terminal.write(b"jj\r/x\x1b2345?\x1b1")
         terminal.quiet()
+        terminal.write(b"jj")
+        moved = terminal.read(0.5)
+        for keys in (b"\r/x", b"\x1b", b"2345?", b"\x1b", b"1"):  # an escape alone, or it is alt
+            terminal.write(keys)
+            terminal.quiet()
         assert bool(COLOUR.search(terminal.output)) is coloured
         if not coloured:
-            assert REVERSE.search(terminal.output)  # the cursor is in reverse video instead
+            assert REVERSE.search(moved)  # the cursor is in reverse video instead
         terminal.write(b"q")
         assert terminal.ended() == 0
     finally:

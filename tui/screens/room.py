@@ -55,7 +55,13 @@ class Room(Screen[None]):
     def on_mount(self) -> None:
         self.watch(self, "focused", lambda _: self.query_one(FooterBar).show(self.live_scopes()))
 
+    def show_problem(self, problem: str) -> None:
+        """Say in the header why no more frames come."""
+        self.query_one(HeaderBar).show_problem(problem)
+
     def on_screen_resume(self) -> None:
+        if self.app.problem:
+            self.call_after_refresh(self.show_problem, self.app.problem)
         if self.app.frame is not None:
             self.call_after_refresh(self._show_latest)
 

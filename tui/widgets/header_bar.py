@@ -47,10 +47,17 @@ class HeaderBar(LineWidget):
     def __init__(self) -> None:
         super().__init__()
         self.header: Header | None = None
+        self._problem = ""
 
     def show(self, header: Header) -> None:
         """Take the facts of a new frame."""
         self.header = header
+        self.fit_height()
+        self.redraw()
+
+    def show_problem(self, problem: str) -> None:
+        """Say before everything else why what is shown is old. `problem` is safe."""
+        self._problem = problem
         self.fit_height()
         self.redraw()
 
@@ -120,9 +127,13 @@ class HeaderBar(LineWidget):
 
     def _notes(self, width: int) -> list[str]:
         """Why a tier is off and the command that undoes it; what is going on."""
-        header = self.header
-        if header is None or not width:
+        if not width:
             return []
+        notes = [f"! {self._problem}"] if self._problem else []
+        notes.extend(self._notes_of(self.header, width) if self.header is not None else [])
+        return [f" {note}" for note in notes[: min(3, self.screen.size.height // _NOTE_ROOM)]]
+
+    def _notes_of(self, header: Header, width: int) -> list[str]:
         notes = []
         tiers = header.tiers
         if tiers.step != "events+maps":
@@ -135,4 +146,4 @@ class HeaderBar(LineWidget):
             notes.extend(wrap(f"{tiers.step} — {'; '.join(reasons)}" if reasons else tiers.step, width - 2))
         if header.message:
             notes.append(safe_text(header.message))
-        return [f" {note}" for note in notes[: min(3, self.screen.size.height // _NOTE_ROOM)]]
+        return notes
