@@ -15,7 +15,7 @@ from tui.widgets.lines import LineWidget, Part, fit, strip_of, width_of
 _SIDE_BY_SIDE = 116
 """From this width on the trail stands left and the image right."""
 
-_LABEL = 10
+_LABEL = 12
 
 
 class ExplainPane(LineWidget):
