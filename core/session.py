@@ -29,7 +29,10 @@ from core.tree import Tree
 from core.view import Explanation, Frame, Header, ViewRequest, Window
 
 FRAME_NS = 100_000_000
-"""Frames are at least this far apart."""
+"""Frames that nobody asked for are at least this far apart."""
+
+ANSWER_NS = 15_000_000
+"""Answers to requests are at least this far apart: a person who pages does not wait for the rhythm."""
 
 SWEEP_NS = 2_000_000_000
 """Time between two sweeps; what no event reports is at most this old."""
@@ -68,6 +71,7 @@ class Session:
         self._tree = Tree(str)
         self._revision = 0
         self._dirty = True
+        self._asked = False
         self._rate = _Rate()
         self._reload: Callable[[], Feed] | None = None
         self._message = ""
@@ -93,6 +97,7 @@ class Session:
     def request(self, view: ViewRequest) -> None:
         """Ask for other rows; the next frame carries them."""
         self._view = view
+        self._asked = True
         self._nudge()
 
     def explain(self, key: ProcessKey | None) -> None:
@@ -145,15 +150,16 @@ class Session:
         clock = time.monotonic_ns
         poller = self._poller(engine.feed)
         next_sweep = clock() + PROCFS_SWEEP_NS // 2  # soon: CPU shares need two samples
-        next_frame = next_names = 0
+        shown_at = next_names = 0
         while not self._stopping:
             if self._fresh_until and engine.feed.now_ns() >= self._fresh_until:
                 self._fresh_until, self._dirty = 0, True
+            next_frame = shown_at + (ANSWER_NS if self._asked else FRAME_NS)
             if clock() >= next_frame and self._publish(engine):
-                next_frame = clock() + FRAME_NS
+                shown_at = clock()
             due = min(next_sweep, next_names)
             if self._dirty_at(engine):
-                due = min(due, next_frame)
+                due = min(due, shown_at + (ANSWER_NS if self._asked else FRAME_NS))
             if not engine.feed.live:  # nothing wakes us when the recording has more
                 due = min(due, clock() + FRAME_NS)
             poller.poll(max(0, due - clock()) // 1_000_000 + 1)
@@ -203,7 +209,7 @@ class Session:
         if not self._dirty_at(engine):
             return False
         now_ns = engine.feed.now_ns()
-        self._dirty = False
+        self._dirty = self._asked = False
         if not self._paused:
             self._update_tree(engine)
         self._revision += 1
@@ -290,9 +296,9 @@ class _Rate:
         return sum(count for _, count in self._counts) * 1_000_000_000 / self._SPAN_NS
 
 
-def open_session(host: Host, *, probe: bool = True) -> Session:
+def open_session(host: Host, *, probe: bool = True, ask_runtimes: bool = False) -> Session:
     """Return a session on this host; its probe is loaded when it is started."""
-    return Session(lambda: Engine(open_feed(host, probe=probe), host), host)
+    return Session(lambda: Engine(open_feed(host, probe=probe, ask_runtimes=ask_runtimes), host), host)
 
 
 def open_replay(path: Path, speed: float = 1.0) -> Session:
