@@ -55,6 +55,10 @@ class VerifyError(BuildgenError):
     """Programs cannot be loaded here at all: what is missing, and how to get it."""
 
 
+class DisassemblyError(BuildgenError):
+    """llvm-objdump is not there, or does not read an object."""
+
+
 class ObjectError(BuildgenError):
     """A file that is no eBPF object, or a damaged one; the message starts with its name."""
 

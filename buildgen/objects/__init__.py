@@ -1,5 +1,6 @@
 """What was built: ELF, BTF, .BTF.ext, relocations, disassembly, the difference of two builds."""
 
+from buildgen.objects.compare import Comparison, compare, comparison_json
 from buildgen.objects.model import (
     BtfSummary,
     CoreRelocation,
@@ -14,6 +15,7 @@ from buildgen.objects.read import object_json, read_object
 
 __all__ = [
     "BtfSummary",
+    "Comparison",
     "CoreRelocation",
     "LineInfo",
     "MapDef",
@@ -21,6 +23,8 @@ __all__ = [
     "Program",
     "Section",
     "Variable",
+    "compare",
+    "comparison_json",
     "object_json",
     "read_object",
 ]

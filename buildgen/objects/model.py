@@ -12,7 +12,8 @@ class Program:
     """One function. `type` is libbpf's name of the program type of its section, `attach_to` what follows it.
 
     `insns` counts slots of 8 bytes, as the kernel and libbpf do (a 64-bit constant takes two). A
-    `subprogram` stands in .text and is called by programs; it has no type of its own.
+    `subprogram` stands in .text and is called by programs; it has no type of its own. `digest` tells whether
+    two builds made the same instructions of it; what a loader fills in is not in there.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Program:
     insns: int
     subprogram: bool
     offset: int
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)

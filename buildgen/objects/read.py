@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ def _programs(elf: Elf) -> Iterator[Program]:
             insns=symbol.size // INSN_SIZE,
             subprogram=section.name == b".text",
             offset=symbol.value // INSN_SIZE,
+            digest=sha256(section.data[symbol.value : symbol.value + symbol.size]).hexdigest()[:16],
         )
 
 
@@ -86,6 +88,7 @@ def object_json(one: ObjectFile) -> dict[str, Any]:
                 "attach_to": p.attach_to,
                 "insns": p.insns,
                 "subprogram": p.subprogram,
+                "digest": p.digest,
             }
             for p in one.programs
         ],
