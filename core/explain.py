@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.lineage import Process
 from core.model import Credentials, ProcessEntry, Resolution
+from core.process import Validity
 from core.scrub import scrub_args
 from core.text import safe_text
 from core.view import Explanation, ProcessView
@@ -30,9 +31,13 @@ def _lineage(process: Process) -> tuple[str, ...]:
             names.insert(0, "…")
             break
         names.insert(0, safe_text(ancestor.entry.comm, 32))
-    if process.parent_missing:
-        names.insert(0, "(parent missing)")
     return tuple(names)
+
+
+def _broken(process: Process) -> str:
+    """Say where the line of ancestors cannot be trusted, empty when it is whole."""
+    validity, where = process.validity()
+    return "" if validity is Validity.VALID else f"{validity} at pid {where.entry.pid}"
 
 
 def _image(process: Process, view: ProcessView) -> list[tuple[str, str]]:
@@ -50,6 +55,7 @@ def _image(process: Process, view: ProcessView) -> list[tuple[str, str]]:
         ("tty", safe_text(entry.tty, 64)),
         ("identity", _identity(entry)),
         ("container", _container(view)),
+        ("broken", _broken(process)),
         ("problem", safe_text(entry.problem, 300)),
     ]
     if process.exited_ns is not None:
