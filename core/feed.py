@@ -95,10 +95,10 @@ class _HostSources:
 
     live = True
 
-    def __init__(self, host: Host, tiers: Tiers) -> None:
+    def __init__(self, host: Host, tiers: Tiers, *, ask_runtimes: bool = False) -> None:
         self.tiers = tiers
         self.procfs = Procfs(host)
-        self.names = ContainerNames(host)
+        self.names = ContainerNames(host, ask_runtimes=ask_runtimes)
         self._users = Users(host)
         self.host = HostFacts(
             safe_text(host.hostname(), 64), safe_text(host.kernel_release(), 64), host.machine()
@@ -114,8 +114,8 @@ class _HostSources:
 class ProbeFeed(_HostSources):
     """The kernel tier: events from the ring buffer, snapshots and sweeps from the task iterators."""
 
-    def __init__(self, probe: Probe, host: Host, tiers: Tiers) -> None:
-        super().__init__(host, tiers)
+    def __init__(self, probe: Probe, host: Host, tiers: Tiers, *, ask_runtimes: bool = False) -> None:
+        super().__init__(host, tiers, ask_runtimes=ask_runtimes)
         self._probe = probe
         self._lost = 0
         self.maps: KernelMaps | None = ProbeMaps(probe)
@@ -194,12 +194,18 @@ def procfs_sweep(procfs: Procfs) -> list[Sample]:
 
 
 def open_feed(
-    host: Host, *, probe: bool = True, need_maps: bool = False, options: ProbeOptions | None = None
+    host: Host,
+    *,
+    probe: bool = True,
+    need_maps: bool = False,
+    options: ProbeOptions | None = None,
+    ask_runtimes: bool = False,
 ) -> Feed:
     """Return the best feed that this host allows; it is the caller's to close.
 
     Never raises for what the host does not allow: the feed's `tiers` says it. With `need_maps` a probe
-    that cannot be loaded raises ProbeUnavailable instead.
+    that cannot be loaded raises ProbeUnavailable instead. With `ask_runtimes` the sockets of container
+    runtimes may be asked for names.
     """
     procfs_state, limited = _procfs_state(host)
     cache = TierState(True)
@@ -211,12 +217,14 @@ def open_feed(
         if need_maps:
             raise
         step = "procfs, own processes only" if limited else "procfs"
-        return ProcfsFeed(host, Tiers(cache, TierState(False, str(why)), procfs_state, step))
+        tiers = Tiers(cache, TierState(False, str(why)), procfs_state, step)
+        return ProcfsFeed(host, tiers, ask_runtimes=ask_runtimes)
     if loaded.events_on:
         step, reason = "events+maps", ""
     else:
         step, reason = "iterator only", f"no events: {loaded.missing['on_fork']}"
-    return ProbeFeed(loaded, host, Tiers(cache, TierState(True, reason), procfs_state, step))
+    tiers = Tiers(cache, TierState(True, reason), procfs_state, step)
+    return ProbeFeed(loaded, host, tiers, ask_runtimes=ask_runtimes)
 
 
 def _procfs_state(host: Host) -> tuple[TierState, bool]:

@@ -251,7 +251,8 @@ class Docker:
     def __init__(self, daemon: _Daemon) -> None:
         self._daemon = daemon
         self.data_root = daemon.folder / "data"
-        self._host = f"unix://{daemon.folder}/sock"
+        self.socket = daemon.folder / "sock"
+        self._host = f"unix://{self.socket}"
         self._names: list[str] = []
 
     def __call__(self, *arguments: str) -> str:

@@ -122,7 +122,8 @@ def run(settings: Settings) -> int:
     """Open the screens on the host of `settings`; return the exit code."""
     from core.session import open_session
 
-    return show(open_session(settings.host, probe=settings.probe), settings)
+    session = open_session(settings.host, probe=settings.probe, ask_runtimes=settings.ask_runtimes)
+    return show(session, settings)
 
 
 def show(engine: Engine, settings: Settings) -> int:

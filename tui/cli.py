@@ -82,12 +82,23 @@ class LazyGroup(click.Group):
     help="Look at the host whose root directory is mounted here.",
 )
 @click.option("--no-probe", is_flag=True, help="Do not load the eBPF probe: procfs only.")
+@click.option(
+    "--ask-runtimes",
+    is_flag=True,
+    help="Ask the sockets of Docker and podman for the names of containers that no file tells.",
+)
 @click.option("--color/--no-color", default=None, help="Colour, whatever the terminal and NO_COLOR say.")
 @click.option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Write a log here.")
 @click.version_option(package_name="ebpf-tui")
 @click.pass_context
 def cli(
-    ctx: click.Context, host_root: Path | None, no_probe: bool, color: bool | None, log_file: Path | None
+    ctx: click.Context,
+    *,
+    host_root: Path | None,
+    no_probe: bool,
+    ask_runtimes: bool,
+    color: bool | None,
+    log_file: Path | None,
 ) -> None:
     """Build eBPF programs and watch the processes of this host.
 
@@ -96,7 +107,9 @@ def cli(
     if log_file is not None:
         _open_log(log_file)
     host = Host(host_root.resolve()) if host_root else LOCAL
-    ctx.obj = Settings(host=host, probe=not no_probe, color=color, log_file=log_file)
+    ctx.obj = Settings(
+        host=host, probe=not no_probe, color=color, log_file=log_file, ask_runtimes=ask_runtimes
+    )
     if ctx.invoked_subcommand is None:
         from tui.open_screens import open_screens
 

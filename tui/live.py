@@ -18,7 +18,8 @@ def live_engine(settings: Settings, *, probe: bool = True) -> Iterator[Engine]:
 
     When there is no /proc to look at either, the command ends with one line.
     """
-    with engine_on(settings, open_feed(settings.host, probe=settings.probe and probe)) as engine:
+    feed = open_feed(settings.host, probe=settings.probe and probe, ask_runtimes=settings.ask_runtimes)
+    with engine_on(settings, feed) as engine:
         yield engine
 
 

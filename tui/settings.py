@@ -10,9 +10,13 @@ from core.host import LOCAL, Host
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`probe` False: answer from procfs only. `color` None: decide by the terminal and NO_COLOR."""
+    """`probe` False: answer from procfs only. `color` None: decide by the terminal and NO_COLOR.
+
+    `ask_runtimes`: the sockets of Docker and podman may be asked for names that no file tells.
+    """
 
     host: Host = field(default=LOCAL)
     probe: bool = True
     color: bool | None = None
     log_file: Path | None = None
+    ask_runtimes: bool = False

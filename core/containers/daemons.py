@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from core.containers.state_files import StateError, StateFiles
+from core.containers.state_files import Stamp, StateError, StateFiles
 
 _RESCAN_S = 5.0
 """A look through all of /proc costs 10 us a process; it is done only while something is not found."""
@@ -35,27 +35,36 @@ class Daemons:
         self._files = files
         self._scanned: float | None = None
         self._docker_roots: tuple[str, ...] = ()
-        self._homes: dict[int, str] | None = None
+        self._docker_sockets: tuple[str, ...] = ()
+        self._homes: tuple[Stamp | None, dict[int, str]] | None = None
 
     def docker_roots(self, search: bool) -> tuple[str, ...]:
         """Return Docker's data-roots that are not the default; `search` looks for new daemons, at times."""
-        now = time.monotonic()
-        if search and (self._scanned is None or now - self._scanned > _RESCAN_S):
-            self._scanned = now
-            self._docker_roots = tuple(dict.fromkeys((*self._configured_roots(), *self._running_roots())))
+        if search:
+            self._scan()
         return self._docker_roots
+
+    def docker_sockets(self) -> tuple[str, ...]:
+        """Return the unix sockets that running daemons of Docker were told to listen on."""
+        self._scan()
+        return self._docker_sockets
+
+    def _scan(self) -> None:
+        now = time.monotonic()
+        if self._scanned is not None and now - self._scanned <= _RESCAN_S:
+            return
+        self._scanned = now
+        running = self._running_daemons()
+        roots = [root for cmdline in running for root in data_roots(cmdline)]
+        self._docker_roots = tuple(dict.fromkeys((*self._configured_roots(), *roots)))
+        self._docker_sockets = tuple(dict.fromkeys(path for line in running for path in unix_sockets(line)))
 
     def home(self, uid: int) -> Home | None:
         """Return the home folder of a user by the host's own /etc/passwd."""
-        if self._homes is None:
-            self._homes = {}
-            for line in (
-                (self._files.read("/etc/passwd") or b"").decode(errors="surrogateescape").splitlines()
-            ):
-                fields = line.split(":")
-                if len(fields) == 7 and fields[2].isdecimal() and fields[5].startswith("/"):
-                    self._homes.setdefault(int(fields[2]), fields[5])
-        path = self._homes.get(uid)
+        stamp = self._files.stamp("/etc/passwd")
+        if self._homes is None or self._homes[0] != stamp:
+            self._homes = (stamp, _homes(self._files.read("/etc/passwd") or b""))
+        path = self._homes[1].get(uid)
         return Home(uid, path) if path else None
 
     def _configured_roots(self) -> list[str]:
@@ -65,8 +74,9 @@ class Daemons:
             return []
         return [root for root in (config.data_root, config.graph) if root] if config else []
 
-    def _running_roots(self) -> list[str]:
-        roots: list[str] = []
+    def _running_daemons(self) -> list[bytes]:
+        """Return the argv of each dockerd that root runs, as /proc has it."""
+        running: list[bytes] = []
         proc = self._files.host.proc
         try:
             pids = [name for name in os.listdir(proc) if name.isdecimal()]
@@ -78,18 +88,39 @@ class Daemons:
                     continue
                 # Anybody can call a program dockerd and point it at state of his own making.
                 if os.stat(proc / pid).st_uid == 0:
-                    roots.extend(data_roots((proc / pid / "cmdline").read_bytes()[:_ARGUMENTS_LIMIT]))
+                    running.append((proc / pid / "cmdline").read_bytes()[:_ARGUMENTS_LIMIT])
             except OSError:  # it ended
                 continue
-        return roots
+        return running
 
 
 def data_roots(cmdline: bytes) -> list[str]:
     """Return the absolute folders given by `--data-root` (and its old names) in a dockerd's argv."""
+    given = _values(cmdline, ("--data-root", "-data-root", "--graph", "-g"))
+    return [root for root in given if root.startswith("/")]
+
+
+def unix_sockets(cmdline: bytes) -> list[str]:
+    """Return the paths of the unix sockets given by `-H` in a dockerd's argv."""
+    given = _values(cmdline, ("--host", "-host", "-H"))
+    return [value.removeprefix("unix://") for value in given if value.startswith("unix:///")]
+
+
+def _values(cmdline: bytes, names: tuple[str, ...]) -> list[str]:
+    """Return the values of an option in an argv, written as `NAME=VALUE` or as `NAME VALUE`."""
     arguments = cmdline.decode(errors="surrogateescape").split("\0")
-    roots = []
+    values = []
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         name, equals, value = argument.partition("=")
-        if name in ("--data-root", "-data-root", "--graph", "-g"):
-            roots.append(value if equals else following)
-    return [root for root in roots if root.startswith("/")]
+        if name in names:
+            values.append(value if equals else following)
+    return values
+
+
+def _homes(passwd: bytes) -> dict[int, str]:
+    homes: dict[int, str] = {}
+    for line in passwd.decode(errors="surrogateescape").splitlines():
+        fields = line.split(":")
+        if len(fields) == 7 and fields[2].isdecimal() and len(fields[2]) < 11 and fields[5].startswith("/"):
+            homes.setdefault(int(fields[2]), fields[5])
+    return homes

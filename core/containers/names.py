@@ -15,6 +15,7 @@ from core.containers.daemons import Daemons, Home
 from core.containers.docker import DockerState
 from core.containers.facts import Facts
 from core.containers.oci_runtimes import OciRuntimes
+from core.containers.sockets import RuntimeSockets
 from core.containers.state_files import Stamp, StateError, StateFiles, is_file_name
 from core.containers.storage import StorageState
 from core.host import Host
@@ -54,19 +55,22 @@ class _Answer(msgspec.Struct):
 
 
 class ContainerNames:
-    """Containers of one host with names. Asks no daemon, never raises, keeps a bounded number of answers.
+    """Containers of one host with names. Never raises, keeps a bounded number of answers.
+
+    Asks no daemon, unless `ask_runtimes` allows it for what no file tells (see sockets.py).
 
     Not thread-safe: one thread owns it. `container_of` and `lookup` read files only for a container not
     seen before, and look at runc's folders for a path that is new; `refresh`, called about twice a second,
     looks for what has changed since.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, *, ask_runtimes: bool = False) -> None:
         files = StateFiles(host)
         storage = StorageState(files)
         self._files = files
         self._daemons = Daemons(files)
         self._oci = OciRuntimes(files, storage)
+        self._sockets = RuntimeSockets(files, self._daemons) if ask_runtimes else None
         docker: _RuntimeState = DockerState(files, self._daemons)
         containerd: _RuntimeState = ContainerdState(files)
         self._readers: dict[str, tuple[_RuntimeState, ...]] = {
@@ -244,4 +248,8 @@ class ContainerNames:
                 continue
             if facts is not None:
                 return facts, None
-        return None, problems[0] if problems else f"no state of this {runtime} container was found on disk"
+        reason = problems[0] if problems else f"no state of this {runtime} container was found on disk"
+        if self._sockets is None:
+            return None, reason
+        facts, problem = self._sockets.facts(container_id)
+        return facts, None if facts else f"{reason}; {problem}"

@@ -109,6 +109,15 @@ class StateFiles:
         place = self._places[path] = str(self.host.realpath(path))
         return place
 
+    def place(self, path: str) -> str | None:
+        """Return where `path` is for us, None when it does not exist or cannot be looked at."""
+        try:
+            place = self._resolve(path)
+            os.lstat(place)
+        except (OSError, ValueError):
+            return None
+        return place
+
     def stamp(self, path: str) -> Stamp | None:
         """Return what tells two states of a file or folder apart, None when it cannot be looked at.
 

@@ -56,7 +56,8 @@ def _of_process(settings: Settings, pid: int) -> ContainerContext:
         raise CommandError(f"no process {pid} in {settings.host.proc}") from None
     except OSError as error:
         raise CommandError(f"the cgroup of process {pid} cannot be read: {error.strerror}") from None
-    return ContainerNames(settings.host).container_of(context.cgroup_path)
+    names = ContainerNames(settings.host, ask_runtimes=settings.ask_runtimes)
+    return names.container_of(context.cgroup_path)
 
 
 def _of_text(file: str) -> ContainerContext:

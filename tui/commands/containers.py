@@ -20,7 +20,7 @@ from tui.settings import Settings
 @click.pass_obj
 def command(settings: Settings, as_json: bool) -> None:
     """List the containers that have processes, with names where the runtime's state can be read."""
-    names = ContainerNames(settings.host)
+    names = ContainerNames(settings.host, ask_runtimes=settings.ask_runtimes)
     groups = _by_container(settings.host, names)
     for problem in names.problems:
         narrate(f"{problem}; containers of plain runc and ctr are missing here")

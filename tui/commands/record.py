@@ -35,7 +35,8 @@ def command(settings: Settings, file: Path, duration: float | None, as_json: boo
         writer = Writer(file)
     except OSError as error:
         raise CommandError(f"cannot record to {shown}: {error.strerror}") from None
-    feed = RecordingFeed(open_feed(settings.host, probe=settings.probe), writer)
+    live = open_feed(settings.host, probe=settings.probe, ask_runtimes=settings.ask_runtimes)
+    feed = RecordingFeed(live, writer)
     # ctrl+c is the usual way to end a recording.
     with engine_on(settings, feed) as engine, contextlib.suppress(KeyboardInterrupt):
         engine.start()

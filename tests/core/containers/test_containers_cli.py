@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers_real import Docker, RealContainer, unique
+from tests.containers_real import IMAGE, Docker, RealContainer, unique
 
 A = "1b060cc81653a5c4a1d5bb6b1ea0e8b9f3b1d2c3e4f5061728394a5b6c7d8e9f"
 
@@ -113,3 +113,25 @@ def test_another_hosts_root(tmp_path: Path) -> None:
     assert [(c["id"], c["name"], c["image"], c["pids"]) for c in answer["containers"]] == [
         (A, "web", "busybox:1.36", [7])
     ]
+
+
+def test_runtimes_are_asked_with_the_option_only(dockerd: Docker, tmp_path: Path) -> None:
+    """Below a host root without Docker's files only its socket is left: that of the real daemon."""
+    container = dockerd.run("ebpf-tui-cli-asked")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/docker.sock").touch()
+    proc = tmp_path / "proc"
+    cgroup = proc / f"{container.pid}/task/{container.pid}/cgroup"
+    cgroup.parent.mkdir(parents=True)
+    cgroup.write_text(f"0::/docker/{container.id}\n")
+    subprocess.run(["mount", "--bind", dockerd.socket, tmp_path / "run/docker.sock"], check=True)
+    try:
+        without = ebpf_tui("--host-root", str(tmp_path), "containers", "--json")
+        asked = ebpf_tui("--host-root", str(tmp_path), "--ask-runtimes", "containers", "--json")
+    finally:
+        subprocess.run(["umount", tmp_path / "run/docker.sock"], check=True)
+        dockerd.remove("ebpf-tui-cli-asked")
+    [before] = json.loads(without.stdout)["containers"]
+    [after] = json.loads(asked.stdout)["containers"]
+    assert (before["id"], before["name"]) == (container.id, None)
+    assert (after["id"], after["name"], after["image"]) == (container.id, "ebpf-tui-cli-asked", IMAGE)

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from core.containers import ContainerNames, container_of_process
+from core.containers.daemons import Daemons
 from core.host import LOCAL
 from core.model import ContainerContext
 from tests.containers_real import (
+    IMAGE,
     Containerd,
     Docker,
     OciRuntime,
@@ -144,8 +146,7 @@ def test_docker_rename_is_seen_and_a_removed_container_keeps_its_name(dockerd: D
     dockerd.remove("ebpf-tui-after")
     names.refresh()
     assert names.container_of(cgroup).name == "ebpf-tui-after"
-    names.forget(container.id)
-    assert names.container_of(cgroup).name is None
+    assert ContainerNames(LOCAL).container_of(cgroup).name is None
 
 
 def test_docker_under_a_cgroup_of_somebody_else(dockerd: Docker) -> None:
@@ -178,6 +179,29 @@ def test_without_permission_the_id_stays_and_the_reason_is_given(dockerd: Docker
     assert (context.id, context.runtime, context.name) == (container.id, "docker", None)
     assert "not permitted" in (context.reason or "")
     assert any("/run/runc" in problem for problem in names.problems)
+
+
+def test_what_no_file_tells_is_asked_for_only_when_that_is_allowed(
+    dockerd: Docker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = dockerd.run("ebpf-tui-asked", "--label", "io.kubernetes.pod.name=shop-1")
+    cgroup = container_of_process(LOCAL, container.pid).cgroup_path
+    monkeypatch.setattr(Daemons, "docker_roots", lambda self, search: ())  # as if its state were elsewhere
+    silent = ContainerNames(LOCAL).container_of(cgroup)
+    assert (silent.id, silent.name, silent.reason) == (
+        container.id,
+        None,
+        "no state of this docker container was found on disk",
+    )
+    names = ContainerNames(LOCAL, ask_runtimes=True)
+    asked = names.container_of(cgroup)
+    assert (asked.runtime, asked.name, asked.image) == ("docker", "ebpf-tui-asked", IMAGE)
+    assert (asked.pod, asked.reason) == ("shop-1", None)
+
+    unknown = names.container_of(f"/docker/{'ab' * 32}".encode())
+    assert unknown.name is None
+    assert "/sock does not know it" in (unknown.reason or "")
+    dockerd.remove("ebpf-tui-asked")
 
 
 def test_containerd_without_an_id_in_the_path(containerd: Containerd, busybox_rootfs: Path) -> None:

@@ -73,10 +73,10 @@ def everything_is_told(rows: Rows, cgroup: str, expected: Expected, count: int) 
         told = rows.container(pid)
         assert told is not None
         assert (told.id, told.runtime, told.name, told.image, told.parent_id) == expected
-        wait_until(lambda pid=pid: rows.row(pid) is not None, f"the row of {pid}")  # type: ignore[misc]
-        row = rows.row(pid)
-        assert row is not None
-        assert row.container == expected.name
+        wait_until(
+            lambda pid=pid: getattr(rows.row(pid), "container", "") == expected.name,  # type: ignore[misc]
+            f"the row of {pid} in {expected.name}",
+        )
     group = rows.row(expected.id)
     assert group is not None
     assert group.text == expected.name
@@ -174,7 +174,7 @@ def test_a_name_of_runc_that_is_used_again(runc: OciRuntime, rows: Rows, watch: 
 
 
 def test_ctr(containerd: Containerd, busybox_rootfs: Path, rows: Rows, watch: Watch) -> None:
-    name = unique("ctr")
+    name = unique("ctr-watched")
     container = containerd.run(name, busybox_rootfs)
     expected = Expected(name, "containerd", name)
     everything_is_told(rows, cgroup_of(container.pid), expected, 1)
