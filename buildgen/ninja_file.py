@@ -24,6 +24,9 @@ from buildgen.toolchain import Toolchain
 TOOLCHAIN_STAMP = "toolchain.txt"
 """Names the tools and their versions; every edge depends on it, so that a new compiler builds all anew."""
 
+PREVIOUS = ".prev"
+"""Suffix of the latest object that was different: one for each object, never more."""
+
 _WIDTH = 120
 
 
@@ -87,11 +90,13 @@ def _rules(writer: ninja_syntax.Writer, toolchain: Toolchain, launcher: str | No
             depfile="$out.d",
             deps="gcc",
         )
-    # An object gets its name only when it is whole: a build that is killed leaves none.
+    # An object gets its name only when it is whole: a build that is killed leaves none. The one that it
+    # replaces, if it is another, stays beside it: what changed can be shown.
+    keep = "(cmp -s $out.tmp $out || ln -f $out $out" + PREVIOUS + " 2>/dev/null"
     for name, strip in (("llc", " && $llvmstrip -g $out.tmp"), ("llc_unstripped", "")):
         writer.rule(
             name,
-            f"$llc -march=$march -filetype=obj -o $out.tmp $in{strip} && mv -f $out.tmp $out",
+            f"$llc -march=$march -filetype=obj -o $out.tmp $in{strip} && {keep}; mv -f $out.tmp $out)",
             description="$out",
         )
     writer.newline()
