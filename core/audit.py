@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from core.feed import ProcfsSource
 from core.lineage import Lineage, Process
 from core.model import ProcessEntry, ProcessKey, same_start
-from core.feed import ProcfsSource
 from core.procfs import ProcfsError
 
 DIFFERENCES_KEPT = 200
@@ -33,7 +33,9 @@ class Difference(msgspec.Struct, frozen=True):
 class Audit:
     """Compares a few processes at each call, round and round. Owned by the engine's thread."""
 
-    def __init__(self, lineage: Lineage, procfs: ProcfsSource, container_id: Callable[[bytes], str | None]) -> None:
+    def __init__(
+        self, lineage: Lineage, procfs: ProcfsSource, container_id: Callable[[bytes], str | None]
+    ) -> None:
         self._lineage = lineage
         self._procfs = procfs
         self._container_id = container_id

@@ -43,13 +43,14 @@ class Engine:
         self._names = feed.names
         self.audit = Audit(self.lineage, self._procfs, self._container_id)
         self._sampled_ns = 0
-        self._heard_ns = 0
+        self._since_ns = self._heard_ns = 0
         self._behind: dict[Process, int] = {}
         self._leaving: list[Process] = []
         self.lost = 0
 
     def start(self) -> None:
         """Take the snapshot: the kernel's iterator first, then whatever else /proc shows."""
+        self._since_ns = self.feed.now_ns()
         self._take(self.feed.snapshot())
         self.resolver.snapshotted = True
         self.pump()
@@ -82,7 +83,8 @@ class Engine:
             case Exit():
                 process = self.lineage.exit(event)
                 if process is None:
-                    self.stats.count("miss")
+                    if event.start_ns > self._since_ns:  # others have ended before the snapshot
+                        self.stats.count("miss")
                 elif process.children:
                     self._reparent_children(process)
                     self._leaving.append(process)  # the kernel may not have moved them all yet

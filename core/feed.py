@@ -9,12 +9,13 @@ from typing import Protocol
 import msgspec
 
 from core.containers.names import ContainerNames
-from core.host import Host
+from core.host import LOCAL, Host
 from core.model import ContainerContext, ProcessEntry, Tiers, TierState, Usage
+from core.privileges import Capability, current_privileges
 from core.probe import layout
 from core.probe.loader import Probe, ProbeOptions, ProbeUnavailable
 from core.probe.maps import KernelMaps, ProbeMaps
-from core.procfs import Procfs, ProcfsError, Stat
+from core.procfs import Procfs, ProcfsError, Stat, time_namespace_offset
 from core.records import Event, Found, Lost, Sample
 from core.text import safe_text
 from core.users import Users
@@ -100,6 +101,7 @@ class _HostSources:
         self.procfs = Procfs(host)
         self.names = ContainerNames(host, ask_runtimes=ask_runtimes)
         self._users = Users(host)
+        self._clock_offset_ns = time_namespace_offset(LOCAL)  # of this program, whatever it looks at
         self.host = HostFacts(
             safe_text(host.hostname(), 64), safe_text(host.kernel_release(), 64), host.machine()
         )
@@ -108,7 +110,7 @@ class _HostSources:
         return self._users.name(uid)
 
     def now_ns(self) -> int:
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._clock_offset_ns
 
 
 class ProbeFeed(_HostSources):
@@ -219,12 +221,16 @@ def open_feed(
         step = "procfs, own processes only" if limited else "procfs"
         tiers = Tiers(cache, TierState(False, str(why)), procfs_state, step)
         return ProcfsFeed(host, tiers, ask_runtimes=ask_runtimes)
-    if loaded.events_on:
-        step, reason = "events+maps", ""
-    else:
-        step, reason = "iterator only", f"no events: {loaded.missing['on_fork']}"
-    tiers = Tiers(cache, TierState(True, reason), procfs_state, step)
+    step = "events+maps" if loaded.events_on else "iterator only"
+    tiers = Tiers(cache, TierState(True, _shortcomings(loaded)), procfs_state, step)
     return ProbeFeed(loaded, host, tiers, ask_runtimes=ask_runtimes)
+
+
+def _shortcomings(loaded: Probe) -> str:
+    """Return what a loaded probe cannot do here, and why; empty when it can do everything."""
+    if not loaded.events_on:
+        return f"no events: {loaded.missing['on_fork']}"
+    return "; ".join(f"no {feature}: {why}" for feature, why in loaded.lost_features())
 
 
 def _procfs_state(host: Host) -> tuple[TierState, bool]:
@@ -234,17 +240,25 @@ def _procfs_state(host: Host) -> tuple[TierState, bool]:
             mounts = file.read(1 << 20)
     except OSError as error:
         return TierState(False, f"{host.proc}: {error.strerror}"), True
+    own = current_privileges()
+    if own.has(Capability.SYS_PTRACE):
+        return TierState(True), False
+    way = own.way_to("CAP_SYS_PTRACE")
+    options = _mount_options(mounts, os.fsencode(host.proc))
+    group = options.get(b"gid", b"")
+    if options.get(b"hidepid", b"0") not in (b"0", b"off") and (
+        not group or int(group) not in (os.getegid(), *os.getgroups())
+    ):
+        return TierState(True, f"mounted with hidepid: other users' processes are hidden: {way}"), True
+    return TierState(True, f"exe of other users' processes is hidden: {way}"), False
+
+
+def _mount_options(mounts: bytes, where: bytes) -> dict[bytes, bytes]:
+    """Return the options of the proc that is mounted at `where`: of the last, which hides earlier ones."""
+    options: dict[bytes, bytes] = {}
     for line in mounts.splitlines():
         fields = line.split(b" ")
-        if len(fields) > 3 and fields[1] == b"/proc" and fields[2] == b"proc":
-            options = fields[3].split(b",")
-            hidden = any(
-                o.startswith(b"hidepid=") and o not in (b"hidepid=0", b"hidepid=off") for o in options
-            )
-            if hidden and os.geteuid() != 0:
-                return TierState(
-                    True, "mounted with hidepid: other users' processes are hidden; run as root"
-                ), True
-    if os.geteuid() != 0:
-        return TierState(True, "exe of other users' processes is hidden: run as root (CAP_SYS_PTRACE)"), False
-    return TierState(True), False
+        if len(fields) > 3 and fields[1] == where and fields[2] == b"proc":
+            pairs = (option.partition(b"=") for option in fields[3].split(b","))
+            options = {name: value for name, _, value in pairs}
+    return options

@@ -56,7 +56,7 @@ class Procfs:
 
     def __init__(self, host: Host) -> None:
         self._proc = str(host.proc)
-        self._boot_offset_ns = _time_namespace_offset(host)
+        self._boot_offset_ns = time_namespace_offset(host)
 
     def pids(self) -> list[int]:
         """Return the processes (thread group ids) that /proc shows, in ascending order.
@@ -151,6 +151,17 @@ class Procfs:
         finally:
             os.close(directory)
 
+    def _start_ns(self, ticks: int) -> int:
+        """Return a start time of /proc as the kernel has it, whole ticks from boot.
+
+        A time namespace may have set its clock back behind it; then the kernel shows a negative time as
+        a huge one, and ticks begin elsewhere: the answer is right to one tick.
+        """
+        start_ns = ticks * TICK_NS
+        if start_ns >= 1 << 63:
+            start_ns -= 1 << 64
+        return (start_ns - self._boot_offset_ns) // TICK_NS * TICK_NS
+
     def _parse_stat(self, data: bytes) -> Stat:
         # comm may hold spaces and brackets, so the fields are counted from the last bracket on.
         opened, closed = data.index(b"("), data.rindex(b")")
@@ -164,14 +175,21 @@ class Procfs:
             kthread=bool(int(fields[6]) & _PF_KTHREAD),
             cpu_ns=(int(fields[11]) + int(fields[12])) * TICK_NS,
             threads=int(fields[17]),
-            start_ns=int(fields[19]) * TICK_NS - self._boot_offset_ns,
+            start_ns=self._start_ns(int(fields[19])),
             rss_bytes=int(fields[21]) * _PAGE,
         )
 
 
-def _time_namespace_offset(host: Host) -> int:
-    """Return what /proc adds to start times for readers in our time namespace, in ns."""
+def time_namespace_offset(host: Host) -> int:
+    """Return what our time namespace adds to the boot clock and to the start times of /proc, in ns.
+
+    The file tells of the namespace of our children. Where that is another one than ours (after
+    unshare(2) without a fork) we still are in the first one, which adds nothing.
+    """
     try:
+        own, childrens = (host.path(f"/proc/self/ns/{name}").stat() for name in ("time", "time_for_children"))
+        if own.st_ino != childrens.st_ino:
+            return 0
         for line in host.path("/proc/self/timens_offsets").read_text().splitlines():
             clock, seconds, nanoseconds = line.split()
             if clock in ("boottime", "7"):

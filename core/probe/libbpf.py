@@ -128,10 +128,13 @@ class Libbpf:
 @lru_cache(maxsize=1)
 def load_libbpf() -> Libbpf:
     """Load libbpf.so.1. Raises LibbpfMissing; libbpf.so.0 is refused, it lacks what is needed."""
+    unusable = ""
     for name in ("libbpf.so.1", "libbpf.so"):
         try:
             library = ctypes.CDLL(name, use_errno=True)
-        except OSError:
+        except OSError as error:
+            if "No such file" not in str(error):  # there, but damaged or of another architecture
+                unusable = unusable or f"{name} cannot be loaded ({safe_text(str(error), 200)})"
             continue
         try:
             library.libbpf_major_version.restype = c_uint32
@@ -139,6 +142,8 @@ def load_libbpf() -> Libbpf:
                 return Libbpf(library)
         except AttributeError:
             pass
+    if unusable:
+        raise LibbpfMissing(unusable)
     try:
         ctypes.CDLL("libbpf.so.0")
     except OSError:

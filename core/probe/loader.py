@@ -40,6 +40,14 @@ ATTACH_ORDER = ("on_reaped", "on_exit", "on_cgroup", "on_exec", "on_fork")
 """Ends first: whose birth is reported, of that everything later is reported too."""
 OPTIONAL_PROGRAMS = ("on_reaped", "on_cgroup", "snapshot", "snapshot_plain", "sweep")
 
+FEATURES = {
+    "on_reaped": "news of reaping, which the next sweep brings",
+    "on_cgroup": "news of moves between cgroups, which the audit brings",
+    "snapshot": "argv in snapshots, which comes from /proc",
+    "sweep": "sweeps by the kernel, which are made over /proc",
+}
+"""Optional program -> what is lost without it, and what stands in for it."""
+
 _REFUSED = re.compile(r"prog '(\w+)': (?:failed to load|BPF program load failed|failed to find kernel BTF)")
 _V1_CONTROLLERS = ("memory", "pids", "cpu", "freezer", "devices", "cpuset")
 """In the order of enum cgroup_subsys_id in kernel_types.h, counted from 1."""
@@ -95,7 +103,7 @@ class Probe:
             self._attach()
         except LibbpfError as error:
             self.close()
-            raise _explain(error, host) from None
+            raise _explain(error) from None
         except BaseException:
             self.close()
             raise
@@ -139,6 +147,10 @@ class Probe:
 
     def has(self, program: str) -> bool:
         return program not in self.missing
+
+    def lost_features(self) -> list[tuple[str, str]]:
+        """Return what the loaded probe cannot do on this kernel, each with the reason."""
+        return [(feature, self.missing[name]) for name, feature in FEATURES.items() if name in self.missing]
 
     def close(self) -> None:
         """Detach and free. May be called twice."""
@@ -268,6 +280,11 @@ def check_host(host: Host, object_file: Path = SHIPPED_OBJECT) -> None:
     missing = own.missing_for_probe()
     if missing:
         raise ProbeUnavailable(f"needs {' and '.join(missing)}", own.way_to(*missing), permitted=False)
+    if _is_confidential(host):
+        # Said before loading: the verifier would only complain of a helper that it does not know.
+        raise ProbeUnavailable(
+            "kernel lockdown is in confidentiality mode", "boot with lockdown=integrity", permitted=False
+        )
     if not host.path("/sys/kernel/btf/vmlinux").exists():
         raise ProbeUnavailable(
             "this kernel has no BTF (/sys/kernel/btf/vmlinux)", "use a kernel with CONFIG_DEBUG_INFO_BTF=y"
@@ -339,14 +356,16 @@ def _decisive_line(log: tuple[str, ...]) -> str:
     return safe_text((lines or log or ("refused without a word",))[-1], 200)
 
 
-def _explain(error: LibbpfError, host: Host) -> ProbeUnavailable:
+def _is_confidential(host: Host) -> bool:
+    """True when the kernel lets nobody read its memory, BPF programs included."""
+    try:
+        return "[confidentiality]" in host.path("/sys/kernel/security/lockdown").read_text()
+    except OSError:  # securityfs is not mounted
+        return False
+
+
+def _explain(error: LibbpfError) -> ProbeUnavailable:
     if error.errno == errno.EPERM:
-        lockdown = host.path("/sys/kernel/security/lockdown")
-        with contextlib.suppress(OSError):
-            if "[confidentiality]" in lockdown.read_text():
-                return ProbeUnavailable(
-                    "kernel lockdown is in confidentiality mode", "boot with lockdown=integrity", False
-                )
         return ProbeUnavailable(
             "the kernel does not permit it",
             "run it as root; in a container allow bpf(2) too (CAP_BPF, CAP_PERFMON, seccomp)",

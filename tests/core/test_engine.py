@@ -121,7 +121,10 @@ def test_a_fork_whose_parents_exec_was_lost_finds_it_below() -> None:
 
 def test_an_exit_of_an_unknown_process_is_a_miss() -> None:
     world, engine = started(INIT)
-    world.ring = [Exit(5, 99, 99, 0)]
+    world.ring = [Exit(5, 98, 98, 0)]  # ended before the snapshot was taken
+    engine.pump()
+    assert engine.stats.get("miss") == 0
+    world.ring = [Exit(world.now, 99, world.now, 0)]
     engine.pump()
     assert engine.stats.get("miss") == 1
 

@@ -29,7 +29,7 @@ from tests.world import CheckedEngine, check_links, differences, open_engine, se
 RUNS = range(int(os.environ.get("EBPF_TUI_RUNS", "1")))
 SHORT = bool(os.environ.get("EBPF_TUI_SHORT"))
 
-PROGRAMS = {
+PROGRAMS: dict[str, list[str]] = {
     "leader_exits_first": [],
     "thread_exec": [],
     "double_fork": [],
