@@ -120,7 +120,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("headers.arch", "a", "arch", "Arch", "next architecture", "headers", 10),
     Command("headers.variant", "v", "variant", "Variant", "flags of the next variant", "headers", 20),
     Command("headers.again", "r", "again", "Look again", "search the disk anew", "headers", 30),
-    Command("objects.again", "r", "again", "Look again", "find and read objects anew", "objects", 10),
+    Command("objects.open", "enter", "open", "Open", "the object; in it, a program's code", "objects", 10),
+    Command("objects.verify", "l", "verify", "Verify", "what the kernel's verifier says", "objects", 20),
+    Command("objects.difference", "d", "difference", "Difference", "to the build before", "objects", 30),
+    Command("objects.back", "escape", "back", "Back", "to the object, then to the list", "objects", 40),
+    Command("objects.again", "r", "again", "Look again", "find and read objects anew", "objects", 50),
     Command("filter.done", "enter,down", "done", "Done", "back to the tree, filter stays", "filter", 10),
     Command("filter.clear", "escape", "clear", "Clear", "clear and close", "filter", 20),
 )

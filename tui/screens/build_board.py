@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from buildgen.diagnostics import Diagnosis
 from buildgen.errors import BuildgenError, ConfigError
 from buildgen.events import BuildEvent, Diagnosed, Done, EdgeFinished, EdgeStarted, Planned
+from buildgen.history import edge_seconds, of_outputs, seconds_left
 from buildgen.objects import read_object
 from buildgen.plan import BuildPlan, Target, plan
 from buildgen.project import load_project
@@ -44,7 +46,10 @@ class Board:
     warnings: list[str] = field(default_factory=list)
     total: int = 0
     finished: int = 0
-    running: list[str] = field(default_factory=list)
+    running: dict[str, float] = field(default_factory=dict)
+    """Edge -> when it started (time.monotonic())."""
+    took: dict[str, float] = field(default_factory=dict)
+    """How long edges of the targets took the last time, in seconds."""
     done: list[Done] = field(default_factory=list)
     said: str = ""
     """How the last build ended, or empty while none has, or one is running."""
@@ -53,6 +58,13 @@ class Board:
     def ok(self) -> bool:
         """Whether every project of the last build went well."""
         return all(done.ok for done in self.done)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """About how long the build still takes, None when that is not known."""
+        now = time.monotonic()
+        running = {output: now - started for output, started in self.running.items()}
+        return seconds_left(self.took, running, max(0, self.total - self.finished - len(running)))
 
     def measured(self, plan: BuildPlan, output: str, measure: Measure) -> None:
         """A new object was looked at."""
@@ -88,7 +100,7 @@ class Board:
             case Planned(total):
                 self.total += total
             case EdgeStarted(output):
-                self.running.append(output)
+                self.running[output] = time.monotonic()
                 self._mark(plan, output, "building")
             case EdgeFinished():
                 self._finished(plan, event)
@@ -104,8 +116,8 @@ class Board:
 
     def _finished(self, plan: BuildPlan, event: EdgeFinished) -> None:
         self.finished += 1
-        if event.output in self.running:
-            self.running.remove(event.output)
+        self.running.pop(event.output, None)
+        self.took[event.output] = event.seconds
         row = self.row(plan, event.output)
         if row is None:
             return
@@ -118,7 +130,7 @@ class Board:
             row.state = "built"
 
     def _done(self, event: Done) -> None:
-        self.running = []
+        self.running = {}
         self.done.append(event)
         for row in self.targets:
             if row.state == "building":
@@ -155,6 +167,7 @@ def read_board(host: Host, projects: list[tuple[Path, Path | None]]) -> Board:
             board.problems.append(str(error))
             continue
         board.warnings.extend(made.warnings)
+        board.took |= of_outputs(edge_seconds(made.out), [target.label for target in made.targets])
         for target in made.targets:
             if out is not None and target.source in seen:
                 continue  # this directory's own project builds it already

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,20 +14,25 @@ from textual.containers import Container
 from textual.message import Message
 
 from buildgen.errors import BuildgenError
-from buildgen.objects import ObjectFile, read_object
+from buildgen.ninja_file import PREVIOUS
+from buildgen.objects import Comparison, Program, compare, read_object
+from buildgen.objects.disassembly import disassemble
+from buildgen.objects.verify import verify_object
+from buildgen.toolchain import find_toolchain
 from core.text import safe_text
 from tui.keymap import bindings
+from tui.screens import object_views as views
 from tui.screens.build_board import own_probe, read_board
+from tui.screens.object_views import Page
 from tui.screens.room import Room
-from tui.widgets import format as fmt
-from tui.widgets.list_pane import Cell, Line, ListPane, cells
+from tui.widgets.list_pane import Cell, Line, ListPane
 
 SHIPPED = "process.bpf.o"
 """The probe that comes with the program, beside its source."""
 
 
 class ObjectsScreen(Room):
-    """Objects on the left; programs, maps, variables and relocations of one on the right."""
+    """Objects on the left; on the right what is inside of one, or what was asked of it."""
 
     NAME = "objects"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("objects")]
@@ -51,13 +56,13 @@ class ObjectsScreen(Room):
             self.objects = objects
 
     class Opened(Message):
-        """An object was read, or could not be."""
+        """The answer to question `number`; `overview` is what `esc` comes back to."""
 
-        def __init__(self, path: Path, lines: list[Line], note: str) -> None:
+        def __init__(self, number: int, page: Page, overview: bool) -> None:
             super().__init__()
-            self.path = path
-            self.lines = lines
-            self.note = note
+            self.number = number
+            self.page = page
+            self.overview = overview
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,6 +70,12 @@ class ObjectsScreen(Room):
         self.inside = ListPane(wraps=True)
         self._objects: list[tuple[str, Path]] = []
         self._shown: Path | None = None
+        self._overview: Page | None = None
+        self._page: Page | None = None
+        self._place = 0
+        """The row of the overview that a program was opened from."""
+        self._question = 0
+        """Number of the latest question: an answer to an older one comes too late."""
 
     def compose_body(self) -> ComposeResult:
         self.objects.id, self.inside.id = "objects", "inside"
@@ -104,84 +115,91 @@ class ObjectsScreen(Room):
             return
         path = self._objects[min(self.objects.cursor, len(self._objects) - 1)][1]
         if path != self._shown:
-            self._shown = path
-            self._open(path)
+            self._shown, self._overview, self._page = path, None, None
+            self._ask(path, _read, overview=True)
+
+    # --- what is asked of an object --------------------------------------------------------------
+
+    def action_open(self) -> None:
+        """Go into the object; on a program of it, show its code."""
+        if self.focused is not self.inside:
+            self.inside.focus()
+            return
+        page = self._page
+        program = page.programs.get(self.inside.given) if page is not None else None
+        if program is not None and self._shown is not None:
+            self._place = self.inside.cursor
+            self._ask(self._shown, lambda path: _code(path, program))
+
+    def action_verify(self) -> None:
+        """Let the kernel's verifier look at every program."""
+        self._ask_shown("loading each program…", lambda path: views.verdicts(verify_object(path)))
+
+    def action_difference(self) -> None:
+        """Compare with the object that the latest build replaced."""
+        self._ask_shown("comparing…", _difference)
+
+    def action_back(self) -> None:
+        """From what was asked to the object, from there to the list."""
+        self._question += 1
+        if self._page is not self._overview and self._overview is not None:
+            self._turn_to(self._overview, self._place)
+        else:
+            self.objects.focus()
+
+    def _ask_shown(self, meanwhile: str, make: Callable[[Path], Page]) -> None:
+        if self._shown is not None and self._overview is not None:
+            if self._page is self._overview:
+                self._place = self.inside.cursor
+            self._turn_to(Page(self._overview.title, [[Cell(meanwhile, "dim")]]))
+            self._ask(self._shown, make)
+
+    def _ask(self, path: Path, make: Callable[[Path], Page], overview: bool = False) -> None:
+        self._question += 1
+        self._answer(self._question, path, make, overview)
 
     @work(thread=True, exclusive=True, group="object")
-    def _open(self, path: Path) -> None:
+    def _answer(self, number: int, path: Path, make: Callable[[Path], Page], overview: bool) -> None:
         try:
-            found = read_object(path)
+            page = make(path)
         except (BuildgenError, OSError) as error:
             lines: list[Line] = [[Cell(safe_text(str(error)), "bad")]]
-            self.post_message(self.Opened(path, lines, "unreadable"))
-            return
-        self.post_message(
-            self.Opened(path, list(describe(found)), f"{found.machine} · {found.endian} endian")
-        )
+            page = Page(safe_text(path.name), lines, "unreadable" if overview else "esc: back")
+        self.post_message(self.Opened(number, page, overview))
 
     def on_objects_screen_opened(self, event: Opened) -> None:
-        if event.path == self._shown:
-            self.inside.cursor = self.inside.top = 0
-            self.inside.show(safe_text(event.path.name), event.lines, event.note)
+        if event.number != self._question:
+            return
+        if event.overview:
+            self._overview = event.page
+        self._turn_to(event.page)
+
+    def _turn_to(self, page: Page, cursor: int = 0) -> None:
+        self._page = page
+        self.inside.top = 0
+        self.inside.show(page.title, page.lines, page.note)
+        self.inside.move_to(cursor)
 
 
-def describe(found: ObjectFile) -> Iterator[Line]:
-    """Yield the lines that show an object."""
-    btf = found.btf
-    yield [Cell(safe_text(str(found.path)), "dim")]
-    about = f"{fmt.size(found.size)} · license {found.license or 'none: most helpers will be refused'}"
-    yield [Cell(about)]
-    if btf is None:
-        yield [Cell("no BTF: it cannot be CO-RE", "warn")]
-    else:
-        ext = "with .BTF.ext" if btf.ext else "without .BTF.ext"
-        yield [Cell(f"BTF {fmt.size(btf.size)} · {btf.types} types · {ext}", "dim")]
-    yield from _programs(found)
-    yield from _maps(found)
-    yield from _variables(found)
-    yield from _relocations(found)
-    yield _title("sections", len(found.sections))
-    for section in found.sections:
-        yield cells((section.name, 30), (section.type, 16, "dim"), (fmt.size(section.size), -7))
+def _read(path: Path) -> Page:
+    return views.overview(read_object(path), _since(path))
 
 
-def _title(name: str, count: int) -> Line:
-    return [Cell(f"{name} ", "title"), Cell(str(count), "dim")]
+def _code(path: Path, program: Program) -> Page:
+    return views.code(program, disassemble(read_object(path), program, find_toolchain().objdump))
 
 
-def _programs(found: ObjectFile) -> Iterator[Line]:
-    programs = [program for program in found.programs if not program.subprogram]
-    yield _title("programs", len(programs))
-    for program in programs:
-        yield [
-            *cells((program.name, 26), (f"{program.insns} insns", -11, "key"), (program.type, 14, "dim")),
-            Cell(program.attach_to or program.section, "dim"),
-        ]
-    subprograms = [program for program in found.programs if program.subprogram]
-    if subprograms:
-        yield _title("subprograms", len(subprograms))
-    for program in subprograms:
-        yield cells((program.name, 26), (f"{program.insns} insns", -11, "key"))
+def _since(path: Path) -> Comparison | None:
+    """Compare with the build before; None when there is none, or it cannot be read."""
+    try:
+        return compare(read_object(path.with_name(path.name + PREVIOUS)), read_object(path))
+    except BuildgenError:
+        return None
 
 
-def _maps(found: ObjectFile) -> Iterator[Line]:
-    yield _title("maps", len(found.maps))
-    for one in found.maps:
-        shape = f"{one.key_size} → {one.value_size} B × {fmt.count(one.max_entries)}"
-        yield [*cells((one.name, 26), (one.type, 14, "key"), (shape, 24)), Cell(one.defined_in, "dim")]
-
-
-def _variables(found: ObjectFile) -> Iterator[Line]:
-    yield _title("variables", len(found.variables))
-    for one in found.variables:
-        place = "extern" if one.offset is None else f"+{one.offset}"
-        yield cells((one.name, 26), (f"{one.size} B", -11), (one.section, 14, "dim"), (place, 8, "dim"))
-
-
-def _relocations(found: ObjectFile) -> Iterator[Line]:
-    yield _title("CO-RE relocations", len(found.core_relocations))
-    for one in found.core_relocations:
-        yield [
-            *cells((one.section, 26, "dim"), (f"insn {one.insn}", -11), (one.kind, 14, "key")),
-            Cell(f"{one.type}.{one.access}" if one.access else one.type),
-        ]
+def _difference(path: Path) -> Page:
+    since = _since(path)
+    if since is None:
+        said = "no other build of it is there: the next one that differs is compared with this"
+        return Page("since the build before", [[Cell(said)]], "esc: back")
+    return views.difference(since)

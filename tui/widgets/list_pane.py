@@ -51,11 +51,17 @@ class ListPane(CursorPane):
         self._title: tuple[str, str] = ("", "")
         self._given: Sequence[Line] = ()
         self._lines: list[Line] = []
+        self._origins: list[int] = []
         self._wrapped_at = 0
 
     @property
     def row_count(self) -> int:
         return len(self._lines)
+
+    @property
+    def given(self) -> int:
+        """Which of the lines that were given the cursor is on: a long one takes several rows."""
+        return self._origins[self.cursor] if self.cursor < len(self._origins) else 0
 
     def show(self, title: str, lines: Sequence[Line], note: str = "") -> None:
         """Show these lines below `title`; the cursor stays on its line number."""
@@ -69,9 +75,12 @@ class ListPane(CursorPane):
     def _arrange(self) -> None:
         if self._wraps and self.size.width > 2:
             width = self.size.width - 2
-            self._lines = [part for line in self._given for part in _wrapped(line, width)]
+            parts = [(part, at) for at, line in enumerate(self._given) for part in _wrapped(line, width)]
+            self._lines = [part for part, _ in parts]
+            self._origins = [at for _, at in parts]
         else:
             self._lines = list(self._given)
+            self._origins = list(range(len(self._lines)))
 
     def on_resize(self) -> None:
         self._arrange()

@@ -62,6 +62,13 @@ class ProgressLine(LineWidget):
             (" building ", text),
             ("━" * full, done),
             ("─" * (_BAR - full), self.style_of("progress--todo")),
-            (f" {board.finished}/{board.total}  ", text),
+            (f" {board.finished}/{board.total}  {_left(board.seconds_left)}", text),
             (safe_text(", ".join(board.running)), text),
         ]
+
+
+def _left(seconds: float | None) -> str:
+    """Say how long it still takes, in steps that do not flicker; nothing when it is about to end."""
+    if seconds is None or seconds < 1:
+        return ""
+    return f"{seconds:.0f} s left  " if seconds < 90 else f"{seconds / 60:.0f} min left  "
