@@ -101,15 +101,16 @@ class ContainerNames:
         that is new is looked for again each time it is asked about, and `refresh` tells of all changes.
         """
         if cgroup not in self._contexts:
+            self._contexts[cgroup] = self.lookup(self._locate(cgroup))
             self._young[cgroup] = time.monotonic() + _YOUNG_S
-            context = self._contexts[cgroup] = self.lookup(self._locate(cgroup))
             if len(self._contexts) > _PATHS_KEPT:
                 forgotten, _ = self._contexts.popitem(last=False)
                 self._young.pop(forgotten, None)
-            if context.id is not None:
-                return context
-        if cgroup in self._young and self._contexts[cgroup].id is None:
-            self._look_for_new()
+        if cgroup in self._young:
+            if _names_its_container(cgroup, self._contexts[cgroup]):
+                del self._young[cgroup]
+            else:
+                self._look_for_new()
         return self._contexts[cgroup]
 
     def lookup(self, context: ContainerContext) -> ContainerContext:
@@ -253,3 +254,8 @@ class ContainerNames:
             return None, reason
         facts, problem = self._sockets.facts(container_id)
         return facts, None if facts else f"{reason}; {problem}"
+
+
+def _names_its_container(cgroup: bytes, context: ContainerContext) -> bool:
+    """True for `/docker/ID`, which can be nobody else's cgroup; not for `/web` or for `/docker/ID/web`."""
+    return context.id is not None and context.id.encode() in cgroup[cgroup.rfind(b"/") :]

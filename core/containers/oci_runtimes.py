@@ -30,6 +30,9 @@ _NAME = re.compile(r"[A-Za-z0-9_+.-]{1,255}")  # what runc allows (libcontainer,
 _STORAGE_BUNDLE = re.compile(r"(/.+/[a-z]+-containers)/([0-9a-f]{64})/userdata")
 _CGROUP_MOUNT = "/sys/fs/cgroup"
 
+_KEPT_S = 5.0
+"""As long as ended processes are kept as history."""
+
 _SETTLED_NS = 100_000_000
 """A folder's time moves in steps of a few ms: what was read within a step of its last change may be old."""
 
@@ -39,8 +42,10 @@ class Placed(msgspec.Struct, frozen=True):
 
     id: str
     runtime: str
-    folder: str
-    """Where its state is."""
+    place: str
+    """The folder of its state."""
+
+    bundle: str
 
     paths: tuple[bytes, ...]
 
@@ -73,6 +78,8 @@ class OciRuntimes:
         self._files = files
         self._storage = storage
         self._roots: dict[str, _Root] = {}
+        self._live: dict[str, Placed] = {}
+        self._removed: dict[str, tuple[Placed, float]] = {}
         self._by_path: dict[bytes, Placed] = {}
         self._by_id: dict[str, Placed] = {}
         self.problems: dict[str, str] = {}
@@ -91,45 +98,62 @@ class OciRuntimes:
         return None
 
     def refresh(self) -> set[str]:
-        """Read what changed since the last call; return the ids that are new, gone or somewhere else.
+        """Read what changed since the last call; return the ids whose paths or bundle are others now.
 
-        Costs about ten stat calls when nothing changed.
+        A container that was removed keeps its paths for a while: the end of its processes may be
+        told later than runc has cleared its state. Costs about ten stat calls when nothing changed.
         """
         self.problems.clear()
+        folders = list(self._state_folders())
+        gone = self._roots.keys() - set(folders)
+        for folder in gone:
+            del self._roots[folder]
+        read = [self._refresh_root(folder, self._roots.setdefault(folder, _Root())) for folder in folders]
         changed: set[str] = set()
-        live = list(self._state_folders())
-        for gone in self._roots.keys() - set(live):
-            changed |= {placed.id for placed in self._roots.pop(gone).placed()}
-        for folder in live:
-            changed |= self._refresh_root(folder, self._roots.setdefault(folder, _Root()))
+        now = time.monotonic()
+        if gone or any(read):
+            live = {placed.place: placed for root in self._roots.values() for placed in root.placed()}
+            changed |= {placed.id for place, placed in live.items() if self._known(place) != placed}
+            for place in self._live.keys() - live.keys():
+                self._removed[place] = (self._live[place], now + _KEPT_S)
+            for place in self._removed.keys() & live.keys():
+                del self._removed[place]
+            self._live = live
+        for place, (placed, until) in list(self._removed.items()):
+            if until <= now:
+                del self._removed[place]
+                changed.add(placed.id)
         if changed:
-            placed = [placed for root in self._roots.values() for placed in root.placed()]
-            self._by_path = {path: p for p in placed for path in p.paths}
-            self._by_id = {p.id: p for p in placed}
+            every = [*(placed for placed, _ in self._removed.values()), *self._live.values()]
+            self._by_path = {path: placed for placed in every for path in placed.paths}
+            self._by_id = {placed.id: placed for placed in every}
         return changed
+
+    def _known(self, place: str) -> Placed | None:
+        removed = self._removed.get(place)
+        return removed[0] if removed else self._live.get(place)
 
     def facts(self, container_id: str, home: Home | None) -> Facts | None:
         """Return what the bundle of a container says, found through runc's or crun's state."""
         placed = self._by_id.get(container_id)
         if placed:
-            places = [placed.folder]
-        elif is_file_name(container_id):
-            places = [f"{folder}/{container_id}" for folder in self._roots]
-        else:
-            places = []
-        for place in places:
+            return None if placed.place in self._removed else self._facts_of(placed.place, placed.bundle)
+        for folder in self._roots if is_file_name(container_id) else ():
+            place = f"{folder}/{container_id}"
             state = self._read_state(place)
             if state is not None:
-                name = place.rpartition("/")[2]
-                bundle = _bundle(state)
-                return self._facts_of(bundle, name) or Facts(
-                    source=place,
-                    name=None if _SIXTY_FOUR.fullmatch(name) else name,
-                    note=f"no image name: there is no bundle in {safe_text(bundle) or 'the state'} any more",
-                )
+                return self._facts_of(place, _bundle(state))
         return None
 
-    def _facts_of(self, bundle: str, container_id: str) -> Facts | None:
+    def _facts_of(self, place: str, bundle: str) -> Facts:
+        name = place.rpartition("/")[2]
+        return self._facts_in(bundle, name) or Facts(
+            source=place,
+            name=None if _SIXTY_FOUR.fullmatch(name) else name,
+            note=f"no image name: there is no bundle in {safe_text(bundle) or 'the state'} any more",
+        )
+
+    def _facts_in(self, bundle: str, container_id: str) -> Facts | None:
         if not bundle.startswith("/"):
             return None
         # podman or CRI-O with a storage folder of their own choice
@@ -147,13 +171,13 @@ class OciRuntimes:
             except StateError as error:
                 self.problems[parent] = str(error)
 
-    def _refresh_root(self, folder: str, root: _Root) -> set[str]:
+    def _refresh_root(self, folder: str, root: _Root) -> bool:
+        """Read a folder again if it may have changed; return whether."""
         stamp = self._files.stamp(folder)
         waiting = any(placed is None for _, placed in root.containers.values())
         if stamp == root.stamp and root.settled and not waiting:
-            return set()
+            return False
         now = time.time_ns()
-        before = set(root.placed())
         known, root.containers = root.containers, {}
         try:
             for name, own in self._files.folders(folder):
@@ -166,7 +190,7 @@ class OciRuntimes:
             stamp = None
         root.stamp = stamp
         root.settled = stamp is None or now - stamp.mtime_ns > _SETTLED_NS
-        return {placed.id for placed in before ^ set(root.placed())}
+        return True
 
     def _read(self, folder: str, name: str) -> Placed | None:
         """Return one container, None as long as the runtime has not written its state."""
@@ -181,7 +205,7 @@ class OciRuntimes:
         runtime = _runtime_of_root(folder)
         namespace = folder.rpartition("/")[2] if runtime == "containerd" else "default"
         container_id = name if namespace == "default" else f"{namespace}/{name}"
-        return Placed(container_id, runtime, place, tuple(sorted(set(_paths(state)))))
+        return Placed(container_id, runtime, place, _bundle(state), tuple(sorted(set(_paths(state)))))
 
     def _read_state(self, place: str) -> _RuncState | None:
         file = "status" if place.startswith("/run/crun/") else "state.json"

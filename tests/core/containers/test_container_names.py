@@ -74,6 +74,12 @@ class Root:
 
 
 @pytest.fixture
+def forgets_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A removed container of runc is usually kept until the end of its processes has been told."""
+    monkeypatch.setattr("core.containers.oci_runtimes._KEPT_S", 0)
+
+
+@pytest.fixture
 def root(tmp_path: Path) -> Root:
     folder = tmp_path / "root"
     folder.mkdir()
@@ -318,6 +324,7 @@ def test_a_runc_container_is_there_before_its_state(root: Root) -> None:
     assert not names.refresh()
 
 
+@pytest.mark.usefixtures("forgets_at_once")
 def test_a_name_that_is_used_again_with_another_cgroup(root: Root) -> None:
     file = root.runc("web", {"": "/sys/fs/cgroup/one"})
     names = root.names()
@@ -358,6 +365,38 @@ def test_a_new_path_is_looked_for_when_it_is_asked_about_and_the_change_is_told(
     assert names.refresh() == set()
 
 
+def test_a_removed_container_keeps_its_name_until_its_processes_have_ended(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = {"io.kubernetes.cri.image-name": "busybox:1"}
+    bundle = root.write("/b/config.json", {"annotations": image})
+    file = root.runc("web", {"": "/sys/fs/cgroup/web"}, bundle="/b")
+    names = root.names()
+    context = names.container_of(b"/web")
+    for gone in (file, bundle):
+        gone.unlink()
+        gone.parent.rmdir()
+    root.runc("other", {"": "/sys/fs/cgroup/other"})
+    assert names.refresh() == set()
+    assert names.container_of(b"/other").id == "other"
+    assert names.container_of(b"/web") == context
+
+    later = time.monotonic() + 6
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert names.refresh() == {b"/web"}
+    assert names.container_of(b"/web").id is None
+
+
+def test_a_new_path_within_a_container_is_looked_for_as_well(root: Root) -> None:
+    names = root.names()
+    inner = DOCKER_PATH + b"/web"
+    assert names.container_of(inner).id == A
+    root.runc("web", {"": f"/sys/fs/cgroup{inner.decode()}"})
+    time.sleep(0.01)
+    assert (names.container_of(inner).id, names.container_of(inner).parent_id) == ("web", A)
+
+
+@pytest.mark.usefixtures("forgets_at_once")
 def test_a_name_that_is_used_again_with_another_bundle(root: Root) -> None:
     annotation = "io.kubernetes.cri.image-name"
     for bundle, image in (("/one", "busybox:1"), ("/two", "busybox:2")):
@@ -443,6 +482,7 @@ def test_a_changed_file_and_a_removed_one(root: Root) -> None:
     assert names.container_of(DOCKER_PATH).image == "busybox:1.37"
 
 
+@pytest.mark.usefixtures("forgets_at_once")
 def test_a_containers_namespace_that_appears_and_goes(root: Root) -> None:
     names = root.names()
     assert names.container_of(b"/default/web").id is None

@@ -62,7 +62,10 @@ def test_runc_by_hand(runc: OciRuntime, runc_container: RealContainer) -> None:
     assert container_of(names, os.getpid()).id != unique("web")
 
 
-def test_a_runc_container_that_starts_and_ends_while_we_look(runc: OciRuntime) -> None:
+def test_a_runc_container_that_starts_and_ends_while_we_look(
+    runc: OciRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.containers.oci_runtimes._KEPT_S", 0)
     names = ContainerNames(LOCAL)
     assert names.container_of(f"/{unique('late')}".encode()).id is None
 

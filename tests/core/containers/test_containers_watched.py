@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -55,7 +56,13 @@ def pids_in(cgroup: str) -> set[int]:
         mount /= "unified"
     found: set[int] = set()
     for file in (mount / cgroup.strip("/")).glob("**/cgroup.procs"):
-        found |= {int(pid) for pid in file.read_text().split()}
+        try:
+            text = file.read_text()
+        except OSError as error:
+            assert error.errno == errno.EOPNOTSUPP
+            # runc makes a cgroup threaded when the one above has processes; ours have one thread each
+            text = file.with_name("cgroup.threads").read_text()
+        found |= {int(pid) for pid in text.split()}
     return found
 
 
