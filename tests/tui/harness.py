@@ -31,10 +31,9 @@ async def settle(pilot: Pilot[None]) -> None:
 
 
 async def press(pilot: Pilot[None], *keys: str) -> None:
-    """Press keys one after the other, as slowly as a person does."""
-    for key in keys:
-        await pilot.press(key)
-        await settle(pilot)
+    """Press keys one after the other; each is taken and drawn before the next one comes."""
+    await pilot.press(*keys)
+    await settle(pilot)
 
 
 def processes(pilot: Pilot[None]) -> ProcessesScreen:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fixture_build import board, failed, findings, half_way
 from fixture_engine import ALL_ON, NO_PROBE, NOW, SECOND, FixtureEngine
-from harness import go_to, press, settle
+from harness import go_to, press, processes, settle
 from textual.pilot import Pilot
 
 from core.model import Tiers
@@ -52,7 +52,9 @@ async def parents(pilot: Pilot[None]) -> None:
 
 async def filtered(pilot: Pilot[None]) -> None:
     await settle(pilot)
-    await press(pilot, *"/user:deploy !vim")
+    await press(pilot, "slash")
+    processes(pilot).filter_line.input.value = "user:deploy !vim"
+    await settle(pilot)
 
 
 async def folded(pilot: Pilot[None]) -> None:
@@ -134,9 +136,8 @@ async def resolver(pilot: Pilot[None]) -> None:
             ("miss", miss),
             ("reparent success", added // 9),
         )
-        engine.publish()
-        await pilot.pause(0)
-        app.on_ebpf_app_frame_ready()
+        app.history.add(engine.now_ns, engine.stats)
+    engine.publish()
     await settle(pilot)
 
 

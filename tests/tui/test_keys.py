@@ -59,9 +59,9 @@ async def palette_runs_a_command_by_name(pilot: Pilot[None]) -> None:
     for key in ("colon", "ctrl+p"):
         before = tree(pilot).grouping
         await press(pilot, key, "v", "i", "e", "w")
-        await pilot.pause(0.3)
+        await pilot.app.workers.wait_for_complete()
+        await settle(pilot)
         await press(pilot, "enter")
-        await pilot.pause(0.1)
         assert tree(pilot).grouping is not before
 
 
