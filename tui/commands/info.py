@@ -17,7 +17,11 @@ from tui.settings import Settings
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 def command(settings: Settings, as_json: bool) -> None:
-    facts: dict[str, dict[str, str | None]] = {"versions": _versions(settings), "paths": _paths()}
+    facts: dict[str, dict[str, str | None]] = {
+        "versions": _versions(settings),
+        "machine": _machine(),
+        "paths": _paths(),
+    }
     if as_json:
         emit("info", facts)
         return
@@ -36,6 +40,14 @@ def _versions(settings: Settings) -> dict[str, str | None]:
         "libbpf": _libbpf(),
         **_toolchain(),
     }
+
+
+def _machine() -> dict[str, str | None]:
+    """What this program runs on, for reports of what it costs."""
+    import psutil
+
+    memory = psutil.virtual_memory().total
+    return {"cpus": str(psutil.cpu_count() or "unknown"), "memory": f"{memory / 2**30:.1f} GiB"}
 
 
 def _paths() -> dict[str, str | None]:
