@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from core.filter import Filter, FilterError, Subject, parse_filter
 from core.model import ProcessKey
-from core.tree_forest import HOST, Forest, Node, group_key
+from core.tree_forest import Forest
+from core.tree_node import HOST, Node, group_key
 from core.tree_rows import FRESH_NS, process_text, rows_from
 from core.users import Users
 from core.view import Grouping, ProcessView, RowKey, SortKey, ViewRequest, Window

@@ -9,69 +9,13 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 from operator import attrgetter
-from typing import Any
 
 from core.model import ContainerContext, ProcessKey
-from core.view import Grouping, ProcessView, Row, RowKey, SortKey
-
-HOST = "host"
-"""Key of the group that holds what runs in no container."""
+from core.tree_node import Node, Rank, carry, group_key, is_below, weight
+from core.tree_order import MOVING, rank_of
+from core.view import Grouping, ProcessView, RowKey, SortKey
 
 _rank = attrgetter("rank")
-
-Rank = tuple[Any, ...]
-
-
-class Node:
-    """A process, a group of processes, or the invisible root.
-
-    `count`, `cpu`, `rss` and `matched` are settled sums over the subtree, the node included; the
-    fields with `d_` are what has come in since. `visible` is how many rows the subtree shows.
-    `cpu` is in thousandths of a percent: whole numbers do not drift when they are added and taken
-    away a million times.
-    """
-
-    __slots__ = (
-        "children",
-        "container",
-        "count",
-        "cpu",
-        "d_count",
-        "d_cpu",
-        "d_matched",
-        "d_rss",
-        "d_shown",
-        "folded",
-        "key",
-        "matched",
-        "matches",
-        "parent",
-        "rank",
-        "row",
-        "rss",
-        "shown",
-        "text",
-        "text_of",
-        "view",
-        "visible",
-    )
-
-    def __init__(
-        self, key: RowKey, view: ProcessView | None = None, container: ContainerContext | None = None
-    ) -> None:
-        self.key = key
-        self.view = view
-        self.container = container
-        self.parent: Node | None = None
-        self.children: list[Node] = []
-        self.rank: Rank = ()
-        self.folded = False
-        self.matches = False
-        self.count = self.cpu = self.rss = self.matched = self.shown = self.visible = 0
-        self.d_count = self.d_cpu = self.d_rss = self.d_matched = self.d_shown = 0
-        self.row: Row | None = None
-        self.text = ""
-        self.text_of: object = None
 
 
 class Forest:
@@ -91,7 +35,7 @@ class Forest:
         self.nodes: dict[ProcessKey, Node] = {}
         self._children_of: dict[ProcessKey, dict[ProcessKey, None]] = {}
         self._changed: dict[Node, None] = {}
-        self._ranks_move = sort in (SortKey.CPU, SortKey.MEMORY)
+        self._ranks_move = sort in MOVING
 
     def find(self, key: RowKey) -> Node | None:
         """Return the node of a process or group, None when it is not there."""
@@ -156,7 +100,7 @@ class Forest:
         if (sort, reverse) == (self.sort, self.reverse):
             return
         self.sort, self.reverse = sort, reverse
-        self._ranks_move = sort in (SortKey.CPU, SortKey.MEMORY)
+        self._ranks_move = sort in MOVING
         everyone = [*self.nodes.values(), *self.groups.values()]
         for node in everyone:
             node.rank = self._rank_of(node)
@@ -221,9 +165,9 @@ class Forest:
 
     def _weigh(self, node: Node, old: ProcessView | None, new: ProcessView) -> None:
         """Note by how much the process itself weighs more or less than before."""
-        count, cpu, rss = _weight(new)
+        count, cpu, rss = weight(new)
         if old is not None:
-            was_count, was_cpu, was_rss = _weight(old)
+            was_count, was_cpu, was_rss = weight(old)
             count, cpu, rss = count - was_count, cpu - was_cpu, rss - was_rss
         node.d_count += count
         node.d_cpu += cpu
@@ -279,7 +223,7 @@ class Forest:
         assert view is not None
         parent = self.nodes.get(view.parent) if view.parent is not None else None
         if parent is not None and (
-            not self._same_group(parent, view) or (node.children and _is_below(parent, node))
+            not self._same_group(parent, view) or (node.children and is_below(parent, node))
         ):
             parent = None
         if parent is not None and parent is not node:
@@ -311,7 +255,7 @@ class Forest:
         parent = self._place(node)
         node.parent = parent
         insort(parent.children, node, key=_rank)
-        _carry(parent, node, 1)
+        carry(parent, node, 1)
         self._changed[node] = self._changed[parent] = None
 
     def _detach(self, node: Node) -> None:
@@ -319,7 +263,7 @@ class Forest:
         if parent is None:
             return
         del parent.children[bisect_left(parent.children, node.rank, key=_rank)]
-        _carry(parent, node, -1)
+        carry(parent, node, -1)
         node.parent = None
         self._changed[parent] = None
         if parent.parent is self.root and parent.view is None and not parent.children:
@@ -327,7 +271,7 @@ class Forest:
 
     def _remove_group(self, group: Node) -> None:
         del self.root.children[bisect_left(self.root.children, group.rank, key=_rank)]
-        _carry(self.root, group, -1)
+        carry(self.root, group, -1)
         # What the group has not settled yet is the farewell of its last process.
         self._changed.pop(group, None)
         self._changed[self.root] = None
@@ -335,63 +279,4 @@ class Forest:
         del self.groups[str(group.key)]
 
     def _rank_of(self, node: Node) -> Rank:
-        """Return what `node` is sorted by; unique among siblings.
-
-        CPU and memory order by the sum of the subtree, so that the way to the busiest process is
-        always at the top, whoever its parents are.
-        """
-        lead = self._lead(node)
-        if node.view is not None:
-            return (lead, node.view.entry.start_ns, node.view.entry.pid)
-        is_host = node.key == HOST
-        last = not is_host if self.reverse else is_host
-        name = (node.container.name if node.container is not None else None) or str(node.key)
-        return (last, lead if self._ranks_move else 0, name, node.key)
-
-    def _lead(self, node: Node) -> Any:
-        sort = self.sort
-        if sort is SortKey.CPU:
-            return -node.cpu
-        if sort is SortKey.MEMORY:
-            return -node.rss
-        if node.view is None or sort is SortKey.TREE:
-            return 0
-        if sort is SortKey.AGE:
-            return -node.view.entry.start_ns
-        if sort is SortKey.PID:
-            return node.view.entry.pid
-        return node.view.entry.comm.lower()
-
-
-def group_key(container: ContainerContext | None) -> str:
-    """Return the key of the group that a process in `container` belongs to."""
-    return container.id if container is not None and container.id else HOST
-
-
-def _weight(view: ProcessView) -> tuple[int, int, int]:
-    """Return what one process adds to the sums: count, thousandths of CPU percent, bytes."""
-    if view.ended_ns is not None:
-        return 0, 0, 0
-    usage = view.usage
-    if usage is None:
-        return 1, 0, 0
-    return 1, round((usage.cpu_percent or 0.0) * 1000), usage.rss_bytes
-
-
-def _carry(parent: Node, child: Node, sign: int) -> None:
-    """Add a child's settled sums to its parent's notes, or take them away."""
-    parent.d_count += sign * child.count
-    parent.d_cpu += sign * child.cpu
-    parent.d_rss += sign * child.rss
-    parent.d_matched += sign * child.matched
-    parent.d_shown += sign * child.visible
-
-
-def _is_below(node: Node, ancestor: Node) -> bool:
-    """Return whether `node` is `ancestor` or stands below it (a loop in what we were told)."""
-    climbing: Node | None = node
-    while climbing is not None:
-        if climbing is ancestor:
-            return True
-        climbing = climbing.parent
-    return False
+        return rank_of(node, self.sort, self.reverse)

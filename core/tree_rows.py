@@ -8,7 +8,8 @@ from core.filter import state_of
 from core.model import ContainerContext, ProcessEntry, Tier
 from core.scrub import scrub_args
 from core.text import safe_text
-from core.tree_forest import HOST, Forest, Node
+from core.tree_forest import Forest
+from core.tree_node import HOST, Node
 from core.view import Grouping, ProcessView, Row
 
 TEXT_LIMIT = 1024

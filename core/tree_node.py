@@ -1,0 +1,100 @@
+"""One node of the forest, and what it hands up to the node above it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.model import ContainerContext
+from core.view import ProcessView, Row, RowKey
+
+HOST = "host"
+"""Key of the group that holds what runs in no container."""
+
+Rank = tuple[Any, ...]
+"""What siblings are sorted by."""
+
+
+class Node:
+    """A process, a group of processes, or the invisible root.
+
+    `count`, `cpu`, `rss` and `matched` are settled sums over the subtree, the node included; the
+    fields with `d_` are what has come in since. `visible` is how many rows the subtree shows.
+    `cpu` is in thousandths of a percent: whole numbers do not drift when they are added and taken
+    away a million times.
+    """
+
+    __slots__ = (
+        "children",
+        "container",
+        "count",
+        "cpu",
+        "d_count",
+        "d_cpu",
+        "d_matched",
+        "d_rss",
+        "d_shown",
+        "folded",
+        "key",
+        "matched",
+        "matches",
+        "parent",
+        "rank",
+        "row",
+        "rss",
+        "shown",
+        "text",
+        "text_of",
+        "view",
+        "visible",
+    )
+
+    def __init__(
+        self, key: RowKey, view: ProcessView | None = None, container: ContainerContext | None = None
+    ) -> None:
+        self.key = key
+        self.view = view
+        self.container = container
+        self.parent: Node | None = None
+        self.children: list[Node] = []
+        self.rank: Rank = ()
+        self.folded = False
+        self.matches = False
+        self.count = self.cpu = self.rss = self.matched = self.shown = self.visible = 0
+        self.d_count = self.d_cpu = self.d_rss = self.d_matched = self.d_shown = 0
+        self.row: Row | None = None
+        self.text = ""
+        self.text_of: object = None
+
+
+def group_key(container: ContainerContext | None) -> str:
+    """Return the key of the group that a process in `container` belongs to."""
+    return container.id if container is not None and container.id else HOST
+
+
+def weight(view: ProcessView) -> tuple[int, int, int]:
+    """Return what one process adds to the sums: count, thousandths of CPU percent, bytes."""
+    if view.ended_ns is not None:
+        return 0, 0, 0
+    usage = view.usage
+    if usage is None:
+        return 1, 0, 0
+    return 1, round((usage.cpu_percent or 0.0) * 1000), usage.rss_bytes
+
+
+def carry(parent: Node, child: Node, sign: int) -> None:
+    """Add a child's settled sums to its parent's notes, or take them away."""
+    parent.d_count += sign * child.count
+    parent.d_cpu += sign * child.cpu
+    parent.d_rss += sign * child.rss
+    parent.d_matched += sign * child.matched
+    parent.d_shown += sign * child.visible
+
+
+def is_below(node: Node, ancestor: Node) -> bool:
+    """Return whether `node` is `ancestor` or stands below it (a loop in what we were told)."""
+    climbing: Node | None = node
+    while climbing is not None:
+        if climbing is ancestor:
+            return True
+        climbing = climbing.parent
+    return False
