@@ -51,6 +51,10 @@ class VmlinuxError(BuildgenError):
     """No vmlinux.h could be made from a kernel's BTF."""
 
 
+class KheadersError(BuildgenError):
+    """The headers that the kernel carries in itself cannot be used."""
+
+
 class VerifyError(BuildgenError):
     """Programs cannot be loaded here at all: what is missing, and how to get it."""
 

@@ -7,7 +7,6 @@ taken and a warning says so. Every candidate ends with a verdict that a person u
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,14 @@ from pathlib import Path
 from buildgen.arch import Arch, local_arch, parse_arch
 from buildgen.errors import BuildgenError
 from buildgen.flags import Flag
-from buildgen.header_tree import HeaderTree, Holds, examine
-from buildgen.kernel_release import KernelRelease, Version, parse_kernel_release
+from buildgen.header_candidates import Candidate, Found, carried, look
+from buildgen.header_tree import HeaderTree, examine
+from buildgen.kernel_release import KernelRelease, parse_kernel_release
 from buildgen.packages import headers_hint, is_distribution_kernel
-from core.host import LOCAL, DanglingPathError, Host
+from core.host import LOCAL, Host
 from core.text import safe_text
+
+__all__ = ["Candidate", "HeaderDirs", "HeadersNotFound", "find_header_dirs"]
 
 SUBDIRECTORIES = (
     "include",
@@ -31,20 +33,6 @@ SUBDIRECTORIES = (
     "arch/{0}/include/generated/uapi",
 )
 """Where headers are below a tree, in the order they are searched; {0} is the kernel's name of the arch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One place where headers may be, and what became of it. `path` is as it was found."""
-
-    path: Path
-    resolved: Path | None
-    release: str | None
-    version: Version | None
-    flavour: str
-    holds: Holds
-    chosen: bool
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,36 +68,6 @@ class HeadersNotFound(BuildgenError):
         self.hint = safe_text(hint)
 
 
-@dataclass(slots=True)
-class _Found:
-    """A candidate while it is being judged."""
-
-    path: Path
-    tree: HeaderTree | None = None
-    chosen: bool = False
-    reason: str = ""
-
-    @property
-    def release(self) -> KernelRelease:
-        """The release of a tree that `_judge` let through."""
-        assert self.tree is not None
-        assert self.tree.release is not None
-        return self.tree.release
-
-    def verdict(self, arch: Arch) -> Candidate:
-        release = self.tree.release if self.tree else None
-        return Candidate(
-            path=self.path,
-            resolved=self.tree.path if self.tree else None,
-            release=safe_text(release.text) if release else None,
-            version=release.version if release else None,
-            flavour=safe_text(release.flavour) if release else "",
-            holds=self.tree.holds(arch) if self.tree else "none",
-            chosen=self.chosen,
-            reason=safe_text(self.reason),
-        )
-
-
 def find_header_dirs(
     host: Host = LOCAL,
     release: str | None = None,
@@ -124,7 +82,8 @@ def find_header_dirs(
     wanted = parse_kernel_release(release or host.kernel_release())
     least = parse_kernel_release(minimal) if minimal else None
     target = local_arch() if arch is None else parse_arch(arch)
-    found = _look(host)
+    found = look(host)
+    found += carried(host, wanted, target, found)
     anchors = [f for f in found if _judge(f, target, least)]
     complete = {id(f): _other_half(host, f, found, target) for f in anchors}
     usable = [f for f in anchors if _usable(f, complete[id(f)], target)]
@@ -147,60 +106,10 @@ def find_header_dirs(
     )
 
 
-# --- candidates ------------------------------------------------------------------------------------
-
-
-def _look(host: Host) -> list[_Found]:
-    """Return every candidate, those that lead to a directory already seen merged into the first."""
-    found: list[_Found] = []
-    seen: dict[Path, _Found] = {}
-    for name, module_release in _places(host):
-        here = _Found(host.path(name))
-        found.append(here)
-        try:
-            resolved = host.realpath(name)
-        except DanglingPathError as error:
-            here.reason = f"leads nowhere: {error.missing} does not exist" + (
-                "" if host.is_local else f" below {host.root}; mount it there"
-            )
-            continue
-        except OSError as error:
-            here.reason = str(error)
-            continue
-        if not resolved.is_dir():
-            here.reason = "not a directory"
-        elif first := seen.get(resolved):
-            here.tree, here.reason = first.tree, f"the same directory as {first.path}"
-        else:
-            here.tree = examine(host, resolved, module_release)
-            seen[resolved] = here
-    return found
-
-
-def _places(host: Host) -> Iterator[tuple[str, str | None]]:
-    """Yield each candidate as the host names it, and the R of /lib/modules/R it was found by."""
-    for name in _names(host, "/usr/src/kernels"):
-        yield f"/usr/src/kernels/{name}", None
-    for name in _names(host, "/usr/src"):
-        if name.startswith("linux-"):
-            yield f"/usr/src/{name}", None
-    for release in _names(host, "/lib/modules"):
-        for link in ("build", "source"):
-            if os.path.lexists(host.path(f"/lib/modules/{release}/{link}")):
-                yield f"/lib/modules/{release}/{link}", release
-
-
-def _names(host: Host, directory: str) -> list[str]:
-    try:
-        return sorted(os.listdir(host.realpath(directory)))
-    except OSError:
-        return []
-
-
 # --- verdicts --------------------------------------------------------------------------------------
 
 
-def _judge(found: _Found, arch: Arch, least: KernelRelease | None) -> bool:
+def _judge(found: Found, arch: Arch, least: KernelRelease | None) -> bool:
     """Return whether this may be the tree to start from; otherwise leave the reason why not."""
     tree = found.tree
     if tree is None or found.reason:
@@ -220,7 +129,7 @@ def _judge(found: _Found, arch: Arch, least: KernelRelease | None) -> bool:
     return False
 
 
-def _other_half(host: Host, found: _Found, all_found: list[_Found], arch: Arch) -> HeaderTree | None:
+def _other_half(host: Host, found: Found, all_found: list[Found], arch: Arch) -> HeaderTree | None:
     """Return the common half that belongs to an arch half: the one it names, else the one of its version.
 
     Its own word (Makefile, `source` link) is taken for the same series only: a link left over from an
@@ -248,7 +157,7 @@ def _other_half(host: Host, found: _Found, all_found: list[_Found], arch: Arch) 
     return None
 
 
-def _module_sources(tree: HeaderTree, all_found: list[_Found]) -> Iterator[Path]:
+def _module_sources(tree: HeaderTree, all_found: list[Found]) -> Iterator[Path]:
     """Yield where /lib/modules/R/source leads for each R whose `build` is this tree."""
     builds = {
         f.path.parent for f in all_found if f.path.name == "build" and f.tree and f.tree.path == tree.path
@@ -258,7 +167,7 @@ def _module_sources(tree: HeaderTree, all_found: list[_Found]) -> Iterator[Path]
             yield other.tree.path
 
 
-def _usable(found: _Found, common: HeaderTree | None, arch: Arch) -> bool:
+def _usable(found: Found, common: HeaderTree | None, arch: Arch) -> bool:
     tree = found.tree
     if tree is None:
         return False
@@ -274,7 +183,7 @@ def _usable(found: _Found, common: HeaderTree | None, arch: Arch) -> bool:
     return True
 
 
-def _rank(wanted: KernelRelease, found: _Found) -> tuple[object, ...]:
+def _rank(wanted: KernelRelease, found: Found) -> tuple[object, ...]:
     """Order usable trees, best first: this very release, then its numbers and flavour, then nearness."""
     release = found.release
     return (
@@ -288,7 +197,7 @@ def _rank(wanted: KernelRelease, found: _Found) -> tuple[object, ...]:
     )
 
 
-def _settle(best: _Found, usable: list[_Found], wanted: KernelRelease) -> None:
+def _settle(best: Found, usable: list[Found], wanted: KernelRelease) -> None:
     release = best.release
     best.chosen = True
     if release.text == wanted.text:
@@ -302,7 +211,7 @@ def _settle(best: _Found, usable: list[_Found], wanted: KernelRelease) -> None:
             other.reason = f"complete, but {other.release} is further from {wanted} than {release}"
 
 
-def _settle_common(found: list[_Found], common: HeaderTree | None, arch: Arch) -> None:
+def _settle_common(found: list[Found], common: HeaderTree | None, arch: Arch) -> None:
     """Give the candidates that are only a common half their verdict, and duplicates their `chosen`."""
     chosen = {f.tree.path for f in found if f.chosen and f.tree}
     for one in found:
@@ -317,11 +226,11 @@ def _settle_common(found: list[_Found], common: HeaderTree | None, arch: Arch) -
             one.reason = f"only a common half, without the part made for {arch}"
 
 
-def _verdicts(found: list[_Found], common: HeaderTree | None, arch: Arch) -> tuple[Candidate, ...]:
+def _verdicts(found: list[Found], common: HeaderTree | None, arch: Arch) -> tuple[Candidate, ...]:
     """Return the verdicts; a common half outside the usual places is named as well."""
     verdicts = [f.verdict(arch) for f in found]
     if common is not None and all(c.resolved != common.path for c in verdicts):
-        extra = _Found(common.path, common, True, "the common half that the arch half names")
+        extra = Found(common.path, common, True, "the common half that the arch half names")
         verdicts.append(extra.verdict(arch))
     return tuple(verdicts)
 
@@ -329,7 +238,7 @@ def _verdicts(found: list[_Found], common: HeaderTree | None, arch: Arch) -> tup
 # --- the answer ------------------------------------------------------------------------------------
 
 
-def _trees(best: _Found, common: HeaderTree | None) -> tuple[Path, ...]:
+def _trees(best: Found, common: HeaderTree | None) -> tuple[Path, ...]:
     assert best.tree is not None
     return (best.tree.path,) if common is None else (best.tree.path, common.path)
 
@@ -343,7 +252,7 @@ def _directories(trees: tuple[Path, ...], arch: Arch) -> Iterator[Path]:
                 yield path
 
 
-def _warnings(wanted: KernelRelease, best: _Found, host: Host, arch: Arch) -> tuple[str, ...]:
+def _warnings(wanted: KernelRelease, best: Found, host: Host, arch: Arch) -> tuple[str, ...]:
     release = best.release
     if release.bare == wanted.bare:
         return ()

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import pwd
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from platformdirs import user_cache_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +76,25 @@ def environment(owner: Owner | None, **more: str) -> dict[str, str]:
     """Return the environment of a tool: ours, with the owner's home (ccache keeps its cache there)."""
     own = {} if owner is None else {"HOME": str(owner.home), "USER": owner.name, "LOGNAME": owner.name}
     return {**os.environ, **own, **more}
+
+
+def cache_directory(owner: Owner | None) -> Path:
+    """Return where this program's caches are: the owner's, not root's, under sudo."""
+    return owner.home / ".cache" / "ebpf-tui" if owner else user_cache_path("ebpf-tui")
+
+
+def private_directory(directory: Path, owner: Owner | None) -> Path:
+    """Return `directory`, made with mode 0700. Raises PermissionError when others own it or may write to it.
+
+    The directory above it is made and held to the same.
+    """
+    uid = owner.uid if owner else os.geteuid()
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in (directory.parent, directory):
+        path.mkdir(mode=0o700, exist_ok=True)
+        found = os.lstat(path)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o022:
+            raise PermissionError(
+                errno.EPERM, "not a directory that only you can write to; remove it", str(path)
+            )
+    return directory

@@ -12,16 +12,13 @@ import ctypes.util
 import hashlib
 import os
 import re
-import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from buildgen.arch import Arch
 from buildgen.errors import VmlinuxError
-from buildgen.owner import acting_for, invoking_user
+from buildgen.owner import acting_for, cache_directory, invoking_user, private_directory
 from buildgen.packages import install_hint
 from core.host import LOCAL, Host
 
@@ -89,11 +86,10 @@ def cached_vmlinux(host: Host = LOCAL) -> Path:
             f"{source}: {error.strerror}; the kernel needs CONFIG_DEBUG_INFO_BTF for that"
         ) from error
     owner = invoking_user()
-    cache = owner.home / ".cache" / "ebpf-tui" if owner else user_cache_path("ebpf-tui")
+    cache = cache_directory(owner)
     try:
         with acting_for(owner):
-            place = cache / "vmlinux" / hashlib.sha256(btf).hexdigest()[:32]
-            directory = _private(place, owner.uid if owner else os.geteuid())
+            directory = private_directory(cache / "vmlinux" / hashlib.sha256(btf).hexdigest()[:32], owner)
             header = directory / "vmlinux.h"
             if not header.is_file():
                 with tempfile.NamedTemporaryFile(dir=directory, delete=False) as new:
@@ -101,17 +97,6 @@ def cached_vmlinux(host: Host = LOCAL) -> Path:
                 os.replace(new.name, header)  # whole or not there, whoever else does the same now
     except OSError as error:
         raise VmlinuxError(f"{error.filename or cache}: {error.strerror}") from error
-    return directory
-
-
-def _private(directory: Path, uid: int) -> Path:
-    """Return `directory`, made with mode 0700; refuse one that others than `uid` own or may write to."""
-    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for path in (directory.parent, directory):
-        path.mkdir(mode=0o700, exist_ok=True)
-        found = os.lstat(path)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o022:
-            raise VmlinuxError(f"{path} is not a directory that only you can write to; remove it")
     return directory
 
 
