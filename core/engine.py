@@ -6,6 +6,8 @@ Not a thread: the command line calls it step by step, and the session runs it in
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -43,17 +45,24 @@ class Engine:
         self._names = feed.names
         self.audit = Audit(self.lineage, self._procfs, self._container_id)
         self._sampled_ns = 0
-        self._since_ns = self._heard_ns = 0
+        self._heard_ns = 0
         self._behind: dict[Process, int] = {}
         self._leaving: list[Process] = []
         self.lost = 0
+        self._appliers: dict[type[Event], Callable[[Any], Process | None]] = {
+            Fork: self._fork,
+            Exec: self._exec,
+            Exit: self._exit,
+            Reaped: self._reap,
+            CgroupMove: self._move,
+            Lost: self._lose,
+        }
 
     def start(self) -> None:
         """Take the snapshot: the kernel's iterator first, then whatever else /proc shows."""
-        self._since_ns = self.feed.now_ns()
         self._take(self.feed.snapshot())
+        self.pump()  # what was reported meanwhile; who is not in the snapshot had ended before it
         self.resolver.snapshotted = True
-        self.pump()
         self.sweep()
 
     def fill_maps(self) -> None:
@@ -75,35 +84,37 @@ class Engine:
 
     def apply(self, event: Event) -> Process | None:
         """Apply one event, in the kernel's order; return the process it was about, if it is cached."""
-        match event:
-            case Fork():
-                process: Process | None = self._fork(event)
-            case Exec():
-                process = self._exec(event)
-            case Exit():
-                process = self.lineage.exit(event)
-                if process is None:
-                    if event.start_ns > self._since_ns:  # others have ended before the snapshot
-                        self.stats.count("miss")
-                elif process.children:
-                    self._reparent_children(process)
-                    self._leaving.append(process)  # the kernel may not have moved them all yet
-            case Reaped():
-                process = self.lineage.reap(event)
-                if process is not None and process.children:
-                    self._reparent_children(process)
-            case CgroupMove():
-                process = self.lineage.move(event)
-                if process is not None and not event.cgroup:
-                    process.entry = self.resolver.completed(process.entry)
-            case Lost():
-                self.lost += event.count
-                self.stats.count("lost", by=event.count)
-                self.resync()
-                return None
+        process = self._appliers[type(event)](event)
         if process is not None and process.ended_ns is None:
             self._answered_by_cache(process)
         return process
+
+    def _exit(self, event: Exit) -> Process | None:
+        process = self.lineage.exit(event)
+        if process is None:
+            if self.resolver.snapshotted:
+                self.stats.count("miss")
+        elif process.children:
+            self._reparent_children(process)
+            self._leaving.append(process)  # the kernel may not have moved them all yet
+        return process
+
+    def _reap(self, event: Reaped) -> Process | None:
+        process = self.lineage.reap(event)
+        if process is not None and process.children:
+            self._reparent_children(process)
+        return process
+
+    def _move(self, event: CgroupMove) -> Process | None:
+        process = self.lineage.move(event)
+        if process is not None and not event.cgroup:
+            process.entry = self.resolver.completed(process.entry)
+        return process
+
+    def _lose(self, event: Lost) -> None:
+        self.lost += event.count
+        self.stats.count("lost", by=event.count)
+        self.resync()
 
     def _answered_by_cache(self, process: Process) -> None:
         """The context of an event is resolved too, and the cache answers, which has just been told.
@@ -224,7 +235,8 @@ class Engine:
     def _fork(self, event: Fork) -> Process:
         parent = self.lineage.get(event.ppid)
         lost = False
-        if event.ppid and not event.kthread and (parent is None or _is_another(parent, event.parent_inode)):
+        strange = parent is None or _is_another(parent, event.parent_inode)
+        if strange and event.ppid and not event.kthread and self.resolver.snapshotted:
             # An exec of the parent was lost, or the parent itself: ask for the one the kernel saw.
             lost = self.resolver.resolve(event.ppid, inode=event.parent_inode).entry is None
             parent = self.lineage.get(event.ppid)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from core.images import newborn, refined, same_image
-from core.model import Origin, ProcessEntry, ProcessKey, same_start
+from core.model import Origin, ProcessEntry, same_start
 from core.process import Process, Validity
 from core.records import CgroupMove, Exec, Exit, Fork, Reaped
 from core.stats import Stats
@@ -34,7 +34,7 @@ class Lineage:
         self._stats = stats
         self._limit = limit
         self._live: OrderedDict[int, Process] = OrderedDict()
-        self._ended: OrderedDict[ProcessKey, Process] = OrderedDict()
+        self._ended: OrderedDict[tuple[int, int], Process] = OrderedDict()
         self.changed: dict[Process, None] = {}
         """Processes that changed since the session last cleared it, in order."""
 
@@ -95,7 +95,7 @@ class Lineage:
         flagged. A repeated event of the same identity changes nothing. What is told too late, when its
         pid has another owner already, goes straight into the history.
         """
-        ended = self._ended.get(ProcessKey(event.pid, event.start_ns))
+        ended = self._ended.get((event.pid, event.start_ns))
         if ended is not None:
             return ended
         owner = self._live.get(event.pid)
@@ -124,7 +124,7 @@ class Lineage:
         unless the parent is cached. An event older than the cached image changes nothing.
         """
         entry = event.entry
-        process = self.find(entry.pid, entry.start_ns) or self._ended.get(entry.key)
+        process = self.find(entry.pid, entry.start_ns) or self._ended.get((entry.pid, entry.start_ns))
         if process is None:
             return self._executed_unborn(entry)
         before = process.entry
@@ -153,7 +153,7 @@ class Lineage:
         """Make a process a zombie; return it, or None if it is not known. Twice is as good as once."""
         process = self.find(event.pid, event.start_ns)
         if process is None:
-            return self._ended.get(ProcessKey(event.pid, event.start_ns))
+            return self._ended.get((event.pid, event.start_ns))
         if process.exited_ns is None:
             process.exited_ns = event.ts_ns
             process.exit_code = event.exit_code
@@ -253,10 +253,11 @@ class Lineage:
             self._stats.count("flushed limit")
 
     def _end(self, process: Process, ts_ns: int) -> None:
-        if self._live.get(process.entry.pid) is process:
-            del self._live[process.entry.pid]
+        entry = process.entry
+        if self._live.get(entry.pid) is process:
+            del self._live[entry.pid]
         process.ended_ns = ts_ns
-        self._ended[process.key] = process
+        self._ended[entry.pid, entry.start_ns] = process
         self.touch(process)
         if len(self._ended) > MAX_ENDED:  # a storm between two sweeps
             self._forget_oldest()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 
 class Stats:
     """Counts what happened, by whole names: `count("hits cache")`."""
@@ -9,10 +11,10 @@ class Stats:
     __slots__ = ("_counters",)
 
     def __init__(self) -> None:
-        self._counters: dict[str, int] = {}
+        self._counters: defaultdict[str, int] = defaultdict(int)
 
     def count(self, name: str, by: int = 1) -> None:
-        self._counters[name] = self._counters.get(name, 0) + by
+        self._counters[name] += by
 
     def get(self, name: str) -> int:
         return self._counters.get(name, 0)

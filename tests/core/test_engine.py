@@ -121,12 +121,21 @@ def test_a_fork_whose_parents_exec_was_lost_finds_it_below() -> None:
 
 def test_an_exit_of_an_unknown_process_is_a_miss() -> None:
     world, engine = started(INIT)
-    world.ring = [Exit(5, 98, 98, 0)]  # ended before the snapshot was taken
-    engine.pump()
-    assert engine.stats.get("miss") == 0
-    world.ring = [Exit(world.now, 99, world.now, 0)]
+    world.ring = [Exit(5, 99, 99, 0)]
     engine.pump()
     assert engine.stats.get("miss") == 1
+
+
+def test_what_is_replayed_after_the_snapshot_misses_and_flags_nobody() -> None:
+    """Parent 10 forked and ended between attaching and the snapshot, which shows its child with init."""
+    world = World(INIT, entry(11, ppid=1))
+    world.ring = [fork(11, 10, parent_inode=777), Exit(5, 10, SHELL.start_ns, 0)]
+    engine = Engine(world, LOCAL)
+    engine.start()
+    child = engine.lineage.get(11)
+    assert child is not None
+    assert (child.parent, child.parent_missing) == (engine.lineage.get(1), False)
+    assert [name for name, _ in engine.stats.snapshot()] == ["hits cache"]
 
 
 def test_children_that_the_exit_did_not_move_yet_are_moved_when_their_parent_is_reaped() -> None:
