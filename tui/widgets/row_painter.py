@@ -1,0 +1,83 @@
+"""How one row of the tree looks: from a Row to the parts of a line."""
+
+from __future__ import annotations
+
+from rich.style import Style
+
+from core.view import Row
+from tui.widgets import format as fmt
+from tui.widgets.columns import Column
+from tui.widgets.lines import Part, fit
+
+Styles = dict[str, tuple[Style, Style]]
+"""The style of each component class, without and with the cursor on the row."""
+
+
+class RowPainter:
+    """Draws rows in one set of styles."""
+
+    def __init__(self, styles: Styles) -> None:
+        self._styles = styles
+
+    def style(self, name: str, selected: bool) -> Style:
+        """Return the style of a component class."""
+        return self._styles[name][selected]
+
+    def parts(self, row: Row, age: str, columns: tuple[Column, ...], selected: bool) -> list[Part]:
+        """Return the line of a row; what is left of the width is filled in `rest`."""
+        draw = self._process if row.kind == "process" else self._group
+        return draw(row, age, columns, selected)
+
+    def rest(self, row: Row, selected: bool) -> Style:
+        """Return the style of what is right of the text."""
+        return self.style("tree--group" if row.kind != "process" else "", selected)
+
+    def _process(self, row: Row, age: str, columns: tuple[Column, ...], selected: bool) -> list[Part]:
+        plain = "tree--ended" if row.ended else "tree--dim" if row.dim else ""
+        number = self.style(plain or "tree--number", selected)
+        source = row.source.partition("‹")[0]
+        parts: list[Part] = [(_mark(row), self.style(plain or "tree--fresh", selected))]
+        for position, column in enumerate(columns):
+            name = f"tree--{source}" if f"tree--{source}" in self._styles else "tree--unknown"
+            style = self.style(plain or name, selected) if position == 0 else number
+            parts.append((fit(column.text(row, age), column.width, column.right) + " ", style))
+        parts.append((row.guides, self.style("tree--guides", selected)))
+        if row.folded:
+            parts.append((f"▸+{row.count - 1} ", number))
+        parts.extend(self._command(row, plain, selected))
+        if row.detail:
+            parts.append((f"  {row.detail}", self.style("tree--dim", selected)))
+        return parts
+
+    def _command(self, row: Row, plain: str, selected: bool) -> list[Part]:
+        """The program's own name stands out from its path and its arguments."""
+        if plain or row.text.startswith("["):
+            return [(row.text, self.style(plain or "tree--kthread", selected))]
+        program, blank, args = row.text.partition(" ")
+        directory, slash, name = program.rpartition("/")
+        return [
+            (directory + slash, self.style("tree--path", selected)),
+            (name, self.style("tree--fresh" if row.fresh else "tree--name", selected)),
+            (blank + args, self.style("tree--args", selected)),
+        ]
+
+    def _group(self, row: Row, age: str, columns: tuple[Column, ...], selected: bool) -> list[Part]:
+        name, detail = self.style("tree--group", selected), self.style("tree--group-detail", selected)
+        label = f"{'▸' if row.folded else '▾'} {'⬢ ' if row.kind == 'container' else ''}{row.text}"
+        count = f"{fmt.count(row.count)} process{'' if row.count == 1 else 'es'}"
+        about = " · ".join(part for part in (count, row.detail) if part)
+        numeric = [column for column in columns if column.numeric]
+        if not numeric:
+            return [(f"{label}  ", name), (about, detail)]
+        first = columns.index(numeric[0])
+        parts: list[Part] = [(fit(label, sum(c.width + 1 for c in columns[:first])) + " ", name)]
+        for column in columns[first:]:
+            text = column.text(row, age) if column.numeric else ""
+            parts.append((fit(text, column.width, column.right) + " ", detail))
+        parts.append((about, detail))
+        return parts
+
+
+def _mark(row: Row) -> str:
+    """New and ended rows carry a sign, not only a colour."""
+    return "×" if row.ended else "+" if row.fresh else " "

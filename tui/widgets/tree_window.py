@@ -1,0 +1,176 @@
+"""The window onto the tree: which rows are in hand, and where cursor and scroll stand in it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from textual.message import Message
+
+from core.view import Grouping, Row, RowKey, SortKey, ViewRequest, Window
+from tui.widgets.cursor_pane import CursorPane
+
+_MOVING = (SortKey.CPU, SortKey.MEMORY)
+"""Orders in which rows change places all the time: there the view stays, unless told to follow."""
+
+
+class TreeWindow(CursorPane):
+    """Holds the latest window, a page more on either side than is in sight, and asks for the next in time.
+
+    The cursor stays with a process (`cursor_key`), not with a line number. In stable orders the
+    scroll position stays with it too; in orders that move, only with `follow`.
+    """
+
+    class Wanted(Message):
+        """The view needs this window."""
+
+        def __init__(self, request: ViewRequest) -> None:
+            super().__init__()
+            self.request = request
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.window = Window()
+        self.now_ns = 0
+        self.cursor_key: RowKey | None = None
+        self.grouping = Grouping.CONTAINERS
+        self.sort = SortKey.TREE
+        self.reverse = False
+        self.filter = ""
+        self.folded: frozenset[RowKey] = frozenset()
+        self.follow = False
+        self._asked: ViewRequest | None = None
+        self._seeking = False
+        self._below: RowKey | None = None
+
+    @property
+    def row_count(self) -> int:
+        return self.window.total
+
+    def row_at(self, index: int) -> Row | None:
+        """Return a row if the window holds it."""
+        offset = index - self.window.top
+        return self.window.rows[offset] if 0 <= offset < len(self.window.rows) else None
+
+    @property
+    def cursor_row(self) -> Row | None:
+        """The row under the cursor, None while its window is on the way."""
+        return self.row_at(self.cursor)
+
+    def ask(self) -> None:
+        """Ask for the window around what is in sight, unless that is what was asked for last."""
+        anchored = self._seeking or self.follow or (self.top > 0 and self.sort not in _MOVING)
+        anchor = self.cursor_key if anchored else None
+        first = max(0, self.top - self.page)
+        request = ViewRequest(
+            top=first,
+            height=self.page * 3,
+            anchor=anchor,
+            anchor_offset=self.cursor - first,
+            grouping=self.grouping,
+            sort=self.sort,
+            reverse=self.reverse,
+            filter=self.filter,
+            folded=self.folded,
+            below=self._below,
+        )
+        if request != self._asked:
+            self._asked = request
+            self.post_message(self.Wanted(request))
+
+    def show(self, window: Window, now_ns: int) -> None:
+        """Take a new window. One that answers an older question is not shown: the right one comes."""
+        asked = window.request
+        if (asked.grouping, asked.sort, asked.reverse, asked.filter) != (
+            self.grouping,
+            self.sort,
+            self.reverse,
+            self.filter,
+        ) or asked.folded != self.folded:
+            return
+        self.now_ns = now_ns
+        if window is not self.window:
+            self._take(window)
+        if asked.below is not None and asked.below == self._below:
+            self._below = None
+            self.answer_below(window.below)
+        self.redraw()
+
+    def _take(self, window: Window) -> None:
+        """Put cursor and scroll where the same processes are now."""
+        screen_line = self.cursor - self.top
+        self.window = window
+        index = self._find(self.cursor_key)
+        if index is None and window.request.anchor == self.cursor_key:
+            index = window.anchor_index  # hidden in a folded node, or gone
+        elif index is None and self.cursor_key is not None and (self.follow or self.sort not in _MOVING):
+            self._seeking = True  # perhaps it is only far away: the next window starts from it
+            self.ask()
+            return
+        if index is not None:
+            self.cursor = index
+            if self._seeking or self.follow or (self.top > 0 and self.sort not in _MOVING):
+                self.top = index - screen_line
+        self._seeking = False
+        self.cursor = max(0, min(self.cursor, window.total - 1))
+        self.top = max(0, min(self.top, window.total - self.page))
+        row = self.cursor_row
+        key = row.key if row is not None else None
+        if key != self.cursor_key and (key is not None or index is not None):
+            self.cursor_key = key
+            self.post_message(self.Moved(self))
+        if self._uncovered():
+            self.ask()
+
+    def _find(self, key: RowKey | None) -> int | None:
+        if key is None:
+            return None
+        # The neighbourhood first: mostly nothing moved at all.
+        row = self.cursor_row
+        if row is not None and row.key == key:
+            return self.cursor
+        for offset, row in enumerate(self.window.rows):
+            if row.key == key:
+                return self.window.top + offset
+        return None
+
+    def _uncovered(self) -> bool:
+        """Return whether a row in sight is not in the window, or soon will not be."""
+        margin = self.page // 2
+        first = max(0, self.top - margin)
+        last = min(self.window.total, self.top + self.page + margin)
+        return first < self.window.top or last > self.window.top + len(self.window.rows)
+
+    def moved(self) -> None:
+        row = self.cursor_row
+        self.cursor_key = row.key if row is not None else None
+        if self.follow or self._uncovered():
+            self.ask()
+        super().moved()
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        self.ask()
+
+    def show_filter(self, text: str) -> None:
+        """Filter by `text`; what is wrong with it comes with the next window."""
+        self.filter = text
+        self.ask()
+
+    def set_order(self, sort: SortKey, reverse: bool) -> None:
+        """Order siblings; the cursor stays with its process."""
+        self.sort, self.reverse = sort, reverse
+        self.ask()
+
+    def set_grouping(self, grouping: Grouping) -> None:
+        """Show containers or parents."""
+        self.grouping = grouping
+        self.ask()
+
+    def ask_below(self, key: RowKey) -> None:
+        """Ask which nodes of this subtree can be folded; the empty text: of the whole tree."""
+        self._below = key
+        self.ask()
+
+    @abstractmethod
+    def answer_below(self, keys: tuple[RowKey, ...]) -> None:
+        """Take the answer to `ask_below`."""
