@@ -27,6 +27,8 @@ _MAKEFILE_POINTS = re.compile(
     re.MULTILINE,
 )
 _MAKEFILE_NUMBER = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL)\s*=\s*(\d+)\s*$", re.MULTILINE)
+_POINTER = 4096
+"""A Makefile that only points elsewhere is a few lines long; the kernel's own is not searched to its end."""
 _SMALL = 256 * 1024
 """Nothing that is read here is bigger in a sane tree (the kernel's top Makefile has 75 kB)."""
 
@@ -117,7 +119,9 @@ def _points_to(host: Host, path: Path) -> tuple[Path, ...]:
     if makefile.is_symlink():
         wanted.append(os.path.dirname(os.path.join(host.inside(path), os.readlink(makefile))))
     else:
-        wanted += [found["file"] or found["dir"] for found in _MAKEFILE_POINTS.finditer(_read(makefile))]
+        wanted += [
+            found["file"] or found["dir"] for found in _MAKEFILE_POINTS.finditer(_read(makefile)[:_POINTER])
+        ]
     if (path / "source").is_symlink():
         wanted.append(os.path.join(host.inside(path), "source"))
     reached = []

@@ -208,7 +208,11 @@ def _settle(best: Found, usable: list[Found], wanted: KernelRelease) -> None:
         best.reason = f"the nearest complete headers to {wanted}"
     for other in usable:
         if other is not best:
-            other.reason = f"complete, but {other.release} is further from {wanted} than {release}"
+            other.reason = (
+                f"complete, but not of {wanted}"
+                if release.text == wanted.text
+                else f"complete, but {other.release} is further from {wanted} than {release}"
+            )
 
 
 def _settle_common(found: list[Found], common: HeaderTree | None, arch: Arch) -> None:
@@ -223,7 +227,7 @@ def _settle_common(found: list[Found], common: HeaderTree | None, arch: Arch) ->
         elif one.tree.path in chosen:
             one.chosen = True
         elif not one.reason:
-            one.reason = f"only a common half, without the part made for {arch}"
+            one.reason = f"only a common half, and no arch half for {arch} that is used belongs to it"
 
 
 def _verdicts(found: list[Found], common: HeaderTree | None, arch: Arch) -> tuple[Candidate, ...]:

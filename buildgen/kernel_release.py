@@ -43,10 +43,17 @@ class KernelRelease:
         return without_arch(self.flavour)
 
     def distance(self, other: KernelRelease) -> Version:
-        """How far two kernels are apart, biggest step first; comparable, zero for equal numbers."""
+        """How far two kernels are apart, biggest step first; comparable, zero for equal numbers.
+
+        Of another series the side that faces this one is nearest: to 6.18.44 that is the newest 6.12.
+        """
         (major, minor, patch, abi), theirs = self.version, other.version
-        series = abs((major - theirs[0]) * _MINORS_PER_MAJOR + minor - theirs[1])
-        return (series, abs(patch - theirs[2]), abs(abi - theirs[3]), 0)
+        facing = -1 if self.version > theirs else 1
+        if series := abs((major - theirs[0]) * _MINORS_PER_MAJOR + minor - theirs[1]):
+            return (series, facing * theirs[2], facing * theirs[3], 0)
+        if patches := abs(patch - theirs[2]):
+            return (0, patches, facing * theirs[3], 0)
+        return (0, 0, abs(abi - theirs[3]), 0)
 
     def __lt__(self, other: KernelRelease) -> bool:
         return self._order() < other._order()

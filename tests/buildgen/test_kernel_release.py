@@ -76,3 +76,15 @@ def test_what_is_written_is_read(version: tuple[int, int, int, int], tail: str) 
     release = parse_kernel_release(text)
     assert release.version == version
     assert release.text == text
+
+
+def test_of_another_series_the_side_that_faces_the_wanted_one_is_nearest() -> None:
+    def nearest(wanted: str, *others: str) -> str:
+        return min(
+            others, key=lambda other: parse_kernel_release(wanted).distance(parse_kernel_release(other))
+        )
+
+    assert nearest("6.18.44", "6.12.107", "6.12.117") == "6.12.117"
+    assert nearest("6.1.44", "6.12.107", "6.12.117") == "6.12.107"
+    assert nearest("6.12.44", "6.12.50", "6.12.117") == "6.12.50"
+    assert nearest("6.12.44-3", "6.12.50-9", "6.12.50-1") == "6.12.50-1"
