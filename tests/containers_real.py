@@ -8,11 +8,14 @@ podman (docker.io brings containerd and ctr, podman conmon).
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +26,7 @@ import pytest
 
 _PROGRAMS = ("sh", "sleep", "true", "cat")
 IMAGE = "busybox-test:1.0"
+IMAGE_OF_CTR = "docker.io/library/busybox-test:1.0"
 SLEEP = ("sleep", "300")
 
 
@@ -336,9 +340,31 @@ class Containerd:
             == 0
         )
 
+    def import_image(self, layer: Path) -> None:
+        """Make IMAGE_OF_CTR of one layer: `ctr image import` takes what `docker save` writes."""
+        digest = hashlib.sha256(layer.read_bytes()).hexdigest()
+        rootfs = {"type": "layers", "diff_ids": [f"sha256:{digest}"]}
+        config = {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs}
+        manifest = [{"Config": "config.json", "RepoTags": [IMAGE_OF_CTR], "Layers": ["layer.tar"]}]
+        archive = self._daemon.folder / "image.tar"
+        with tarfile.open(archive, "w") as tar:
+            tar.add(layer, "layer.tar")
+            for name, content in (("config.json", config), ("manifest.json", manifest)):
+                text = json.dumps(content).encode()
+                member = tarfile.TarInfo(name)
+                member.size = len(text)
+                tar.addfile(member, io.BytesIO(text))
+        self("image", "import", "--snapshotter", "native", str(archive))
+
+    def run_image(self, name: str, *options: str) -> RealContainer:
+        return self._run(name, "default", "--snapshotter", "native", *options, IMAGE_OF_CTR, name)
+
     def run(self, name: str, rootfs: Path, namespace: str = "default") -> RealContainer:
+        return self._run(name, namespace, "--rootfs", str(rootfs), name)
+
+    def _run(self, name: str, namespace: str, *what: str) -> RealContainer:
         self._names.append((name, namespace))
-        self("run", "-d", "--rootfs", str(rootfs), name, "/bin/sleep", "300", namespace=namespace)
+        self("run", "-d", *what, "/bin/sleep", "300", namespace=namespace)
         tasks = (line.split() for line in self("task", "ls", namespace=namespace).splitlines()[1:])
         return RealContainer(name, name, next(int(task[1]) for task in tasks if task[0] == name))
 
@@ -364,7 +390,8 @@ def containerd() -> Iterator[Containerd]:
         f'[grpc]\naddress = "{folder}/sock"\n'
     )
     client = Containerd(daemon)
-    daemon.start("containerd", "-c", f"{folder}/config.toml", ready=client.answers)
+    command = ("containerd", "-c", f"{folder}/config.toml", "--root", f"{folder}/root")
+    daemon.start(*command, ready=client.answers)
     try:
         yield client
     finally:
@@ -401,6 +428,8 @@ class Podman:
         for name in self._names:
             with contextlib.suppress(RuntimeError):
                 self("rm", "-f", "-t", "0", name)
+        with contextlib.suppress(RuntimeError):
+            self("pod", "rm", "-f", "-a")
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -1,21 +1,33 @@
-"""containerd's bundle of a container: STATE/io.containerd.runtime.v2.task/NAMESPACE/ID/config.json."""
+"""containerd: the bundle of a container, and the database that has the image of those that ctr made.
+
+The bundle is STATE/io.containerd.runtime.v2.task/NAMESPACE/ID/config.json, the database
+ROOT/io.containerd.metadata.v1.bolt/meta.db.
+"""
 
 from __future__ import annotations
 
+import msgspec
+
 from core.containers.bundle import facts_of_bundle
-from core.containers.daemons import Home
-from core.containers.facts import Facts
-from core.containers.state_files import StateFiles
+from core.containers.daemons import Daemons, Home
+from core.containers.facts import Facts, facts_from_labels, shown
+from core.containers.state_files import StateError, StateFiles
 
 _STATES = ("/run/containerd", "/run/k3s/containerd", "/var/snap/microk8s/common/run/containerd")
 _TASKS = ("io.containerd.runtime.v2.task", "io.containerd.runtime.v1.linux")
+_ROOTS = (
+    "/var/lib/containerd",
+    "/var/lib/rancher/k3s/agent/containerd",
+    "/var/snap/microk8s/common/var/lib/containerd",
+)
 
 
 class ContainerdState:
     """containerd, by itself or under Kubernetes (k3s and MicroK8s keep it elsewhere)."""
 
-    def __init__(self, files: StateFiles) -> None:
+    def __init__(self, files: StateFiles, daemons: Daemons) -> None:
         self._files = files
+        self._daemons = daemons
 
     def facts(self, container_id: str, home: Home | None) -> Facts | None:
         """Return what the bundle says, None when there is none. Raises StateError."""
@@ -25,5 +37,42 @@ class ContainerdState:
                     bundle = f"{state}/{tasks}/{namespace}/{container_id}"
                     facts = facts_of_bundle(self._files, bundle, container_id)
                     if facts:
-                        return facts
+                        return self.completed(facts, namespace, container_id)
         return None
+
+    def completed(self, facts: Facts, namespace: str, container_id: str) -> Facts:
+        """Return the facts of a bundle with those that only the database has: ctr's image and labels."""
+        if facts.image is not None:
+            return facts
+        bucket = (b"v1", namespace.encode(), b"containers", container_id.encode())
+        roots = dict.fromkeys((*_ROOTS, *self._daemons.containerd_roots()))
+        for root in roots:
+            database = f"{root}/io.containerd.metadata.v1.bolt/meta.db"
+            try:
+                record = self._files.read_bolt(database, bucket)
+                if record is None:
+                    continue
+                labels = self._files.read_bolt(database, (*bucket, b"labels")) or {}
+            except StateError as error:
+                return msgspec.structs.replace(facts, note=f"{facts.note}; {error}")
+            return _merged(facts, record.get(b"image", b""), labels, database)
+        return facts
+
+
+def _merged(facts: Facts, image: bytes, labels: dict[bytes, bytes], database: str) -> Facts:
+    words = {_text(key): _text(value) for key, value in labels.items()}
+    told = facts_from_labels(words, database, facts.runtime, facts.name)
+    found = told.image or shown(_text(image))
+    return msgspec.structs.replace(
+        facts,
+        name=told.name,
+        image=found,
+        pod=facts.pod or told.pod,
+        namespace=facts.namespace or told.namespace,
+        pod_uid=facts.pod_uid or told.pod_uid,
+        note=None if found else f"it was made without an image, says {database}",
+    )
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="surrogateescape")

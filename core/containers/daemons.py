@@ -36,6 +36,7 @@ class Daemons:
         self._scanned: float | None = None
         self._docker_roots: tuple[str, ...] = ()
         self._docker_sockets: tuple[str, ...] = ()
+        self._containerd_roots: tuple[str, ...] = ()
         self._homes: tuple[Stamp | None, dict[int, str]] | None = None
 
     def docker_roots(self, search: bool) -> tuple[str, ...]:
@@ -49,15 +50,23 @@ class Daemons:
         self._scan()
         return self._docker_sockets
 
+    def containerd_roots(self) -> tuple[str, ...]:
+        """Return the folders that running containerds were told to keep their database in."""
+        self._scan()
+        return self._containerd_roots
+
     def _scan(self) -> None:
         now = time.monotonic()
         if self._scanned is not None and now - self._scanned <= _RESCAN_S:
             return
         self._scanned = now
         running = self._running_daemons()
-        roots = [root for cmdline in running for root in data_roots(cmdline)]
+        roots = [root for line in running[b"dockerd"] for root in data_roots(line)]
         self._docker_roots = tuple(dict.fromkeys((*self._configured_roots(), *roots)))
-        self._docker_sockets = tuple(dict.fromkeys(path for line in running for path in unix_sockets(line)))
+        sockets = [path for line in running[b"dockerd"] for path in unix_sockets(line)]
+        self._docker_sockets = tuple(dict.fromkeys(sockets))
+        given = [root for line in running[b"containerd"] for root in _values(line, ("--root", "-root"))]
+        self._containerd_roots = tuple(dict.fromkeys(root for root in given if root.startswith("/")))
 
     def home(self, uid: int) -> Home | None:
         """Return the home folder of a user by the host's own /etc/passwd."""
@@ -74,21 +83,22 @@ class Daemons:
             return []
         return [root for root in (config.data_root, config.graph) if root] if config else []
 
-    def _running_daemons(self) -> list[bytes]:
-        """Return the argv of each dockerd that root runs, as /proc has it."""
-        running: list[bytes] = []
+    def _running_daemons(self) -> dict[bytes, list[bytes]]:
+        """Return the argv of each dockerd and containerd that root runs, as /proc has it."""
+        running: dict[bytes, list[bytes]] = {b"dockerd": [], b"containerd": []}
         proc = self._files.host.proc
         try:
             pids = [name for name in os.listdir(proc) if name.isdecimal()]
         except OSError:
-            return []
+            return running
         for pid in pids:
             try:
-                if (proc / pid / "comm").read_bytes() != b"dockerd\n":
+                name = (proc / pid / "comm").read_bytes().rstrip(b"\n")
+                if name not in running:
                     continue
-                # Anybody can call a program dockerd and point it at state of his own making.
+                # Anybody can call a program by that name and point it at state of his own making.
                 if os.stat(proc / pid).st_uid == 0:
-                    running.append((proc / pid / "cmdline").read_bytes()[:_ARGUMENTS_LIMIT])
+                    running[name].append((proc / pid / "cmdline").read_bytes()[:_ARGUMENTS_LIMIT])
             except OSError:  # it ended
                 continue
         return running

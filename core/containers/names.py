@@ -69,10 +69,10 @@ class ContainerNames:
         storage = StorageState(files)
         self._files = files
         self._daemons = Daemons(files)
-        self._oci = OciRuntimes(files, storage)
+        containerd = ContainerdState(files, self._daemons)
+        self._oci = OciRuntimes(files, storage, containerd)
         self._sockets = RuntimeSockets(files, self._daemons) if ask_runtimes else None
         docker: _RuntimeState = DockerState(files, self._daemons)
-        containerd: _RuntimeState = ContainerdState(files)
         self._readers: dict[str, tuple[_RuntimeState, ...]] = {
             "docker": (docker, self._oci),
             "containerd": (containerd, docker, self._oci),  # docker, too, runs pods without a mark of its own

@@ -10,6 +10,7 @@ The id is the name, with its namespace of containerd in front (`jobs/web`) unles
 
 from __future__ import annotations
 
+import posixpath
 import re
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 import msgspec
 
 from core.containers.bundle import facts_of_bundle
+from core.containers.containerd import ContainerdState
 from core.containers.daemons import Home
 from core.containers.facts import Facts
 from core.containers.state_files import Stamp, StateError, StateFiles, is_file_name
@@ -74,9 +76,10 @@ class _Root:
 class OciRuntimes:
     """Containers by cgroup path. `refresh` looks at the disk, `at` never does."""
 
-    def __init__(self, files: StateFiles, storage: StorageState) -> None:
+    def __init__(self, files: StateFiles, storage: StorageState, containerd: ContainerdState) -> None:
         self._files = files
         self._storage = storage
+        self._containerd = containerd
         self._roots: dict[str, _Root] = {}
         self._live: dict[str, Placed] = {}
         self._removed: dict[str, tuple[Placed, float]] = {}
@@ -147,11 +150,15 @@ class OciRuntimes:
 
     def _facts_of(self, place: str, bundle: str) -> Facts:
         name = place.rpartition("/")[2]
-        return self._facts_in(bundle, name) or Facts(
+        facts = self._facts_in(bundle, name) or Facts(
             source=place,
             name=None if _SIXTY_FOUR.fullmatch(name) else name,
             note=f"no image name: there is no bundle in {safe_text(bundle) or 'the state'} any more",
         )
+        folder = posixpath.dirname(place)
+        if _runtime_of_root(folder) != "containerd":
+            return facts
+        return self._containerd.completed(facts, posixpath.basename(folder), name)
 
     def _facts_in(self, bundle: str, container_id: str) -> Facts | None:
         if not bundle.startswith("/"):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from core.containers.bolt import BoltError, bolt_values
 from core.host import DanglingPathError, Host
 from core.text import safe_text
 
@@ -50,20 +53,48 @@ class StateFiles:
 
     def read(self, path: str, owner: int | None = None) -> bytes | None:
         """Return a regular file's content. With `owner` the file must belong to that user or to root."""
+        with self._open(path, owner) as descriptor:
+            if descriptor is None:
+                return None
+            size = os.fstat(descriptor).st_size
+            if size > _SIZE_LIMIT:
+                raise StateError(path, f"{size} bytes is more than the {_SIZE_LIMIT} that are read")
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read(_SIZE_LIMIT)
+
+    def read_bolt(
+        self, path: str, bucket: Sequence[bytes], owner: int | None = None
+    ) -> dict[bytes, bytes] | None:
+        """Return a bucket of a bolt database; None when there is no such file or bucket in it."""
+        with self._open(path, owner) as descriptor:
+            if descriptor is None:
+                return None
+            try:
+                return bolt_values(partial(os.pread, descriptor), bucket)
+            except BoltError as error:
+                raise StateError(path, str(error)) from None
+
+    @contextmanager
+    def _open(self, path: str, owner: int | None) -> Iterator[int | None]:
+        """Give the descriptor of a regular file, None when there is no such path. Raises StateError."""
         try:
             # O_NONBLOCK: a FIFO in the file's place must not stop the collector.
             flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
             # Below another root every link has been followed: one that is there now came in between.
             flags |= 0 if self.host.is_local else os.O_NOFOLLOW
-            descriptor = os.open(self._resolve(path), flags)
+            place = self._resolve(path)
+            if owner is not None and not stat.S_ISREG(os.stat(place).st_mode):
+                # A user can put a link to a device there, and a watchdog bites who opens it.
+                raise StateError(path, "is not a regular file")
+            descriptor = os.open(place, flags)
         except (FileNotFoundError, NotADirectoryError, DanglingPathError):
-            return None
+            yield None
+            return
         except (OSError, ValueError) as error:
             raise StateError(path, _why(error)) from None
         try:
             self._check(path, os.fstat(descriptor), owner)
-            with open(descriptor, "rb", closefd=False) as file:
-                return file.read(_SIZE_LIMIT)
+            yield descriptor
         except OSError as error:
             raise StateError(path, _why(error)) from None
         finally:
@@ -75,8 +106,6 @@ class StateFiles:
             raise StateError(path, "is not a regular file")
         if owner is not None and status.st_uid not in (0, owner):
             raise StateError(path, f"belongs to user {status.st_uid}, not to {owner}")
-        if status.st_size > _SIZE_LIMIT:
-            raise StateError(path, f"{status.st_size} bytes is more than the {_SIZE_LIMIT} that are read")
 
     def read_json(self, path: str, shape: type[T], owner: int | None = None) -> T | None:
         """Return a JSON file as `shape`; fields that the shape does not name are not looked at."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 
 import msgspec
@@ -52,13 +53,30 @@ class StorageState:
         metadata = self._metadata(record, source)
         bundle = facts_of_bundle(self._files, f"{folder}/{container_id}/userdata", container_id, owner)
         facts = bundle or Facts(source=source)
+        pod, note = facts.pod, None
+        if pod is None and facts.runtime != "cri-o":
+            try:
+                pod = self._podman_pod(posixpath.dirname(folder), container_id, owner)
+            except StateError as error:
+                note = f"its pod is not known: {error}"
         return msgspec.structs.replace(
             facts,
             source=source,
             name=facts.name or shown(metadata.name or next(iter(record.names or ()), None)),
             image=facts.image or shown(metadata.image_name),
-            note=None,
+            pod=pod,
+            note=note,
         )
+
+    def _podman_pod(self, root: str, container_id: str, owner: int | None) -> str | None:
+        """Return the name of a container's pod from podman's database, None when it is in none."""
+        database = f"{root}/libpod/bolt_state.db"
+        container = self._files.read_bolt(database, (b"ctr", container_id.encode()), owner) or {}
+        pod_id = container.get(b"pod-id")
+        if not pod_id:
+            return None
+        names = self._files.read_bolt(database, (b"id-registry",), owner) or {}
+        return shown(names.get(pod_id, pod_id).decode(errors="surrogateescape"))
 
     def _index(self, source: str, owner: int | None) -> dict[str, _Record]:
         """Return the records of one containers.json by id, read again only when it changed."""

@@ -15,6 +15,7 @@ from core.host import LOCAL
 from core.model import ContainerContext
 from tests.containers_real import (
     IMAGE,
+    IMAGE_OF_CTR,
     Containerd,
     Docker,
     OciRuntime,
@@ -213,6 +214,29 @@ def test_containerd_without_an_id_in_the_path(containerd: Containerd, busybox_ro
 
     assert context.cgroup_path == f"/default/{unique('ctr')}".encode()
     assert (context.id, context.runtime, context.name) == (unique("ctr"), "containerd", unique("ctr"))
+
+
+def test_image_and_labels_that_only_containerds_database_has(
+    containerd: Containerd, busybox_tar: Path, busybox_rootfs: Path
+) -> None:
+    containerd.import_image(busybox_tar)
+    container = containerd.run_image(unique("image"), "--label", "nerdctl/name=shop")
+    context = container_of(ContainerNames(LOCAL), container.pid)  # finds --root in the daemon's argv
+    assert (context.id, context.name, context.image) == (unique("image"), "shop", IMAGE_OF_CTR)
+    assert context.reason is None
+
+    bare = containerd.run(unique("bare"), busybox_rootfs)
+    context = container_of(ContainerNames(LOCAL), bare.pid)
+    assert (context.name, context.image) == (unique("bare"), None)
+    assert "made without an image" in (context.reason or "")
+
+
+def test_a_pod_of_podman(podman: Podman) -> None:
+    podman("pod", "create", "--infra=false", "--name", "shop")
+    container = podman.run("ebpf-tui-in-pod", "--pod", "shop")
+    context = container_of(ContainerNames(LOCAL), container.pid)
+    assert (context.name, context.image, context.pod) == ("ebpf-tui-in-pod", f"localhost/{IMAGE}", "shop")
+    assert (context.id, context.runtime, context.reason) == (container.id, "podman", None)
 
 
 @pytest.mark.parametrize("with_parent", [False, True])

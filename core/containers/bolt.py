@@ -1,0 +1,160 @@
+"""Reads bbolt databases: containerd's meta.db and podman's bolt_state.db. Never writes, never locks.
+
+The file is a tree of pages. A commit writes changed pages to free places and then one of the two meta pages,
+so the tree below a meta page stays whole until the commit after next: a read counts only if no commit came
+in between, and is done again otherwise.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+_MAGIC, _VERSION = 0xED0CDAED, 2
+_PAGE = struct.Struct("=QHHI")
+_META = struct.Struct("=IIIIQQQQQ")
+_CHECKSUM = struct.Struct("=Q")
+_BRANCH = struct.Struct("=IIQ")
+_LEAF = struct.Struct("=IIII")
+_BUCKET = struct.Struct("=QQ")
+_IS_BRANCH, _IS_LEAF, _HOLDS_BUCKET = 1, 2, 1
+
+_PAGE_SIZES = (1024, 2048, 4096, 8192, 16_384, 32_768, 65_536)
+_PAGE_LIMIT = 16 << 20
+_DEPTH_LIMIT = 32
+_ATTEMPTS = 4
+
+
+class BoltError(ValueError):
+    """The database cannot be understood, or changes faster than it can be read."""
+
+
+class ReadAt(Protocol):
+    """Return up to `size` bytes of the file from `offset`; fewer at its end. May raise OSError."""
+
+    def __call__(self, size: int, offset: int) -> bytes: ...
+
+
+class _Meta(NamedTuple):
+    txid: int
+    page_size: int
+    root: int
+
+
+def bolt_values(read: ReadAt, bucket: Sequence[bytes]) -> dict[bytes, bytes] | None:
+    """Return the keys and values of one bucket, named by its path; None when there is no such bucket.
+
+    Buckets in it are left out. Raises BoltError, and what `read` raises.
+    """
+    for _ in range(_ATTEMPTS):
+        meta = _newest(read)
+        problem: BoltError | None = None
+        values = None
+        try:
+            values = _Tree(read, meta).values(bucket)
+        except BoltError as error:
+            problem = error
+        if _newest(read).txid == meta.txid:
+            if problem:
+                raise problem
+            return values
+    raise BoltError("is being changed all the time")
+
+
+def _newest(read: ReadAt) -> _Meta:
+    """Return the newer one of the two meta pages; one may be half written."""
+    found = [meta for size in (0, *_PAGE_SIZES) if (meta := _meta_at(read, size))]
+    if not found:
+        raise BoltError("is not a bolt database")
+    return max(found)
+
+
+def _meta_at(read: ReadAt, offset: int) -> _Meta | None:
+    data = read(_META.size + _CHECKSUM.size, offset + _PAGE.size)
+    if len(data) < _META.size + _CHECKSUM.size:
+        return None
+    magic, version, page_size, _, root, _, _, _, txid = _META.unpack_from(data)
+    (checksum,) = _CHECKSUM.unpack_from(data, _META.size)
+    if (magic, version) != (_MAGIC, _VERSION) or page_size not in _PAGE_SIZES or offset not in (0, page_size):
+        return None
+    return _Meta(txid, page_size, root) if checksum == _fnv(data[: _META.size]) else None
+
+
+def _fnv(data: bytes) -> int:
+    """FNV-1a of 64 bits."""
+    value = 0xCBF29CE484222325
+    for byte in data:
+        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return value
+
+
+class _Item(NamedTuple):
+    key: bytes
+    value: bytes
+    is_bucket: bool
+
+
+class _Tree:
+    """The tree of one commit. Everything read is checked: the file may be broken, or hostile."""
+
+    def __init__(self, read: ReadAt, meta: _Meta) -> None:
+        self._read = read
+        self._meta = meta
+        self._left = 4096
+        """Pages that may still be read: more than any real bucket has, and an end to loops."""
+
+    def values(self, bucket: Sequence[bytes]) -> dict[bytes, bytes] | None:
+        page = self._page(self._meta.root)
+        for name in bucket:
+            item = next((item for item in self._items(page, name) if item.key == name), None)
+            if item is None or not item.is_bucket:
+                return None
+            root, _ = self._unpack(_BUCKET, item.value, 0)
+            page = self._page(root) if root else item.value[_BUCKET.size :]
+        return {item.key: item.value for item in self._items(page) if not item.is_bucket}
+
+    def _items(self, page: bytes, key: bytes | None = None, depth: int = 0) -> Iterator[_Item]:
+        """Yield what a page and those below it hold; with `key` only the part where it would be."""
+        _, flags, count, _ = self._unpack(_PAGE, page, 0)
+        if depth > _DEPTH_LIMIT or flags not in (_IS_BRANCH, _IS_LEAF):
+            raise BoltError("has a page of the wrong kind")
+        if flags == _IS_LEAF:
+            for at in range(_PAGE.size, _PAGE.size + count * _LEAF.size, _LEAF.size):
+                kind, position, key_size, value_size = self._unpack(_LEAF, page, at)
+                start = at + position
+                name = self._slice(page, start, key_size)
+                value = self._slice(page, start + key_size, value_size)
+                yield _Item(name, value, kind == _HOLDS_BUCKET)
+            return
+        below: list[tuple[bytes, int]] = []
+        for at in range(_PAGE.size, _PAGE.size + count * _BRANCH.size, _BRANCH.size):
+            position, key_size, number = self._unpack(_BRANCH, page, at)
+            below.append((self._slice(page, at + position, key_size), number))
+        if key is not None:  # each key is the least one of its page
+            below = [pair for pair in below if pair[0] <= key][-1:]
+        for _, number in below:
+            yield from self._items(self._page(number), key, depth + 1)
+
+    def _page(self, number: int) -> bytes:
+        self._left -= 1
+        if self._left < 0 or number < 2 or number > 1 << 40:
+            raise BoltError("has a page that leads nowhere")
+        size, offset = self._meta.page_size, number * self._meta.page_size
+        data = self._read(size, offset)
+        own, _, _, overflow = self._unpack(_PAGE, data, 0)
+        if own != number or overflow * size > _PAGE_LIMIT:
+            raise BoltError("has a page in the wrong place")
+        return data + self._read(overflow * size, offset + size) if overflow else data
+
+    @staticmethod
+    def _unpack(shape: struct.Struct, data: bytes, offset: int) -> tuple[int, ...]:
+        if offset + shape.size > len(data):
+            raise BoltError("has a page that ends early")
+        return shape.unpack_from(data, offset)
+
+    @staticmethod
+    def _slice(data: bytes, start: int, size: int) -> bytes:
+        if start + size > len(data):
+            raise BoltError("has a page that ends early")
+        return data[start : start + size]
