@@ -21,8 +21,10 @@ import psutil
 from core.engine import Engine
 from core.feed import open_feed
 from core.host import LOCAL
+from core.model import Origin, ProcessEntry
 from core.probe import layout
 from core.probe.loader import Probe, ProbeOptions
+from core.procfs import Procfs
 from core.records import Exec, Fork, Lost
 from core.tree import Tree
 from core.view import ViewRequest
@@ -30,18 +32,19 @@ from core.view import ViewRequest
 FORKS = 4000
 
 
-def storm_records() -> list[bytes]:
-    """Record a real storm: FORKS short children, each fork, exec, exit and reaping."""
+def storm_records() -> tuple[ProcessEntry, list[bytes]]:
+    """Record a real storm: FORKS short children, each fork, exec, exit and reaping; and who made it."""
     probe = Probe(LOCAL, ProbeOptions(ring_bytes=64 << 20))
     code = (
-        "import os\nfor _ in range(%d): os.waitpid(os.posix_spawn('/bin/true', ['true', 'x'], {}), 0)" % FORKS
+        f"import os\nfor _ in range({FORKS}): os.waitpid(os.posix_spawn('/bin/true', ['true', 'x'], {{}}), 0)"
     )
-    storm = subprocess.Popen([sys.executable, "-c", code])
-    storm.wait()
+    storm = subprocess.Popen([sys.executable, "-c", "input()\n" + code], stdin=subprocess.PIPE)
+    parent, _ = Procfs(LOCAL).entry(storm.pid)
+    storm.communicate(b"\n")
     time.sleep(0.5)
     records = probe.consume()
     probe.close()
-    return [record for record in records if is_of(record, storm.pid)]
+    return parent, [record for record in records if is_of(record, storm.pid)]
 
 
 def is_of(record: bytes, storm: int) -> bool:
@@ -82,18 +85,18 @@ def through_engine(records: list[bytes], engine: Engine) -> None:
 
 
 def main() -> None:
-    records = storm_records()
+    parent, records = storm_records()
     kinds = len({record[0] for record in records})
     print(f"{len(records)} events of {kinds} kinds from {FORKS} children")
 
     def fresh() -> None:
         engine = Engine(open_feed(LOCAL, probe=False), LOCAL)
         engine.resolver.snapshotted = True
+        engine.lineage.insert(parent, Origin.SNAPSHOT)
         through_engine(records, engine)
 
-    print(
-        f"event: parse                    {best(lambda: [layout.decode_event(r) for r in records], len(records)):7.2f} µs"
-    )
+    parse = best(lambda: [layout.decode_event(record) for record in records], len(records))
+    print(f"event: parse                    {parse:7.2f} µs")
     print(f"event: parse, resolve, tree     {best(fresh, len(records)):7.2f} µs   (aim: 5)")
 
     feed = open_feed(LOCAL, need_maps=True)

@@ -77,7 +77,7 @@ class Lineage:
             entry = refined(before, entry)
             executed = entry.exec_id > before.exec_id > 0 or 0 != before.inode != entry.inode != 0
             if executed and not same_image(before, entry):
-                process.images.append(before)
+                process.remember(before)
             process.entry = entry
             process.origin = origin
         self._link(process, self._parent_of(entry))
@@ -138,7 +138,7 @@ class Lineage:
         if same_image(before, entry):
             self._stats.count("merged exec")
         else:
-            process.images.append(before)
+            process.remember(before)
         process.entry = msgspec.structs.replace(
             entry,
             fork_ns=before.fork_ns or entry.fork_ns,

@@ -2,7 +2,7 @@
 
 `bytes` fields are what the kernel said, unsafe to show; `str` fields went through `safe_text`.
 Times ending in `_ns` are nanoseconds; `start_ns`, `fork_ns`, `exec_ns` and `ts_ns` count from boot
-(CLOCK_BOOTTIME), as `task_struct.start_boottime` does.
+(CLOCK_BOOTTIME), as `task_struct.start_boottime` does. gc=False: none can be part of a cycle.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ProcessKey(NamedTuple):
     start_ns: int
 
 
-class Credentials(msgspec.Struct, frozen=True):
+class Credentials(msgspec.Struct, frozen=True, gc=False):
     """Who a process is. `login_uid` is None when no login was recorded (4294967295 in /proc)."""
 
     uid: int = 0
@@ -77,7 +77,7 @@ class Credentials(msgspec.Struct, frozen=True):
     cap_permitted: int = 0
 
 
-class ProcessEntry(msgspec.Struct, frozen=True):
+class ProcessEntry(msgspec.Struct, frozen=True, gc=False):
     """One image of one process: what it is from one exec (or its fork) to the next.
 
     `cmdline` is argv as /proc/PID/cmdline gives it: each argument followed by a NUL.
@@ -120,7 +120,8 @@ class ProcessEntry(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> ProcessKey:
-        return ProcessKey(self.pid, self.start_ns)
+        # What ProcessKey(…) does, at half the price: it is asked for several times an event.
+        return tuple.__new__(ProcessKey, (self.pid, self.start_ns))
 
     @property
     def args(self) -> tuple[bytes, ...]:
@@ -130,7 +131,7 @@ class ProcessEntry(msgspec.Struct, frozen=True):
         return tuple(self.cmdline.removesuffix(b"\0").split(b"\0"))
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """What a process costs, sampled. `cpu_ns` is its CPU time since it started, all threads.
 
     `cpu_percent` is the share of one core since the sample before, None at the first sample.
@@ -144,7 +145,7 @@ class Usage(msgspec.Struct, frozen=True):
     cpu_percent: float | None = None
 
 
-class ContainerContext(msgspec.Struct, frozen=True):
+class ContainerContext(msgspec.Struct, frozen=True, gc=False):
     """The container (or unit) that a cgroup path belongs to.
 
     `id` is None for what is not a container. `runtime` is one of docker, containerd, cri-o, podman,
@@ -170,7 +171,7 @@ class ContainerContext(msgspec.Struct, frozen=True):
         return (self.id or "")[:12]
 
 
-class TrailStep(msgspec.Struct, frozen=True):
+class TrailStep(msgspec.Struct, frozen=True, gc=False):
     """What one tier said, why, and how long it took."""
 
     tier: Tier
@@ -179,7 +180,7 @@ class TrailStep(msgspec.Struct, frozen=True):
     ns: int = 0
 
 
-class Resolution(msgspec.Struct, frozen=True):
+class Resolution(msgspec.Struct, frozen=True, gc=False):
     """The answer to `resolve(pid)` with the trail of every tier asked, up to the hit."""
 
     pid: int

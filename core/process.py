@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from enum import StrEnum
 
@@ -45,7 +44,7 @@ class Process:
         self.source: Tier | None = None
         self.parent: Process | None = None
         self.children: dict[Process, None] = {}
-        self.images: deque[ProcessEntry] = deque(maxlen=MAX_IMAGES)
+        self.images: tuple[ProcessEntry, ...] = ()
         self.parent_missing = False
         self.usage: Usage | None = None  # as of the latest sweep
         self.exited_ns: int | None = None  # its last thread ended: a zombie from then on
@@ -56,6 +55,10 @@ class Process:
     @property
     def key(self) -> ProcessKey:
         return self.entry.key
+
+    def remember(self, image: ProcessEntry) -> None:
+        """Put an image that was replaced into the history."""
+        self.images = (*self.images, image)[-MAX_IMAGES:]
 
     def ancestors(self) -> Iterator[Process]:
         """Yield parent, grandparent and so on."""

@@ -1,6 +1,7 @@
 """What a feed delivers: events as they happened, and samples of what runs now. All frozen.
 
 `ts_ns` is when it happened, in ns since boot. A process is always named by pid and start time.
+gc=False: they hold nothing that could point back at them, and the collector need not walk a storm of them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import msgspec
 from core.model import Credentials, ProcessEntry, Usage
 
 
-class Fork(msgspec.Struct, frozen=True, tag=True):
+class Fork(msgspec.Struct, frozen=True, tag=True, gc=False):
     """A process was born. It runs its parent's image until it executes one of its own.
 
     `ppid` is the kernel's parent at birth (`real_parent->tgid`), `parent_inode` the inode of the
@@ -39,7 +40,7 @@ class Fork(msgspec.Struct, frozen=True, tag=True):
     inner_pid: int = 0
 
 
-class Exec(msgspec.Struct, frozen=True, tag=True):
+class Exec(msgspec.Struct, frozen=True, tag=True, gc=False):
     """A process has a new image. `previous_inode` is the executable before, 0 when unknown."""
 
     ts_ns: int
@@ -47,7 +48,7 @@ class Exec(msgspec.Struct, frozen=True, tag=True):
     previous_inode: int = 0
 
 
-class Exit(msgspec.Struct, frozen=True, tag=True):
+class Exit(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The last thread of a process has ended; it is a zombie until its parent has reaped it.
 
     `exit_code` is as wait(2) encodes it.
@@ -59,7 +60,7 @@ class Exit(msgspec.Struct, frozen=True, tag=True):
     exit_code: int
 
 
-class Reaped(msgspec.Struct, frozen=True, tag=True):
+class Reaped(msgspec.Struct, frozen=True, tag=True, gc=False):
     """An ended process has left the process table; its pid may be used again."""
 
     ts_ns: int
@@ -67,7 +68,7 @@ class Reaped(msgspec.Struct, frozen=True, tag=True):
     start_ns: int
 
 
-class CgroupMove(msgspec.Struct, frozen=True, tag=True):
+class CgroupMove(msgspec.Struct, frozen=True, tag=True, gc=False):
     """A process was moved to another cgroup."""
 
     ts_ns: int
@@ -77,7 +78,7 @@ class CgroupMove(msgspec.Struct, frozen=True, tag=True):
     cgroup: bytes
 
 
-class Lost(msgspec.Struct, frozen=True, tag=True):
+class Lost(msgspec.Struct, frozen=True, tag=True, gc=False):
     """The kernel could not deliver `count` events since the last such record."""
 
     ts_ns: int
@@ -87,7 +88,7 @@ class Lost(msgspec.Struct, frozen=True, tag=True):
 Event = Fork | Exec | Exit | Reaped | CgroupMove | Lost
 
 
-class Sample(msgspec.Struct, frozen=True):
+class Sample(msgspec.Struct, frozen=True, gc=False):
     """One running process as a sweep sees it: just enough to notice any change of it."""
 
     pid: int
@@ -100,7 +101,7 @@ class Sample(msgspec.Struct, frozen=True):
     usage: Usage
 
 
-class Found(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """One running process as the start-up snapshot sees it."""
 
     entry: ProcessEntry

@@ -18,7 +18,7 @@ from core.model import (
 )
 
 
-class ProcessView(msgspec.Struct, frozen=True):
+class ProcessView(msgspec.Struct, frozen=True, gc=False):
     """One process as the tree knows it. The session makes a new one whenever a fact changes.
 
     `parent` is the lineage's answer (an object there), not a pid look-up. `source` is the tier that
