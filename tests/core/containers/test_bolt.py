@@ -1,0 +1,140 @@
+"""bbolt files: built by hand here, page by page; real ones are in test_containers_real.py."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.containers.bolt import BoltError, _fnv, bolt_values
+
+SIZE = 4096
+BRANCH, LEAF, META = 1, 2, 4
+Items = list[tuple[bytes, bytes, int]]
+
+
+def page(number: int, kind: int, count: int, body: bytes, overflow: int = 0) -> bytes:
+    return (struct.pack("=QHHI", number, kind, count, overflow) + body).ljust(SIZE * (1 + overflow), b"\0")
+
+
+def leaf(number: int, items: Items, overflow: int = 0) -> bytes:
+    head, data = b"", b""
+    for index, (key, value, kind) in enumerate(items):
+        position = (len(items) - index) * 16 + len(data)
+        head += struct.pack("=IIII", kind, position, len(key), len(value))
+        data += key + value
+    return page(number, LEAF, len(items), head + data, overflow)
+
+
+def branch(number: int, below: list[tuple[bytes, int]]) -> bytes:
+    head, data = b"", b""
+    for index, (key, child) in enumerate(below):
+        head += struct.pack("=IIQ", (len(below) - index) * 16 + len(data), len(key), child)
+        data += key
+    return page(number, BRANCH, len(below), head + data)
+
+
+def meta(number: int, txid: int, root: int = 3) -> bytes:
+    body = struct.pack("=IIIIQQQQQ", 0xED0CDAED, 2, SIZE, 0, root, 0, 2, 99, txid)
+    return page(number, META, 0, body + struct.pack("=Q", _fnv(body)))
+
+
+def bucket(root: int) -> bytes:
+    return struct.pack("=QQ", root, 0)
+
+
+INLINE = bucket(0) + leaf(0, [(b"image", b"busybox", 0)]).rstrip(b"\0")
+BIG = b"x" * 6000
+PAGES = [
+    meta(0, 6),
+    meta(1, 7),
+    page(2, 16, 0, b""),
+    branch(3, [(b"a", 4), (b"m", 5)]),
+    leaf(4, [(b"a", b"1", 0), (b"b", bucket(6), 1)]),
+    leaf(5, [(b"m", b"2", 0), (b"z", INLINE, 1)]),
+    leaf(6, [(b"big", BIG, 0), (b"small", b"s", 0)], overflow=1),
+]
+FILE = b"".join(PAGES)
+
+
+def reader(data: bytes) -> Callable[[int, int], bytes]:
+    return lambda size, offset: data[offset : offset + size]
+
+
+def test_values_of_a_bucket() -> None:
+    read = reader(FILE)
+    assert bolt_values(read, [b"b"]) == {b"big": BIG, b"small": b"s"}
+    assert bolt_values(read, [b"z"]) == {b"image": b"busybox"}
+    assert bolt_values(read, []) == {b"a": b"1", b"m": b"2"}
+    for missing in ([b"c"], [b"\0"], [b"a"], [b"z", b"image"], [b"b", b"deeper"]):
+        assert bolt_values(read, missing) is None
+
+
+def test_the_newer_meta_page_counts_unless_it_is_half_written() -> None:
+    old = leaf(8, [(b"old", b"1", 0)])
+    data = meta(0, 6, root=8) + FILE[SIZE:] + old
+    assert bolt_values(reader(data), []) == {b"a": b"1", b"m": b"2"}
+    torn = data[: SIZE + 30] + b"\xff" + data[SIZE + 31 :]
+    assert bolt_values(reader(torn), []) == {b"old": b"1"}
+
+
+def test_a_read_is_done_again_when_a_commit_came_in_between() -> None:
+    versions = [FILE, b"".join([meta(0, 8, root=4), *PAGES[1:]])]
+    asked = 0
+
+    def read(size: int, offset: int) -> bytes:
+        nonlocal asked
+        asked += 1
+        data = versions[0] if asked < 12 else versions[1]
+        return data[offset : offset + size]
+
+    assert bolt_values(read, []) == {b"a": b"1"}
+
+
+def test_a_file_that_never_rests() -> None:
+    txid = 10
+
+    def read(size: int, offset: int) -> bytes:
+        nonlocal txid
+        txid += 1
+        data = meta(0, txid) + FILE[SIZE:]
+        return data[offset : offset + size]
+
+    with pytest.raises(BoltError, match="changed all the time"):
+        bolt_values(read, [])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"SQLite format 3\0" * 1000,
+        FILE[: 3 * SIZE],
+        FILE[: 4 * SIZE + 20],
+        b"".join([*PAGES[:3], branch(3, [(b"", 3)])]),
+        b"".join([*PAGES[:3], branch(3, [(b"", 4)] * 50), branch(4, [(b"", 3)] * 50)]),
+        b"".join([meta(0, 6, root=1 << 60), meta(1, 7, root=1 << 60)]),
+        b"".join([*PAGES[:3], page(3, LEAF, 65535, b"")]),
+        b"".join([*PAGES[:3], page(3, LEAF, 1, struct.pack("=IIII", 0, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF))]),
+        b"".join([*PAGES[:3], struct.pack("=QHHI", 3, LEAF, 0, 0xFFFFFFFF)]),
+    ],
+)
+def test_what_is_no_database_or_a_broken_one(data: bytes) -> None:
+    with pytest.raises(BoltError):
+        bolt_values(reader(data), [])
+
+
+@given(st.lists(st.tuples(st.integers(0, len(FILE) - 1), st.binary(min_size=1, max_size=8)), max_size=8))
+def test_any_damage_gives_values_or_an_error(damage: list[tuple[int, bytes]]) -> None:
+    data = bytearray(FILE)
+    for at, what in damage:
+        data[at : at + len(what)] = what
+    # the checksum of the meta pages must not be all that stands between us and the rest
+    data[: 2 * SIZE] = FILE[: 2 * SIZE]
+    for path in ([], [b"b"], [b"z"]):
+        with contextlib.suppress(BoltError):
+            assert isinstance(bolt_values(reader(bytes(data)), path), dict | None)
