@@ -118,6 +118,7 @@ class Session:
     def reload(self, open_feed: Callable[[], Feed]) -> None:
         """Go on with a newly opened feed; the tree stays. A failure is told in the header's message."""
         self._reload = open_feed
+        self._message = "loading the probe anew…"
         self._nudge()
 
     def _nudge(self) -> None:

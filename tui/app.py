@@ -13,6 +13,7 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.screen import Screen
 
+from core.feed import Feed
 from core.text import safe_text
 from core.view import Frame
 from tui.engine import Engine
@@ -20,6 +21,7 @@ from tui.history import History
 from tui.keymap import bindings
 from tui.output import Exit
 from tui.palette import CommandProvider
+from tui.reload import probe_opener
 from tui.screens.build import BuildScreen
 from tui.screens.headers import HeadersScreen
 from tui.screens.help import HelpScreen
@@ -56,11 +58,15 @@ class EbpfApp(App[None]):
     class FrameReady(Message):
         """The engine left a new frame."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    def __init__(
+        self, engine: Engine, settings: Settings, open_probe: Callable[[], Feed] | None = None
+    ) -> None:
+        """`open_probe` opens the probe anew; None: what is shown has none of its own (a recording)."""
         # Only an app that draws in the terminal's own colours leaves out every colour code.
         super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
         self.engine = engine
         self.settings = settings
+        self._open_probe = open_probe
         self.frame: Frame | None = None
         self.problem = ""
         """Why no more frames come, or empty."""
@@ -114,6 +120,12 @@ class EbpfApp(App[None]):
         if isinstance(self.screen, Room):
             self.push_screen(HelpScreen(self.screen.live_scopes()))
 
+    def action_reload(self) -> None:
+        if self._open_probe is None:
+            self.notify("what is shown here has no probe to load", severity="warning", markup=False)
+        else:
+            self.engine.reload(self._open_probe)
+
     def action_interrupt(self) -> None:
         self.exit(return_code=int(Exit.INTERRUPTED))
 
@@ -123,13 +135,13 @@ def run(settings: Settings) -> int:
     from core.session import open_session
 
     session = open_session(settings.host, probe=settings.probe, ask_runtimes=settings.ask_runtimes)
-    return show(session, settings)
+    return show(session, settings, probe_opener(settings))
 
 
-def show(engine: Engine, settings: Settings) -> int:
+def show(engine: Engine, settings: Settings, open_probe: Callable[[], Feed] | None = None) -> int:
     """Open the screens on any engine; return the exit code."""
     settle_colour(settings)
-    app = EbpfApp(engine, settings)
+    app = EbpfApp(engine, settings, open_probe)
     app.run()
     return app.return_code or 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from core.feed import Feed
 from core.model import ProcessKey
 from core.view import Frame, ViewRequest
 
@@ -34,6 +35,9 @@ class Engine(Protocol):
 
     def resolve(self, pid: int, *, evict: bool = False) -> None:
         """Resolve again, forgetting first what the cache knows when `evict`."""
+
+    def reload(self, open_feed: Callable[[], Feed]) -> None:
+        """Go on with a newly opened feed; what comes of it is told in the header's message."""
 
     def pause(self, on: bool) -> None:
         """Hold the tree still; requests are still answered."""

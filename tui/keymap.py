@@ -79,6 +79,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("room.headers", "3", "room('headers')", "Headers", "header directories and flags", "everywhere"),
     Command("room.objects", "4", "room('objects')", "Objects", "what is inside an object", "everywhere"),
     Command("room.resolver", "5", "room('resolver')", "Resolver", "who answers, how often", "everywhere"),
+    Command("app.reload", "L", "reload", "Load probe", "load the probe anew, as it was built", "everywhere"),
     Command("app.help", "question_mark,f1", "help", "Help", "this list of keys", "everywhere", 90),
     Command(
         "app.palette", "colon,ctrl+p", "command_palette", "Commands", "all commands by name", "everywhere", 80

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from core.feed import Feed
 from core.model import (
     ContainerContext,
     Credentials,
@@ -199,6 +200,7 @@ class FixtureEngine:
         self.running = False
         self.asked: list[ViewRequest] = []
         self.resolved: list[tuple[int, bool]] = []
+        self.reloads = 0
         for view in small_host() if views is None else views:
             self._starts[view.entry.pid] = view.entry.start_ns
             self._put(view)
@@ -244,6 +246,11 @@ class FixtureEngine:
 
     def resolve(self, pid: int, *, evict: bool = False) -> None:
         self.resolved.append((pid, evict))
+
+    def reload(self, open_feed: Callable[[], Feed]) -> None:
+        self.reloads += 1
+        self._message = f"the probe was loaded anew ({self.reloads})"
+        self.publish()
 
     def pause(self, on: bool) -> None:
         self.paused = on

@@ -14,10 +14,12 @@ from textual.pilot import Pilot
 
 from core.model import ProcessKey
 from core.view import Grouping, SortKey
+from tui.app import EbpfApp
 from tui.keymap import COMMANDS, SCOPES, bindings
 from tui.screens.help import HelpScreen
 from tui.screens.room import Room
 from tui.screens.sort_menu import SortMenu
+from tui.widgets import header_bar
 from tui.widgets.lines import LineWidget
 
 Check = Callable[[Pilot[None]], Awaitable[None]]
@@ -52,6 +54,26 @@ async def help_lists_the_live_keys(pilot: Pilot[None]) -> None:
     assert shown.index("process tree") < shown.index("moving about") < shown.index("Page up")
     await press(pilot, "escape", "f1", "q")
     assert pilot.app.screen is processes(pilot)
+
+
+@checks("app.reload")
+async def reload_is_left_to_the_engine_and_its_message_goes_away(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, EbpfApp)
+    await press(pilot, "L")  # a fixture has no probe, as a recording has none
+    assert "no probe to load" in text(pilot)
+    assert engine(pilot).reloads == 0
+    app._open_probe = lambda: pytest.fail("it is the engine that opens it")
+    app.clear_notifications()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(header_bar, "MESSAGE_SECONDS", 0.2)
+        await press(pilot, "L")
+        assert "the probe was loaded anew (1)" in lines(pilot)[1]
+        engine(pilot).publish()  # the session goes on telling it; that makes it no news
+        await pilot.pause(0.3)
+        assert "anew" not in text(pilot)
+        await press(pilot, "L")
+        assert "anew (2)" in lines(pilot)[1]
 
 
 @checks("app.palette")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from textwrap import wrap
 from typing import ClassVar
 
@@ -12,6 +13,9 @@ from core.text import safe_text
 from core.view import Header
 from tui.widgets.format import count
 from tui.widgets.lines import LineWidget, Part, strip_of, width_of
+
+MESSAGE_SECONDS = 8.0
+"""How long a message of the session stands."""
 
 _NOTE_ROOM = 8
 """Lines of the screen that must be there for each line of notes: a small terminal is for the tree."""
@@ -48,12 +52,23 @@ class HeaderBar(LineWidget):
         super().__init__()
         self.header: Header | None = None
         self._problem = ""
+        self._message = ""
+        self._message_seen = ""
 
     def show(self, header: Header) -> None:
-        """Take the facts of a new frame."""
+        """Take the facts of a new frame. A message that is new stands for some seconds."""
         self.header = header
+        if header.message != self._message_seen:
+            self._message = self._message_seen = header.message
+            self.set_timer(MESSAGE_SECONDS, partial(self._forget, header.message))
         self.fit_height()
         self.redraw()
+
+    def _forget(self, message: str) -> None:
+        if message == self._message:
+            self._message = ""
+            self.fit_height()
+            self.redraw()
 
     def show_problem(self, problem: str) -> None:
         """Say before everything else why what is shown is old. `problem` is safe."""
@@ -144,6 +159,6 @@ class HeaderBar(LineWidget):
                 if state.reason and not state.on
             ]
             notes.extend(wrap(f"{tiers.step} — {'; '.join(reasons)}" if reasons else tiers.step, width - 2))
-        if header.message:
-            notes.append(safe_text(header.message))
+        if self._message:
+            notes.append(safe_text(self._message))
         return notes
