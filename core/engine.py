@@ -26,6 +26,9 @@ HISTORY_NS = 5_000_000_000
 """How long an ended process is kept as history, in ns."""
 
 
+_UNUSED = Usage()
+
+
 class Engine:
     """Keeps the lineage true to the feed. One thread owns it."""
 
@@ -188,7 +191,7 @@ class Engine:
         entry = process.entry
         usage = process.usage
         if process.exited_ns is not None:
-            usage = msgspec.structs.replace(usage or Usage(), state="Z", cpu_percent=0.0)
+            usage = msgspec.structs.replace(usage or _UNUSED, state="Z", cpu_percent=0.0)
         parent = process.parent
         return ProcessView(
             entry=entry,

@@ -20,6 +20,8 @@ from core.stats import Stats
 
 __all__ = ["MAX_ENDED", "MAX_LIVE", "Lineage", "Process", "Validity"]
 
+_ADDED = {origin: f"added {origin}" for origin in Origin}
+
 MAX_LIVE = 131_072
 """Processes kept at most; beyond it the one that was touched least recently is flushed."""
 
@@ -79,12 +81,13 @@ class Lineage:
             if executed and not same_image(before, entry):
                 process.remember(before)
             process.entry = entry
+            process.key = entry.key
             process.origin = origin
         self._link(process, self._parent_of(entry))
         if process.parent is not None:
             process.parent_missing = False
         if origin is not Origin.SNAPSHOT:
-            self._stats.count(f"added {origin}")
+            self._stats.count(_ADDED[origin])
         self.touch(process)
         return process
 
@@ -253,11 +256,11 @@ class Lineage:
             self._stats.count("flushed limit")
 
     def _end(self, process: Process, ts_ns: int) -> None:
-        entry = process.entry
-        if self._live.get(entry.pid) is process:
-            del self._live[entry.pid]
+        pid = process.entry.pid
+        if self._live.get(pid) is process:
+            del self._live[pid]
         process.ended_ns = ts_ns
-        self._ended[entry.pid, entry.start_ns] = process
+        self._ended[process.key] = process
         self.touch(process)
         if len(self._ended) > MAX_ENDED:  # a storm between two sweeps
             self._forget_oldest()
@@ -291,6 +294,7 @@ class Lineage:
             self.touch(process)
         if process.entry.exec_id == 0:  # /proc brought it in
             self.amend(process, start_ns=event.start_ns, exec_id=event.exec_id, fork_ns=event.ts_ns)
+            process.key = process.entry.key
 
     def _executed_unborn(self, entry: ProcessEntry) -> Process:
         owner = self._live.get(entry.pid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 
-from core.model import Origin, ProcessEntry, ProcessKey, Tier, Usage
+from core.model import Origin, ProcessEntry, Tier, Usage
 
 MAX_IMAGES = 16
 """Images kept per process, newest last."""
@@ -31,6 +31,7 @@ class Process:
         "exited_ns",
         "forgotten",
         "images",
+        "key",
         "origin",
         "parent",
         "parent_missing",
@@ -40,6 +41,7 @@ class Process:
 
     def __init__(self, entry: ProcessEntry, origin: Origin) -> None:
         self.entry = entry
+        self.key = entry.key  # the lineage keeps it in step with the entry
         self.origin = origin
         self.source: Tier | None = None
         self.parent: Process | None = None
@@ -51,10 +53,6 @@ class Process:
         self.ended_ns: int | None = None  # it left the process table: history from then on
         self.exit_code: int | None = None
         self.forgotten = False  # dropped from the cache: it is not to be shown any more
-
-    @property
-    def key(self) -> ProcessKey:
-        return self.entry.key
 
     def remember(self, image: ProcessEntry) -> None:
         """Put an image that was replaced into the history."""

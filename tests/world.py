@@ -61,6 +61,7 @@ def check_links(lineage: Lineage) -> None:
     for process in everyone:
         for child in process.children:
             assert child.parent is process
+        assert process.key == process.entry.key
         if process.parent is not None:
             assert process in process.parent.children
         assert process not in set(process.ancestors())

@@ -49,6 +49,7 @@ def check(lineage: Lineage) -> None:
         if process.parent is not None:
             assert process in process.parent.children
         assert process not in set(process.ancestors())
+        assert process.key == process.entry.key
     pids = [process.entry.pid for process in lineage]
     assert len(pids) == len(set(pids))
 
