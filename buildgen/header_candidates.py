@@ -11,9 +11,11 @@ from buildgen.arch import Arch
 from buildgen.errors import KheadersError
 from buildgen.header_tree import HeaderTree, Holds, examine
 from buildgen.kernel_release import KernelRelease, Version
-from buildgen.kheaders import ARCHIVE, unpacked
 from core.host import LOCAL, DanglingPathError, Host
 from core.text import safe_text
+
+ARCHIVE = "/sys/kernel/kheaders.tar.xz"
+"""Where a kernel with CONFIG_IKHEADERS shows the headers that it carries in itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,8 @@ def carried(host: Host, wanted: KernelRelease, arch: Arch, found: list[Found]) -
     elif exact:
         here.reason = f"not unpacked: the headers of {wanted} are there"
     else:
+        from buildgen.kheaders import unpacked  # noqa: PLC0415 - tarfile and lzma take 20 ms to import
+
         try:
             here.tree = examine(LOCAL, unpacked(host), wanted.text)
         except KheadersError as error:

@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildgen.errors import KheadersError
+from buildgen.header_candidates import ARCHIVE
 from buildgen.owner import acting_for, cache_directory, invoking_user, private_directory
 from core.host import Host
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-
-ARCHIVE = "/sys/kernel/kheaders.tar.xz"
 
 _BIGGEST_ARCHIVE = 64 * 1024 * 1024
 _MOST_BYTES, _MOST_MEMBERS = 512 * 1024 * 1024, 100_000

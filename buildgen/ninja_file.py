@@ -92,11 +92,11 @@ def _rules(writer: ninja_syntax.Writer, toolchain: Toolchain, launcher: str | No
         )
     # An object gets its name only when it is whole: a build that is killed leaves none. The one that it
     # replaces, if it is another, stays beside it: what changed can be shown.
-    keep = "(cmp -s $out.tmp $out || ln -f $out $out" + PREVIOUS + " 2>/dev/null"
+    keep = "if [ -e $out ]; then cmp -s $out.tmp $out || ln -f $out $out" + PREVIOUS + "; fi"
     for name, strip in (("llc", " && $llvmstrip -g $out.tmp"), ("llc_unstripped", "")):
         writer.rule(
             name,
-            f"$llc -march=$march -filetype=obj -o $out.tmp $in{strip} && {keep}; mv -f $out.tmp $out)",
+            f"$llc -march=$march -filetype=obj -o $out.tmp $in{strip} && {{ {keep}; mv -f $out.tmp $out; }}",
             description="$out",
         )
     writer.newline()

@@ -19,8 +19,9 @@ from buildgen import kheaders
 from buildgen.arch import local_arch
 from buildgen.errors import KheadersError
 from buildgen.events import Done
-from buildgen.headers import Candidate, HeadersNotFound, find_header_dirs
-from buildgen.kheaders import ARCHIVE, unpacked
+from buildgen.header_candidates import ARCHIVE, Candidate
+from buildgen.headers import HeadersNotFound, find_header_dirs
+from buildgen.kheaders import unpacked
 from buildgen.plan import plan
 from buildgen.project import load_project
 from buildgen.runner import run_build

@@ -1,0 +1,125 @@
+"""A whole build beside the same commands in a hand-written build.ninja, both from nothing, taking turns.
+
+Run: python benchmarks/build_whole.py [OBJECTS]. The peer is what one would write by hand: a rule for clang
+with `deps = gcc`, one for llc and llvm-strip, run by the same ninja. Ours is the whole command `ebpf-tui
+build` with planning, header discovery and the look at the toolchain. On a busy machine look at the CPU time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from buildgen.plan import plan
+from buildgen.project import load_project
+from buildgen.runner import run_build
+from buildgen.toolchain import find_ninja, find_toolchain
+
+ROOT = Path(__file__).parents[1]
+ROUNDS = 5
+
+CO_RE = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+struct {{ __uint(type, BPF_MAP_TYPE_HASH); __type(key, int); __type(value, long);
+         __uint(max_entries, {number}); }} counts SEC(".maps");
+SEC("raw_tp/sched_process_exec") int on_exec(void *ctx)
+{{
+    int key = {number};
+    long *value = bpf_map_lookup_elem(&counts, &key);
+    return value ? *value : 0;
+}}
+char LICENSE[] SEC("license") = "GPL";
+"""
+PREBUILT = """
+#include <linux/sched.h>
+#include <uapi/linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+SEC("kprobe/do_exit") int on_exit(struct pt_regs *ctx)
+{{
+    struct task_struct *task = (void *)bpf_get_current_task();
+    int pid = {number};
+    bpf_probe_read(&pid, sizeof(pid), &task->tgid);
+    return pid;
+}}
+char LICENSE[] SEC("license") = "GPL";
+"""
+
+
+def write_sources(project: Path, count: int) -> None:
+    for number in range(1, count // 2 + 1):
+        (project / f"co{number}.bpf.c").write_text(CO_RE.format(number=number))
+        (project / f"pre{number}_kern.c").write_text(PREBUILT.format(number=number))
+
+
+def write_by_hand(ours: Path, hand: Path) -> None:
+    """Write the peer's build.ninja: our clang commands as they are, and the plainest llc and strip."""
+    listed = subprocess.run(
+        [find_ninja(), "-C", ours, "-t", "compdb", "ebpfclang", "ebpfcoreclang"],
+        capture_output=True,
+        check=True,
+    )
+    tools = find_toolchain()
+    lines = ["rule clang", "  command = $run", "  depfile = $out.d", "  deps = gcc", "rule llc"]
+    lines += [
+        f"  command = {tools.llc.path} -march=bpf -filetype=obj -o $out $in && {tools.strip.path} -g $out"
+    ]
+    for entry in json.loads(listed.stdout[listed.stdout.index(b"[") :]):
+        bitcode = entry["output"]
+        lines += [f"build {bitcode}: clang {entry['file']}", f"  run = {entry['command'].replace('$', '$$')}"]
+        lines += [f"build {bitcode.removesuffix('.bc')}.o: llc {bitcode}"]
+    (hand / "build.ninja").write_text("\n".join(lines) + "\n")
+
+
+def timed(command: list[str], out: Path) -> tuple[float, float]:
+    """Return the seconds of a build from nothing: by the clock, and of CPU time."""
+    for made in out.iterdir():
+        if made.name != "build.ninja":
+            shutil.rmtree(made) if made.is_dir() else made.unlink()
+    before, begin = os.times(), time.perf_counter()
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    took, after = time.perf_counter() - begin, os.times()
+    return took, sum(after[2:4]) - sum(before[2:4])
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 32
+    with tempfile.TemporaryDirectory() as made:
+        project, ours, hand = (Path(made, name) for name in ("project", "ours", "hand"))
+        for place in (project, ours, hand):
+            place.mkdir()
+        write_sources(project, count)
+        for _event in run_build(plan(load_project(project), out=ours)):  # makes build.ninja, warms the disk
+            pass
+        write_by_hand(ours, hand)
+        commands = {
+            "ebpf-tui build": (
+                [sys.executable, "-m", "tui.cli", "build", "-C", str(project), "--out", str(ours)], ours,
+            ),
+            "by hand": ([str(find_ninja()), "-C", str(hand)], hand),
+        }  # fmt: skip
+        took: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+        for _ in range(ROUNDS):
+            for name, (command, out) in commands.items():
+                took[name].append(timed(command, out))
+        objects = {name: len(list(out.rglob("*.o"))) for name, (_, out) in commands.items()}
+    for number, what in enumerate(("seconds", "CPU seconds")):
+        ours_, theirs = ([one[number] for one in runs] for runs in took.values())
+        for name, values in zip(took, (ours_, theirs), strict=True):
+            best, middle = min(values), statistics.median(values)
+            print(f"{name:16} {objects[name]} objects, {what}: best {best:.2f}, median {middle:.2f}")
+        middle = statistics.median(a / b for a, b in zip(ours_, theirs, strict=True))
+        print(
+            f"{'ratio':16} best {min(ours_) / min(theirs):.3f}, median of pairs {middle:.3f}   (at most 1.1)"
+        )
+
+
+if __name__ == "__main__":
+    main()
