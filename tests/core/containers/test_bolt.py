@@ -117,6 +117,7 @@ def test_a_file_that_never_rests() -> None:
         FILE[: 4 * SIZE + 20],
         b"".join([*PAGES[:3], branch(3, [(b"", 3)])]),
         b"".join([*PAGES[:3], branch(3, [(b"", 4)] * 50), branch(4, [(b"", 3)] * 50)]),
+        b"".join([*PAGES[:3], *(branch(n, [(b"", n + 1)] * 200) for n in (3, 4, 5)), leaf(6, [])]),
         b"".join([meta(0, 6, root=1 << 60), meta(1, 7, root=1 << 60)]),
         b"".join([*PAGES[:3], page(3, LEAF, 65535, b"")]),
         b"".join([*PAGES[:3], page(3, LEAF, 1, struct.pack("=IIII", 0, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF))]),

@@ -166,6 +166,22 @@ def test_rootless_state_of_a_third_user_is_not_read(root: Root) -> None:
     assert (context.name, "belongs to user 2000" in (context.reason or "")) == (None, True)
 
 
+def test_what_a_user_puts_in_the_place_of_a_file_is_not_opened(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link to a watchdog device would be enough to restart the machine."""
+    root.write("/etc/passwd", f"joe:x:{os.geteuid()}:5::/home/joe:/bin/sh\n")
+    file = root.docker(data_root="/home/joe/.local/share/docker")
+    file.unlink()
+    os.mkfifo(file)
+    opened = []
+    real_open = os.open
+    monkeypatch.setattr(os, "open", lambda path, *more: opened.append(str(path)) or real_open(path, *more))
+    path = f"/user.slice/user-{os.geteuid()}.slice/docker-{A}.scope".encode()
+    assert "not a regular file" in (root.names().container_of(path).reason or "")
+    assert str(file) not in opened
+
+
 def _cri(bundle_of: str = "app", **more: str) -> dict[str, object]:
     return {
         "ociVersion": "1.1.0",
