@@ -9,9 +9,10 @@ from core.filter import Filter, FilterError, Subject, parse_filter
 from core.model import ProcessKey
 from core.tree_forest import Forest
 from core.tree_node import HOST, Node, group_key
-from core.tree_rows import FRESH_NS, process_text, rows_from
+from core.tree_rows import FRESH_NS, group_text, process_text, rows_from
+from core.tree_search import find
 from core.users import Users
-from core.view import Grouping, ProcessView, RowKey, SortKey, ViewRequest, Window
+from core.view import Find, Found, Grouping, ProcessView, RowKey, SortKey, ViewRequest, Window
 
 
 class Tree:
@@ -66,6 +67,7 @@ class Tree:
             problem=self._problem,
             request=request,
             below=() if request.below is None else self._below(request.below),
+            found=None if request.find is None else self._find(request.find),
         )
 
     def fresh_until(self) -> int:
@@ -102,8 +104,9 @@ class Tree:
                 self._forest.set_match(node, self._matches(node.view, node))
 
     def _matches(self, view: ProcessView, node: Node | None) -> bool:
-        if self._filter is None:
-            return True
+        return self._filter is None or self._filter(self._subject(view, node))
+
+    def _subject(self, view: ProcessView, node: Node | None) -> Subject:
 
         def text() -> str:
             if node is None:
@@ -112,7 +115,24 @@ class Tree:
                 node.text, node.text_of = process_text(view.entry), view.entry
             return node.text
 
-        return self._filter(Subject(view, self._user_name(view.entry.credentials.euid), text))
+        return Subject(view, self._user_name(view.entry.credentials.euid), text)
+
+    def _find(self, question: Find) -> Found:
+        """Groups are found by a part of what their row says, processes by the filter language."""
+        try:
+            wanted = parse_filter(question.text)
+        except FilterError as error:
+            return Found(problem=str(error))
+        if wanted is None:
+            return Found()
+        needle = question.text.strip().lower()
+
+        def matches(node: Node) -> bool:
+            if node.view is not None:
+                return wanted(self._subject(node.view, node))
+            return needle in group_text(node.container).lower()
+
+        return find(self._forest, question, matches)
 
     def _index_of(self, key: RowKey) -> int | None:
         """Return the row of a node, or of the outermost folded node that hides it."""

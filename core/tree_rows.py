@@ -57,6 +57,13 @@ def group_detail(container: ContainerContext) -> str:
     return " · ".join(part for part in parts if part)
 
 
+def group_text(container: ContainerContext | None) -> str:
+    """Return all that a group's row says of its container; `host` for the group of no container."""
+    if container is None or not container.id:
+        return HOST
+    return f"{container_name(container)} · {group_detail(container)}"
+
+
 def container_name(container: ContainerContext | None) -> str:
     """Return the container's name, else its first 12 digits, else nothing."""
     if container is None or not container.id:

@@ -62,13 +62,39 @@ class SortKey(StrEnum):
     NAME = "name"
 
 
+class Find(msgspec.Struct, frozen=True):
+    """A question: which row matches `text` (in the filter language), counted from the row `start`?
+
+    `step` 1: the next one, -1: the one before, 0: `start` itself or else the next. At the end of the
+    tree it goes on at the beginning. Rows in folded nodes are found too, rows the filter hides are not.
+    """
+
+    text: str
+    start: RowKey | None = None
+    step: int = 0
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The answer: the row, None when nothing matches, and which of how many matches it is (from 1).
+
+    `hidden_by` holds the folded nodes it stands in. `problem` says what is wrong with the text.
+    """
+
+    key: RowKey | None = None
+    number: int = 0
+    total: int = 0
+    hidden_by: frozenset[RowKey] = frozenset()
+    problem: str = ""
+
+
 class ViewRequest(msgspec.Struct, frozen=True):
     """Which rows a screen wants. `top` is the first row; `height` how many.
 
     `anchor` and `anchor_offset`: keep this row at this distance from the top when rows come and go
     (None: keep `top` as a number). `folded` holds the keys of folded nodes. `below` asks for the keys
     of all nodes with children in one subtree (the empty text: in the whole tree), so that a screen
-    can fold or unfold what it does not see.
+    can fold or unfold what it does not see. `find` asks where a text is. Both are asked anew with every
+    window: a screen that has its answer leaves them out.
     """
 
     top: int = 0
@@ -81,6 +107,7 @@ class ViewRequest(msgspec.Struct, frozen=True):
     filter: str = ""
     folded: frozenset[RowKey] = frozenset()
     below: RowKey | None = None
+    find: Find | None = None
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -119,7 +146,7 @@ class Window(msgspec.Struct, frozen=True):
 
     `anchor_index` is the index (among all rows) of the anchor, or of the folded node that hides it;
     None when it is not there any more. `problem` says what is wrong with the filter, if anything is.
-    `request` is the request that this answers, `below` the answer to its question of that name.
+    `request` is the request that this answers, `below` and `found` the answers to its questions.
     """
 
     rows: tuple[Row, ...] = ()
@@ -131,6 +158,7 @@ class Window(msgspec.Struct, frozen=True):
     problem: str = ""
     request: ViewRequest = ViewRequest()
     below: tuple[RowKey, ...] = ()
+    found: Found | None = None
 
 
 class Header(msgspec.Struct, frozen=True):

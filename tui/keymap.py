@@ -50,6 +50,7 @@ SCOPES = {
     "headers": "3 Headers",
     "objects": "4 Objects",
     "filter": "filter line",
+    "search": "search line",
 }
 
 _SHOWN = {
@@ -99,10 +100,15 @@ COMMANDS: tuple[Command, ...] = (
     Command("tree.unfold_all", "plus", "unfold_subtree", "Unfold subtree", "and everything in it", "tree"),
     Command("tree.fold_all", "minus", "fold_subtree", "Fold subtree", "and everything in it", "tree"),
     Command("tree.fold_everything", "asterisk", "fold_everything", "Fold all", "or unfold all", "tree"),
+    Command("tree.next_match", "n", "match(1)", "Next match", "of the search", "tree"),
+    Command("tree.previous_match", "N", "match(-1)", "Previous match", "of the search", "tree"),
     Command("tree.follow", "F", "follow", "Follow", "stay with the process", "tree", 45),
     Command("processes.explain", "enter", "explain", "Explain", "how this row is known", "processes", 10),
     Command(
         "processes.filter", "slash", "filter", "Filter", "src:procfs ctr:web !kthread", "processes", 20, True
+    ),
+    Command(
+        "processes.search", "ctrl+f", "search", "Search", "find a row; hides nothing", "processes", 25, True
     ),
     Command("processes.view", "t,f5", "view", "View", "containers or parents", "processes", 40),
     Command("processes.sort", "s,f6", "sort_menu", "Sort", "choose the order", "processes", 50),
@@ -128,6 +134,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("objects.again", "r", "again", "Look again", "find and read objects anew", "objects", 50),
     Command("filter.done", "enter,down", "done", "Done", "back to the tree, filter stays", "filter", 10),
     Command("filter.clear", "escape", "clear", "Clear", "clear and close", "filter", 20),
+    Command("search.done", "enter,down", "done", "Done", "close; n and N go on", "search", 10),
+    Command("search.clear", "escape", "clear", "Clear", "clear and close", "search", 20),
 )
 
 

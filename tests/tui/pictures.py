@@ -57,6 +57,11 @@ async def filtered(pilot: Pilot[None]) -> None:
     await settle(pilot)
 
 
+async def search(pilot: Pilot[None]) -> None:
+    await tree(pilot)
+    await press(pilot, "ctrl+f", *"worker")
+
+
 async def folded(pilot: Pilot[None]) -> None:
     await tree(pilot)
     await press(pilot, "asterisk")
@@ -146,6 +151,7 @@ PICTURES = {
     "explain": Picture(explain),
     "parents": Picture(parents),
     "filter": Picture(filtered),
+    "search": Picture(search),
     "folded": Picture(folded),
     "procfs-only": Picture(explain, NO_PROBE),
     "help": Picture(help_screen),

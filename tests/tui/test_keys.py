@@ -241,6 +241,35 @@ async def the_filter_line(pilot: Pilot[None]) -> None:
     assert view.has_focus
 
 
+@checks("processes.search", "search.done", "search.clear", "tree.next_match", "tree.previous_match")
+async def search_goes_to_matches_and_hides_nothing(pilot: Pilot[None]) -> None:
+    view = tree(pilot)
+    total = view.row_count
+    await press(pilot, "n")
+    assert "nothing is searched for" in text(pilot)
+    pilot.app.clear_notifications()
+    await go_to(pilot, 4121)
+    await press(pilot, "space", "home", "ctrl+f", *"worker")
+    row = view.cursor_row
+    assert row is not None
+    assert row.pid == 4122  # what it was folded into is open again
+    assert view.row_count == total
+    assert "1 of 3" in lines(pilot)[-2]
+    await press(pilot, "enter")
+    assert "“worker” 1 of 3" in lines(pilot)[2]
+    for key, pid in (("n", 4123), ("n", 9), ("n", 4122), ("N", 9)):
+        await press(pilot, key)
+        assert view.cursor_row is not None
+        assert view.cursor_row.pid == pid
+    await press(pilot, "ctrl+f", *"zzz")
+    assert "no match" in lines(pilot)[-2]
+    await press(pilot, *["backspace"] * 3, *"src:x")
+    assert "! src: is one of" in lines(pilot)[-2]
+    await press(pilot, "escape")
+    assert view.has_focus
+    assert "“" not in lines(pilot)[2]
+
+
 @checks("processes.back")
 async def escape_clears_the_filter_and_then_closes_the_pane(pilot: Pilot[None]) -> None:
     await press(pilot, "down", "enter", "slash", *"nginx", "enter", "escape")
@@ -345,6 +374,21 @@ async def test_a_bad_filter_says_so_and_shows_everything() -> None:
         await press(pilot, *"/src:x")
         assert "! src: is one of cache, maps, procfs" in lines(pilot)[-2]
         assert tree(pilot).row_count == total
+
+
+@pytest.mark.parametrize("order", ["", "P"])
+async def test_a_match_far_away_is_scrolled_to(order: str) -> None:
+    async with opened(FixtureEngine(large_host(2000))) as pilot:
+        view = tree(pilot)
+        await press(pilot, *order, "ctrl+f", *"/1777.toml", "enter")
+        row = view.cursor_row
+        assert row is not None
+        assert row.pid == 1777
+        assert view.top < view.cursor < view.top + view.page - 1
+        await press(pilot, "n")
+        assert view.cursor_row is row
+        await press(pilot, "down")
+        assert view.cursor_row is not row
 
 
 async def test_the_cursor_stays_with_its_process_when_rows_come_and_go_above_it() -> None:

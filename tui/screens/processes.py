@@ -15,6 +15,7 @@ from tui.screens.room import Room
 from tui.screens.sort_menu import SortMenu
 from tui.widgets.explain_pane import ExplainPane
 from tui.widgets.filter_line import FilterInput, FilterLine
+from tui.widgets.search_line import SearchInput, SearchLine
 from tui.widgets.tree_view import TreeView, process_key
 
 
@@ -26,6 +27,7 @@ class ProcessesScreen(Room):
         yield TreeView()
         yield ExplainPane()
         yield FilterLine()
+        yield SearchLine()
 
     @property
     def tree(self) -> TreeView:  # type: ignore[override]  # Textual has a debugging aid of this name
@@ -38,6 +40,10 @@ class ProcessesScreen(Room):
     @property
     def filter_line(self) -> FilterLine:
         return self.query_one(FilterLine)
+
+    @property
+    def search_line(self) -> SearchLine:
+        return self.query_one(SearchLine)
 
     def show_frame(self, frame: Frame) -> None:
         super().show_frame(frame)
@@ -59,7 +65,7 @@ class ProcessesScreen(Room):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A slash that is typed into the filter is a slash."""
-        return not (action == "filter" and isinstance(self.focused, Input))
+        return not (action in ("filter", "search") and isinstance(self.focused, Input))
 
     def action_explain(self) -> None:
         if self.explain.is_open:
@@ -72,11 +78,29 @@ class ProcessesScreen(Room):
     def action_filter(self) -> None:
         self.filter_line.open()
 
-    @on(Input.Changed)
+    def action_search(self) -> None:
+        self.search_line.open()
+
+    @on(Input.Changed, "SearchInput")
+    def _search(self, event: Input.Changed) -> None:
+        self.tree.search(event.value)
+
+    @on(TreeView.Searched)
+    def _show_found(self, event: TreeView.Searched) -> None:
+        self.search_line.show_found(event.text, event.found)
+
+    @on(SearchInput.Left, "SearchInput")
+    def _leave_search(self, event: SearchInput.Left) -> None:
+        if event.cleared:
+            self.search_line.input.value = ""
+        self.set_focus(self.tree)
+        self.search_line.close()
+
+    @on(Input.Changed, "FilterInput")
     def _filter(self, event: Input.Changed) -> None:
         self.tree.show_filter(event.value)
 
-    @on(FilterInput.Left)
+    @on(FilterInput.Left, "FilterInput")
     def _leave_filter(self, event: FilterInput.Left) -> None:
         line = self.filter_line
         if event.cleared:

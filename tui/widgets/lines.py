@@ -97,6 +97,11 @@ def fit(text: str, width: int, right: bool = False) -> str:
     return (text[: width - 1] if text.isascii() else set_cell_size(text, width - 1)) + "…"
 
 
+def fit_in(text: str, width: int) -> str:
+    """Return `text`, cut when it is wider than `width` cells."""
+    return text if width_of(text) <= width else fit(text, width)
+
+
 def strip_of(parts: Sequence[Part], width: int, rest: Style) -> Strip:
     """Return one line of exactly `width` cells: the parts, cut or filled up in `rest`.
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.binding import BindingType
+from textual.message import Message
 from textual.strip import Strip
 
 from core.model import ProcessKey
-from core.view import Grouping, Row, RowKey, SortKey
+from core.view import Found, Grouping, Row, RowKey, SortKey
 from tui.keymap import bindings
 from tui.widgets import format as fmt
 from tui.widgets.columns import columns_for
-from tui.widgets.lines import Part, fit, strip_of, two_ends
+from tui.widgets.lines import Part, fit, fit_in, strip_of, two_ends, width_of
 from tui.widgets.row_painter import RowPainter, Styles
+from tui.widgets.search_line import place
 from tui.widgets.tree_window import TreeWindow
 
 
@@ -60,8 +62,18 @@ class TreeView(TreeWindow):
     }
     """
 
+    class Searched(Message):
+        """A search was answered."""
+
+        def __init__(self, text: str, found: Found) -> None:
+            super().__init__()
+            self.text = text
+            self.found = found
+
     def __init__(self) -> None:
         super().__init__()
+        self.searched = ""
+        self.found = Found()
         self._unfold_below = False
         self._painter: RowPainter | None = None
         self._kept: dict[tuple[object, ...], tuple[Row, Strip]] = {}
@@ -114,6 +126,31 @@ class TreeView(TreeWindow):
         self.ask()
         self.redraw()
 
+    def search(self, text: str) -> None:
+        """Go to the row that `text` is in, this one or the next; an empty text ends the search."""
+        self.searched, self.found = text, Found()
+        if text.strip():
+            self.ask_find(text, 0)
+        else:
+            self.post_message(self.Searched(text, self.found))
+        self.redraw()
+
+    def action_match(self, step: int) -> None:
+        """Go to the next match, or the one before."""
+        if self.searched.strip():
+            self.ask_find(self.searched, step)
+        else:
+            self.notify("nothing is searched for: ctrl+f", timeout=3)
+
+    def answer_find(self, found: Found) -> None:
+        """Go to what was found; what it is folded into unfolds."""
+        self.found = found
+        if found.hidden_by:
+            self._set_folded(self.folded - found.hidden_by)
+        if found.key is not None:
+            self.go_to(found.key)
+        self.post_message(self.Searched(self.searched, found))
+
     def _fold_below(self, *, unfold: bool) -> None:
         row = self.cursor_row
         if row is not None and row.folded is not None:
@@ -143,9 +180,14 @@ class TreeView(TreeWindow):
         for column in columns_for(width - 1, self.grouping):
             left.append((fit(column.title, column.width, column.right) + " ", style))
         left.append(("TREE", style))
-        return two_ends(left, [(self._status() + " ", style)], width, style)
+        words = self._status()
+        room = width - sum(width_of(text) for text, _ in left) - 2
+        while words and width_of(" · ".join(words)) > room:
+            del words[0]
+        return two_ends(left, [(" · ".join(words) + " ", style)], width, style)
 
-    def _status(self) -> str:
+    def _status(self) -> list[str]:
+        """Return what is not as usual, the least important first."""
         words = ["container view" if self.grouping is Grouping.CONTAINERS else "parent view"]
         if self.sort is not SortKey.TREE:
             words.append(f"by {self.sort}")
@@ -153,7 +195,9 @@ class TreeView(TreeWindow):
             words.append("inverted")
         if self.follow:
             words.append("follow")
-        return " · ".join(words)
+        if self.searched.strip() and not self.found.problem:
+            words.append(f"“{fit_in(self.searched, 24)}” {place(self.found)}")
+        return words
 
     def draw_row(self, index: int, width: int, thumb: bool | None) -> Strip:
         row = self.row_at(index)

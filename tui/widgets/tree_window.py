@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from textual.message import Message
 
-from core.view import Grouping, Row, RowKey, SortKey, ViewRequest, Window
+from core.view import Find, Found, Grouping, Row, RowKey, SortKey, ViewRequest, Window
 from tui.widgets.cursor_pane import CursorPane
 
 _MOVING = (SortKey.CPU, SortKey.MEMORY)
@@ -41,6 +41,7 @@ class TreeWindow(CursorPane):
         self._asked: ViewRequest | None = None
         self._seeking = False
         self._below: RowKey | None = None
+        self._find: Find | None = None
 
     @property
     def row_count(self) -> int:
@@ -72,6 +73,7 @@ class TreeWindow(CursorPane):
             filter=self.filter,
             folded=self.folded,
             below=self._below,
+            find=self._find,
         )
         if request != self._asked:
             self._asked = request
@@ -93,16 +95,19 @@ class TreeWindow(CursorPane):
         if asked.below is not None and asked.below == self._below:
             self._below = None
             self.answer_below(window.below)
+        if asked.find is not None and asked.find == self._find and window.found is not None:
+            self._find = None
+            self.answer_find(window.found)
         self.redraw()
 
     def _take(self, window: Window) -> None:
         """Put cursor and scroll where the same processes are now."""
         screen_line = self.cursor - self.top
         self.window = window
-        index = self._find(self.cursor_key)
+        index = self._index_of(self.cursor_key)
         if index is None and window.request.anchor == self.cursor_key:
             index = window.anchor_index  # hidden in a folded node, or gone
-        elif index is None and self.cursor_key is not None and (self.follow or self.sort not in _MOVING):
+        elif index is None and self.cursor_key is not None and self._stays():
             self._seeking = True  # perhaps it is only far away: the next window starts from it
             self.ask()
             return
@@ -121,7 +126,11 @@ class TreeWindow(CursorPane):
         if self._uncovered():
             self.ask()
 
-    def _find(self, key: RowKey | None) -> int | None:
+    def _stays(self) -> bool:
+        """Return whether the cursor is to stay with a process that is out of sight now."""
+        return self._seeking or self.follow or self.sort not in _MOVING
+
+    def _index_of(self, key: RowKey | None) -> int | None:
         if key is None:
             return None
         # The neighbourhood first: mostly nothing moved at all.
@@ -170,6 +179,26 @@ class TreeWindow(CursorPane):
         """Ask which nodes of this subtree can be folded; the empty text: of the whole tree."""
         self._below = key
         self.ask()
+
+    def go_to(self, key: RowKey) -> None:
+        """Put the cursor on a row that may be far away; the next window has it."""
+        index = self._index_of(key)
+        if index is not None:
+            self.move_to(index)
+            return
+        self.cursor_key = key
+        self.cursor = self.top + self.page // 2  # there on the screen it will stand
+        self._seeking = True
+        self.ask()
+
+    def ask_find(self, text: str, step: int) -> None:
+        """Ask where `text` is, counted from the cursor."""
+        self._find = Find(text, self.cursor_key, step)
+        self.ask()
+
+    @abstractmethod
+    def answer_find(self, found: Found) -> None:
+        """Take the answer to `ask_find`."""
 
     @abstractmethod
     def answer_below(self, keys: tuple[RowKey, ...]) -> None:

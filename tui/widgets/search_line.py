@@ -1,0 +1,34 @@
+"""The line where a search is typed: it hides nothing, the cursor goes to the matches."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import BindingType
+
+from core.view import Found
+from tui.keymap import bindings
+from tui.widgets.format import count
+from tui.widgets.prompt_line import PromptInput, PromptLine
+
+
+class SearchInput(PromptInput):
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("search")]
+    SCOPES: ClassVar[tuple[str, ...]] = ("search",)
+
+
+class SearchLine(PromptLine):
+    """Open only while something is typed; the titles of the tree go on saying what is searched for."""
+
+    def __init__(self) -> None:
+        hint = "part of a row, or src: ctr: pod: user: pid: …"
+        super().__init__("search", SearchInput(compact=True, select_on_focus=True), hint)
+
+    def show_found(self, text: str, found: Found) -> None:
+        """Say what came of a search."""
+        self.note.show(found.problem, place(found) if text.strip() else "")
+
+
+def place(found: Found) -> str:
+    """Return `3 of 17`, or that there is nothing."""
+    return f"{count(found.number)} of {count(found.total)}" if found.key is not None else "no match"
