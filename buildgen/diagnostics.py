@@ -211,6 +211,12 @@ _ROWS = (
         "{type} is declared, but defined in no header that this source includes",
         "include the header that defines it; another kernel version may have it elsewhere or not at all",
     ),
+    _row(
+        rb"error: no member named '(?P<field>\w+)' in '(?P<type>(?:struct|union) [^'\n]+)'",
+        "{type} has no field {field} in the types that this source sees",
+        "kernels rename fields (kernfs_node.parent is __parent since 6.15): use the name in this vmlinux.h "
+        "or these headers, or declare the struct with both names and ask bpf_core_field_exists()",
+    ),
     _row(rb"No space left on device", "the disk is full", "free some space and build again"),
 )  # fmt: skip
 

@@ -170,15 +170,39 @@ def test_a_generation_of_instructions_that_llvm_does_not_know(tmp_path: Path, ne
     assert "-mcpu=v3" in found.fix
 
 
-def test_bitcode_of_a_newer_llvm(tmp_path: Path, needs_llvm: None) -> None:
-    newer = next((tool for major in range(30, 14, -1) if (tool := shutil.which(f"clang-{major}"))), None)
-    if newer is None or shutil.which("llc-14") is None:
-        pytest.skip("no clang newer than llc 14 here")
+def majors_here(tool: str) -> list[int]:
+    return [major for major in range(11, 30) if shutil.which(f"{tool}-{major}")]
+
+
+@pytest.mark.parametrize("form", ["opaque pointers", "debug information"])
+def test_bitcode_of_a_newer_llvm(tmp_path: Path, needs_llvm: None, form: str) -> None:
+    """Every pair of majors that is here: an older llc reads a newer clang's bitcode, or says why not."""
+    pairs = [(new, old) for new in majors_here("clang") for old in majors_here("llc") if new > old]
+    if not pairs:
+        pytest.skip("no clang newer than an llc here")
     (tmp_path / "prog.c").write_text("char *f(char **p) { return *p; }\n")
-    subprocess.run([newer, "-target", "bpf", "-emit-llvm", "-c", "prog.c"], cwd=tmp_path, check=True)
-    made = subprocess.run(["llc-14", "-march=bpf", "prog.bc"], cwd=tmp_path, capture_output=True, check=False)
-    assert made.returncode != 0
-    assert "newer than the llc" in said(made.stderr).cause
+    flags = ["-g", "-O2"] if form == "debug information" else []
+    refused = 0
+    for newer, older in pairs:
+        command = [f"clang-{newer}", "-target", "bpf", *flags, "-emit-llvm", "-c", "prog.c"]
+        subprocess.run(command, cwd=tmp_path, check=True)
+        made = subprocess.run(
+            [f"llc-{older}", "-march=bpf", "-filetype=obj", "prog.bc"],
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+        )
+        if made.returncode != 0:
+            refused += 1
+            assert "newer than the llc" in said(made.stderr).cause, (newer, older, made.stderr)
+    assert refused
+
+
+def test_a_field_that_has_another_name(tmp_path: Path, needs_llvm: None) -> None:
+    source = "struct thing { int now; };\nint f(struct thing *t) { return t->before; }\n"
+    found = said(clang(tmp_path, source))
+    assert "struct thing has no field before" in found.cause
+    assert (found.line, Path(found.file or "").name) == (2, "prog.c")
 
 
 def test_damaged_bitcode(tmp_path: Path, needs_llvm: None) -> None:
