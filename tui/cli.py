@@ -37,6 +37,7 @@ COMMANDS = {
     "containers": "the containers of this host and their processes",
     "record": "write what happens to a file, to be replayed anywhere",
     "replay": "look at a recording: the same screens, or JSON",
+    "probe": "have the running sessions load the probe anew (probe reload)",
     "doctor": "what this host allows, and the command that would change it",
     "info": "versions and the paths of configuration, cache and recordings",
 }
@@ -87,6 +88,7 @@ class LazyGroup(click.Group):
     is_flag=True,
     help="Ask the sockets of Docker and podman for the names of containers that no file tells.",
 )
+@click.option("--allow-signals", is_flag=True, help="Let the screens send signals (F9); else they only look.")
 @click.option("--color/--no-color", default=None, help="Colour, whatever the terminal and NO_COLOR say.")
 @click.option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Write a log here.")
 @click.version_option(package_name="ebpf-tui")
@@ -97,6 +99,7 @@ def cli(
     host_root: Path | None,
     no_probe: bool,
     ask_runtimes: bool,
+    allow_signals: bool,
     color: bool | None,
     log_file: Path | None,
 ) -> None:
@@ -108,7 +111,12 @@ def cli(
         _open_log(log_file)
     host = Host(host_root.resolve()) if host_root else LOCAL
     ctx.obj = Settings(
-        host=host, probe=not no_probe, color=color, log_file=log_file, ask_runtimes=ask_runtimes
+        host=host,
+        probe=not no_probe,
+        color=color,
+        log_file=log_file,
+        ask_runtimes=ask_runtimes,
+        allow_signals=allow_signals,
     )
     if ctx.invoked_subcommand is None:
         from tui.open_screens import open_screens

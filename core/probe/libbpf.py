@@ -9,9 +9,11 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import signal
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from functools import lru_cache
 
@@ -149,6 +151,20 @@ def load_libbpf() -> Libbpf:
     except OSError:
         raise LibbpfMissing("libbpf.so.1 is not installed") from None
     raise LibbpfMissing("only libbpf before 1.0 is installed, libbpf.so.1 is needed")
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put signals off while libbpf may call back.
+
+    What a signal handler raises in the middle of a callback (KeyboardInterrupt) cannot cross the C code:
+    ctypes would swallow it, and nobody would ever hear of the signal.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def log_lines() -> tuple[str, ...]:

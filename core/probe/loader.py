@@ -25,6 +25,7 @@ from core.probe.libbpf import (
     OpenOptions,
     clear_log,
     load_libbpf,
+    undisturbed,
 )
 from core.records import Found, Sample
 from core.text import safe_text
@@ -124,7 +125,8 @@ class Probe:
     def consume(self) -> list[bytes]:
         """Return the records that have come in, oldest first."""
         if self._ring:
-            self._bpf.value("ring_buffer__consume", self._ring)
+            with undisturbed():
+                self._bpf.value("ring_buffer__consume", self._ring)
         records, self._records = self._records, []
         return records
 
@@ -175,7 +177,8 @@ class Probe:
             clear_log()
             self._open(host, off)
             try:
-                self._bpf.call("bpf_object__load", self._object)
+                with undisturbed():
+                    self._bpf.call("bpf_object__load", self._object)
                 return
             except LibbpfError as error:
                 refused = _refused_program(error.log)

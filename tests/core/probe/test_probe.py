@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -296,6 +297,35 @@ def test_a_full_ring_is_counted() -> None:
         assert probe.consume()
     finally:
         probe.close()
+
+
+def test_a_signal_is_not_swallowed_while_records_are_read(probe: Probe) -> None:
+    """Its handler raises, as that of ctrl+c does; in a callback from C that would be lost."""
+
+    class Stop(Exception):
+        pass
+
+    def stop(number: int, frame: object) -> None:
+        raise Stop
+
+    before = signal.signal(signal.SIGALRM, stop)
+    stopped = reports = 0
+    try:
+        for delay in range(20):
+            for _ in range(60):
+                os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 20e-6 + 20e-6 * delay)
+                reports += len(probe.consume())
+                time.sleep(1)
+            except Stop:
+                stopped += 1
+        reports += len(probe.consume())
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert stopped == 20
+    assert reports >= 20 * 60 * 3
+    assert probe.lost() == 0
 
 
 def test_entries_bound_the_maps() -> None:
