@@ -87,18 +87,18 @@ def settle(engine: Engine, seconds: float = 0.3) -> None:
 def differences(engine: Engine, pids: set[int] | None = None, *, sweeps: bool = False) -> list[str]:
     """Compare the cache with /proc, for all processes or for some.
 
-    What differs is looked at again for a while, because events may be in flight; nothing but events can
-    mend it meanwhile, unless `sweeps` allows those too.
+    A difference is one that stays for a second: others are events in flight, of processes that come and
+    go while this looks. Nothing but events can mend it meanwhile, unless `sweeps` allows those too.
     """
-    found: list[str] = []
-    for attempt in range(5):
-        if attempt:
-            settle(engine)
-            if sweeps:
-                engine.sweep()
-        found = _differences(engine, pids)
+    found = _differences(engine, pids)
+    for _ in range(4):
         if not found:
             break
+        settle(engine)
+        if sweeps:
+            engine.sweep()
+        still = set(_differences(engine, pids))
+        found = [one for one in found if one in still]
     return found
 
 
