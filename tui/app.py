@@ -120,6 +120,11 @@ class EbpfApp(App[None]):
         if isinstance(self.screen, Room):
             self.push_screen(HelpScreen(self.screen.live_scopes()))
 
+    @property
+    def is_live(self) -> bool:
+        """Return whether what is shown is this host now, not a recording."""
+        return self._open_probe is not None
+
     def action_reload(self) -> None:
         if self._open_probe is None:
             self.notify("what is shown here has no probe to load", severity="warning", markup=False)

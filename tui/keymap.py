@@ -72,6 +72,7 @@ _SHOWN = {
     "f1": "F1",
     "f5": "F5",
     "f6": "F6",
+    "f9": "F9",
 }
 
 COMMANDS: tuple[Command, ...] = (
@@ -102,6 +103,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("tree.fold_everything", "asterisk", "fold_everything", "Fold all", "or unfold all", "tree"),
     Command("tree.next_match", "n", "match(1)", "Next match", "of the search", "tree"),
     Command("tree.previous_match", "N", "match(-1)", "Previous match", "of the search", "tree"),
+    Command("tree.tag", "v", "tag", "Tag", "one of those that a signal goes to", "tree"),
+    Command("tree.untag_all", "U", "untag_all", "Untag all", "no row is tagged any more", "tree"),
     Command("tree.follow", "F", "follow", "Follow", "stay with the process", "tree", 45),
     Command("processes.explain", "enter", "explain", "Explain", "how this row is known", "processes", 10),
     Command(
@@ -117,6 +120,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("processes.sort_age", "T", "sort('age')", "By age", "youngest first", "processes"),
     Command("processes.invert", "I", "invert", "Invert", "the other way round", "processes"),
     Command("processes.pause", "Z", "pause", "Pause", "hold still; keys still work", "processes", 60),
+    Command("processes.signal", "f9,K", "signal", "Signal", "needs --allow-signals", "processes"),
     Command("processes.resolve", "r", "resolve(False)", "Resolve", "ask the tiers again", "processes", 55),
     Command("processes.evict", "R", "resolve(True)", "Evict", "forget, then ask again", "processes"),
     Command("processes.back", "escape", "back", "Back", "clear the filter, then close the pane", "processes"),

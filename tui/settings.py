@@ -13,6 +13,7 @@ class Settings:
     """`probe` False: answer from procfs only. `color` None: decide by the terminal and NO_COLOR.
 
     `ask_runtimes`: the sockets of Docker and podman may be asked for names that no file tells.
+    `allow_signals`: the screens may send signals; otherwise they only look.
     """
 
     host: Host = field(default=LOCAL)
@@ -20,3 +21,4 @@ class Settings:
     color: bool | None = None
     log_file: Path | None = None
     ask_runtimes: bool = False
+    allow_signals: bool = False

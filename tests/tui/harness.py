@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fixture_engine import FixtureEngine
 from textual.pilot import Pilot
 
+from core.feed import Feed
 from tui.app import EbpfApp
 from tui.screens.processes import ProcessesScreen
 from tui.settings import Settings
@@ -16,13 +17,22 @@ from tui.widgets.tree_view import TreeView
 
 @asynccontextmanager
 async def opened(
-    engine: FixtureEngine | None = None, size: tuple[int, int] = (100, 30)
+    engine: FixtureEngine | None = None,
+    size: tuple[int, int] = (100, 30),
+    settings: Settings | None = None,
+    *,
+    live: bool = False,
 ) -> AsyncIterator[Pilot[None]]:
-    """Run the app without a terminal."""
-    app = EbpfApp(engine or FixtureEngine(), Settings())
+    """Run the app without a terminal. `live`: as if it showed this host now."""
+    app = EbpfApp(engine or FixtureEngine(), settings or Settings(), not_opened if live else None)
     async with app.run_test(size=size, notifications=True) as pilot:
         await settle(pilot)
         yield pilot
+
+
+def not_opened() -> Feed:
+    """Stands for the probe: opening it is the engine's business, and a fixture does not."""
+    raise AssertionError("nobody opens a probe here")
 
 
 async def settle(pilot: Pilot[None]) -> None:
@@ -60,6 +70,11 @@ def lines(pilot: Pilot[None]) -> list[str]:
 
 def text(pilot: Pilot[None]) -> str:
     return "\n".join(lines(pilot))
+
+
+def words(pilot: Pilot[None]) -> str:
+    """What is on the screen as one line of words: a toast breaks its text anywhere."""
+    return " ".join(text(pilot).replace("▌", " ").split())
 
 
 async def go_to(pilot: Pilot[None], pid: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fixture_build import board, failed, findings, half_way
 from fixture_engine import ALL_ON, NO_PROBE, NOW, SECOND, FixtureEngine
-from harness import go_to, press, processes, settle
+from harness import go_to, not_opened, press, processes, settle
 from textual.pilot import Pilot
 
 from core.model import Tiers
@@ -32,7 +32,7 @@ class Picture:
     def app(self) -> EbpfApp:
         engine = FixtureEngine(tiers=self.tiers)
         engine.stats = (("hits cache", 0), ("hits maps", 0), ("hits procfs", 0), ("miss", 0))
-        return EbpfApp(engine, Settings())
+        return EbpfApp(engine, Settings(allow_signals=True), not_opened)
 
 
 async def tree(pilot: Pilot[None]) -> None:
@@ -69,6 +69,11 @@ async def folded(pilot: Pilot[None]) -> None:
 
 async def help_screen(pilot: Pilot[None]) -> None:
     await press(pilot, "question_mark")
+
+
+async def signal_menu(pilot: Pilot[None]) -> None:
+    await tree(pilot)
+    await press(pilot, "v", "v", "f9", "down")
 
 
 async def sort_menu(pilot: Pilot[None]) -> None:
@@ -156,6 +161,7 @@ PICTURES = {
     "procfs-only": Picture(explain, NO_PROBE),
     "help": Picture(help_screen),
     "sort": Picture(sort_menu),
+    "signal": Picture(signal_menu),
     "build": Picture(build),
     "build-failed": Picture(build_failed),
     "headers": Picture(headers),

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 from fixture_engine import NOW, SECOND, WEB, FixtureEngine, large_host, process
-from harness import engine, go_to, lines, opened, press, processes, settle, text, tree
+from harness import engine, go_to, lines, not_opened, opened, press, processes, settle, text, tree
 from textual.events import Key
 from textual.geometry import Region
 from textual.pilot import Pilot
@@ -63,7 +63,7 @@ async def reload_is_left_to_the_engine_and_its_message_goes_away(pilot: Pilot[No
     await press(pilot, "L")  # a fixture has no probe, as a recording has none
     assert "no probe to load" in text(pilot)
     assert engine(pilot).reloads == 0
-    app._open_probe = lambda: pytest.fail("it is the engine that opens it")
+    app._open_probe = not_opened
     app.clear_notifications()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(header_bar, "MESSAGE_SECONDS", 0.2)
@@ -326,6 +326,32 @@ async def pause_is_shown_and_stays_navigable(pilot: Pilot[None]) -> None:
     await press(pilot, "down", "Z")
     assert tree(pilot).cursor == 1
     assert not engine(pilot).paused
+
+
+@checks("tree.tag", "tree.untag_all")
+async def v_tags_and_goes_on(pilot: Pilot[None]) -> None:
+    view = tree(pilot)
+    await press(pilot, "v")  # a group cannot be tagged
+    assert view.tagged == frozenset()
+    await go_to(pilot, 4121)
+    await press(pilot, "v", "v")
+    assert [key.tgid for key in view.chosen()] == [4121, 4122]
+    assert [line[:6] for line in lines(pilot) if line.startswith("*")] == ["*cache", "*maps "]
+    assert "2 tagged" in lines(pilot)[2]
+    await press(pilot, "up", "v")
+    assert [key.tgid for key in view.chosen()] == [4121]
+    await press(pilot, "U")
+    assert [key.tgid for key in view.chosen()] == [4123]
+
+
+@checks("processes.signal")
+async def signals_are_off_unless_allowed(pilot: Pilot[None]) -> None:
+    await go_to(pilot, 4121)
+    for key in ("f9", "K"):
+        await press(pilot, key)
+        assert pilot.app.screen is processes(pilot)
+        assert "signals are off" in text(pilot)
+        pilot.app.clear_notifications()
 
 
 @checks("processes.resolve", "processes.evict")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from signal import Signals
 from typing import ClassVar
 
 from textual import on
@@ -9,9 +10,12 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Input
 
+from core.model import ProcessKey
+from core.signals import send_signal
 from core.view import Frame, Grouping, SortKey
 from tui.keymap import bindings
 from tui.screens.room import Room
+from tui.screens.signal_menu import SignalMenu
 from tui.screens.sort_menu import SortMenu
 from tui.widgets.explain_pane import ExplainPane
 from tui.widgets.filter_line import FilterInput, FilterLine
@@ -133,9 +137,9 @@ class ProcessesScreen(Room):
         self.tree.set_order(SortKey.TREE if sort is self.tree.sort else sort, self.tree.reverse)
 
     def action_sort_menu(self) -> None:
-        def choose(sort: SortKey | None) -> None:
+        def choose(sort: str | None) -> None:
             if sort is not None:
-                self.tree.set_order(sort, self.tree.reverse)
+                self.tree.set_order(SortKey(sort), self.tree.reverse)
 
         self.app.push_screen(SortMenu(self.tree.sort), choose)
 
@@ -145,6 +149,34 @@ class ProcessesScreen(Room):
     def action_pause(self) -> None:
         paused = self.app.frame is not None and self.app.frame.header.paused
         self.app.engine.pause(not paused)
+
+    def action_signal(self) -> None:
+        """Ask which signal, then send it to the tagged processes, or to the one under the cursor."""
+        tree = self.tree
+        keys = tree.chosen()
+        refusal = self._no_signals(keys)
+        if refusal:
+            self.notify(refusal, severity="warning", markup=False)
+            return
+        row = tree.cursor_row
+        name = row.text if row is not None else ""
+        to_whom = f"{keys[0].tgid} {name}" if not tree.tagged else f"{len(keys)} tagged"
+
+        def send(name: str | None) -> None:
+            for key in keys if name is not None else ():
+                result = send_signal(self.app.settings.host, key, Signals[str(name)])
+                severity = "information" if result.sent else "error"
+                self.notify(result.detail, severity=severity, markup=False)  # type: ignore[arg-type]
+
+        self.app.push_screen(SignalMenu(to_whom), send)
+
+    def _no_signals(self, keys: tuple[ProcessKey, ...]) -> str:
+        """Return why no signal can be sent, or an empty text."""
+        if not self.app.settings.allow_signals:
+            return "signals are off: start with `ebpf-tui --allow-signals`"
+        if not self.app.is_live:
+            return "what is shown here is not running: no signal can reach it"
+        return "" if keys else "no process here: move to one, or tag some with v"
 
     def action_resolve(self, evict: bool) -> None:
         key = process_key(self.tree.cursor_row)

@@ -38,6 +38,7 @@ class TreeView(TreeWindow):
         "tree--dim",
         "tree--fresh",
         "tree--ended",
+        "tree--tag",
         "tree--group",
         "tree--group-detail",
     }
@@ -57,6 +58,7 @@ class TreeView(TreeWindow):
         & > .tree--dim { color: $text-disabled; text-style: italic; }
         & > .tree--fresh { color: $success; text-style: bold; }
         & > .tree--ended { color: $text-disabled; text-style: italic; }
+        & > .tree--tag { color: $warning; text-style: bold; }
         & > .tree--group { color: $accent; text-style: bold; background: $surface; }
         & > .tree--group-detail { color: $text-muted; background: $surface; }
     }
@@ -74,6 +76,7 @@ class TreeView(TreeWindow):
         super().__init__()
         self.searched = ""
         self.found = Found()
+        self.tagged: frozenset[ProcessKey] = frozenset()
         self._unfold_below = False
         self._painter: RowPainter | None = None
         self._kept: dict[tuple[object, ...], tuple[Row, Strip]] = {}
@@ -151,6 +154,24 @@ class TreeView(TreeWindow):
             self.go_to(found.key)
         self.post_message(self.Searched(self.searched, found))
 
+    def action_tag(self) -> None:
+        """Tag the process under the cursor, or untag it, and go on to the next row."""
+        key = process_key(self.cursor_row)
+        if key is not None:
+            self.tagged = self.tagged ^ {key}
+        self.move_to(self.cursor + 1)
+
+    def action_untag_all(self) -> None:
+        self.tagged = frozenset()
+        self.redraw()
+
+    def chosen(self) -> tuple[ProcessKey, ...]:
+        """Return the tagged processes, else the one under the cursor, else none."""
+        if self.tagged:
+            return tuple(sorted(self.tagged))
+        key = process_key(self.cursor_row)
+        return () if key is None else (key,)
+
     def _fold_below(self, *, unfold: bool) -> None:
         row = self.cursor_row
         if row is not None and row.folded is not None:
@@ -195,6 +216,8 @@ class TreeView(TreeWindow):
             words.append("inverted")
         if self.follow:
             words.append("follow")
+        if self.tagged:
+            words.append(f"{len(self.tagged)} tagged")
         if self.searched.strip() and not self.found.problem:
             words.append(f"“{fit_in(self.searched, 24)}” {place(self.found)}")
         return words
@@ -204,7 +227,7 @@ class TreeView(TreeWindow):
         if row is None:
             return strip_of([("   …", self.style_of("tree--dim"))], width, self.rich_style)
         age = fmt.age(self.now_ns - row.start_ns) if row.start_ns else ""
-        key = (id(row), age, index == self.cursor, width, thumb, self.grouping)
+        key = (id(row), age, index == self.cursor, row.key in self.tagged, width, thumb, self.grouping)
         kept = self._kept.get(key)
         if kept is None or kept[0] is not row:
             kept = (row, self._draw_row(row, age, index == self.cursor, width, thumb))
@@ -215,6 +238,8 @@ class TreeView(TreeWindow):
         paint = self._painter
         assert paint is not None
         parts = paint.parts(row, age, columns_for(width - 1, self.grouping), selected)
+        if row.key in self.tagged:
+            parts[0] = ("*", paint.style("tree--tag", selected))
         rest = paint.rest(row, selected)
         if thumb is None:
             return strip_of(parts, width, rest)
