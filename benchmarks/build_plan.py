@@ -1,6 +1,7 @@
 """What the build side costs beside ninja and clang: discovery, build.ninja, a build with nothing to do.
 
-Run: python benchmarks/build_plan.py. Peers in the same run: ninja alone on the same directory.
+Run: python benchmarks/build_plan.py [HOST_ROOT]. Peers in the same run: ninja alone on the same directory.
+HOST_ROOT holds header packages of several kernels (`dpkg -x` of each is enough): discovery is measured there.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from buildgen.plan import plan
 from buildgen.project import load_project
 from buildgen.runner import run_build
 from buildgen.toolchain import find_ninja, find_toolchain
+from core.host import Host
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,6 +72,10 @@ def main() -> None:
         say("header discovery on this machine", best(find_header_dirs), 50)
     except HeadersNotFound:
         print("header discovery: no kernel headers here")
+    if len(sys.argv) > 1:
+        host = Host(Path(sys.argv[1]).absolute())
+        trees = {c.resolved for c in find_header_dirs(host).candidates if c.holds in ("arch", "full")}
+        say(f"  with the headers of {len(trees)} kernels", best(lambda: find_header_dirs(host)), 50)
     say("the toolchain, asked for its versions", best(find_toolchain))
     thousand_objects()
     nothing_to_do()
