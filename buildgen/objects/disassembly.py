@@ -69,7 +69,7 @@ def disassemble(found: ObjectFile, program: Program, objdump: Path | None) -> tu
 def _run(path: Path, objdump: Path | None) -> str:
     if objdump is None:
         raise DisassemblyError("there is no llvm-objdump beside this clang: install LLVM as a whole")
-    command = [str(objdump), "-d", "-r", "--no-show-raw-insn", str(path.absolute())]
+    command = [str(objdump), "-d", "-r", "--no-show-raw-insn", "--no-print-imm-hex", str(path.absolute())]
     try:
         made: subprocess.CompletedProcess[bytes] = subprocess.run(
             command,
