@@ -294,7 +294,9 @@ class Engine:
             else:
                 self._behind[process] = sample.exec_id
             return
-        if not self.feed.exact and sample.comm != entry.comm:
+        another = sample.comm != entry.comm or 0 != sample.image_mark != process.image_mark
+        if another and not self.feed.exact:
+            process.image_mark = sample.image_mark
             self._reread(process, sample)
             return
         if sample.comm != entry.comm and not (entry.kthread and entry.comm.startswith(sample.comm)):
@@ -324,6 +326,7 @@ class Engine:
             if process is not None:
                 seen.add(process)
                 process.usage = sample.usage
+                process.image_mark = sample.image_mark
         self.lineage.adopt_orphans()
 
     def _meet_one(self, sample: Sample) -> Process | None:

@@ -191,7 +191,19 @@ def procfs_sweep(procfs: Procfs) -> list[Sample]:
             stat = procfs.stat(pid)
         except ProcfsError:
             continue
-        samples.append(Sample(pid, stat.start_ns, 0, stat.ppid, stat.comm, -1, stat.kthread, stat.usage))
+        samples.append(
+            Sample(
+                pid,
+                stat.start_ns,
+                0,
+                stat.ppid,
+                stat.comm,
+                -1,
+                stat.kthread,
+                stat.usage,
+                stat.stack_start,
+            )
+        )
     return samples
 
 

@@ -30,6 +30,7 @@ class Process:
         "exit_code",
         "exited_ns",
         "forgotten",
+        "image_mark",
         "images",
         "key",
         "origin",
@@ -49,6 +50,7 @@ class Process:
         self.images: tuple[ProcessEntry, ...] = ()
         self.parent_missing = False
         self.usage: Usage | None = None  # as of the latest sweep
+        self.image_mark = 0  # as of the latest sweep, where there are no generations
         self.exited_ns: int | None = None  # its last thread ended: a zombie from then on
         self.ended_ns: int | None = None  # it left the process table: history from then on
         self.exit_code: int | None = None

@@ -45,6 +45,8 @@ class Stat(msgspec.Struct, frozen=True):
     threads: int
     start_ns: int
     rss_bytes: int
+    stack_start: int = 0
+    """Another one after each exec, as the kernel chooses it at random; 0 where we may not trace."""
 
     @property
     def usage(self) -> Usage:
@@ -177,6 +179,7 @@ class Procfs:
             threads=int(fields[17]),
             start_ns=self._start_ns(int(fields[19])),
             rss_bytes=int(fields[21]) * _PAGE,
+            stack_start=int(fields[25]),
         )
 
 

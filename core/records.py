@@ -99,6 +99,8 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     uid: int
     kthread: bool
     usage: Usage
+    image_mark: int = 0
+    """Where there are no generations (procfs): a number that changes with each exec; 0 when not known."""
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):

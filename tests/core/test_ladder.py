@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -279,6 +280,37 @@ def test_without_one_of_the_life_events_only_the_iterators_answer(tmp_path: Path
         assert engine.lineage.get(child.pid) is None
     finally:
         feed.close()
+
+
+def test_procfs_alone_notices_an_exec_that_keeps_the_name() -> None:
+    feed = open_feed(LOCAL, probe=False)
+    engine = Engine(feed, LOCAL)
+    engine.start()
+    script = "read x; exec sh -c 'read y; :' second"
+    child = subprocess.Popen(["sh", "-c", script, "first"], stdin=subprocess.PIPE)
+    assert child.stdin is not None
+    try:
+        while look_at(child.pid) != b"first":
+            time.sleep(0.01)
+        engine.sweep()
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        while look_at(child.pid) != b"second":
+            time.sleep(0.01)
+        engine.sweep()
+        assert differences(engine, {child.pid}) == []
+        process = engine.lineage.get(child.pid)
+        assert process is not None
+        assert process.entry.args[-1] == b"second"
+        assert process.entry.comm == b"sh"
+    finally:
+        child.kill()
+        child.wait()
+
+
+def look_at(pid: int) -> bytes:
+    """The last argument of a process."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().removesuffix(b"\0").split(b"\0")[-1]
 
 
 def test_without_any_iterator_there_is_no_kernel_tier(tmp_path: Path) -> None:
