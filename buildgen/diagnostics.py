@@ -207,7 +207,8 @@ _ROWS = (
         "add its directory to `include` in ebpf.toml, or make the file first if a build step makes it",
     ),
     _row(
-        rb"error: incomplete definition of type '(?P<type>[^'\n]+)'",
+        rb"error: (?:incomplete definition of|variable has incomplete|field has incomplete) "
+        rb"type '(?P<type>[^'\n]+)'",
         "{type} is declared, but defined in no header that this source includes",
         "include the header that defines it; another kernel version may have it elsewhere or not at all",
     ),
@@ -216,6 +217,11 @@ _ROWS = (
         "{type} has no field {field} in the types that this source sees",
         "kernels rename fields (kernfs_node.parent is __parent since 6.15): use the name in this vmlinux.h "
         "or these headers, or declare the struct with both names and ask bpf_core_field_exists()",
+    ),
+    _row(
+        rb"error: (?P<what>[^\n]+?) \[-Werror,-W(?P<warning>[\w-]+)(?:=[\w-]*)?\]",
+        "a warning that is an error here: {what}",
+        'correct it, or let it pass with flags = ["-Wno-error={warning}"] of the object in ebpf.toml',
     ),
     _row(rb"No space left on device", "the disk is full", "free some space and build again"),
 )  # fmt: skip

@@ -198,6 +198,20 @@ def test_bitcode_of_a_newer_llvm(tmp_path: Path, needs_llvm: None, form: str) ->
     assert refused
 
 
+def test_a_warning_that_is_an_error(tmp_path: Path, needs_llvm: None) -> None:
+    source = "int f(int *p) { int never; return never; }\n"
+    found = said(clang(tmp_path, source, "-Wall", "-Werror"))
+    assert found.cause.startswith("a warning that is an error here: variable 'never' is uninitialized")
+    (flag,) = [word.strip('[]"') for word in found.fix.split() if "-Wno-error=" in word]
+    made = ["clang", "-Wall", "-Werror", flag, "-c", str(tmp_path / "prog.c"), "-o", str(tmp_path / "prog.o")]
+    assert subprocess.run(made, capture_output=True, check=False).returncode == 0
+
+
+def test_a_type_of_a_variable_that_is_only_declared(tmp_path: Path, needs_llvm: None) -> None:
+    found = said(clang(tmp_path, "int f(void) { struct later l; return sizeof(l); }\n"))
+    assert "struct later is declared, but defined in no header" in found.cause
+
+
 def test_a_field_that_has_another_name(tmp_path: Path, needs_llvm: None) -> None:
     source = "struct thing { int now; };\nint f(struct thing *t) { return t->before; }\n"
     found = said(clang(tmp_path, source))
