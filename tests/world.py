@@ -47,24 +47,29 @@ def look_at_all() -> dict[int, Seen]:
 
 
 class CheckedEngine(Engine):
-    """An engine that looks at the whole family after every event."""
+    """An engine whose links are looked at after every event: those of the process it was about."""
 
     def apply(self, event: Event) -> Process | None:
         process = super().apply(event)
-        check_links(self.lineage)
+        if process is not None:
+            check_process(process)
         return process
 
 
+def check_process(process: Process) -> None:
+    """child in parent.children <=> child.parent is parent; no circle; the key is the entry's."""
+    for child in process.children:
+        assert child.parent is process
+    if process.parent is not None:
+        assert process in process.parent.children
+    assert process not in set(process.ancestors())
+    assert process.key == process.entry.key
+
+
 def check_links(lineage: Lineage) -> None:
-    """child in parent.children <=> child.parent is parent; no circle; one live process per pid."""
-    everyone = {*lineage, *lineage.ended}
-    for process in everyone:
-        for child in process.children:
-            assert child.parent is process
-        assert process.key == process.entry.key
-        if process.parent is not None:
-            assert process in process.parent.children
-        assert process not in set(process.ancestors())
+    """The same for every process, living or ended; and one living process per pid."""
+    for process in {*lineage, *lineage.ended}:
+        check_process(process)
     pids = [process.entry.pid for process in lineage]
     assert len(pids) == len(set(pids))
 
