@@ -90,19 +90,18 @@ def text(field: bytes) -> bytes:
 def decode_event(data: bytes) -> Event:
     """Make the event of one ring buffer record. Raises ValueError for what no probe of ours sent."""
     try:
-        kind, _, ts_ns, start_ns, pid, exit_code = ENDING.unpack_from(data)
-        if kind == EXIT:
-            return Exit(ts_ns, pid, start_ns, exit_code)
-        if kind == REAPED:
-            return Reaped(ts_ns, pid, start_ns)
+        kind = data[0]  # the probe is little-endian; its kinds are small numbers
+        if kind in (EXIT, REAPED):
+            _, _, ts_ns, start_ns, pid, exit_code = ENDING.unpack_from(data)
+            return Exit(ts_ns, pid, start_ns, exit_code) if kind == EXIT else Reaped(ts_ns, pid, start_ns)
         facts = FACTS.unpack_from(data)
         if kind == FORK:
             return _fork(facts, data)
         if kind == EXEC:
-            return Exec(ts_ns, _entry(facts, data, exec_ns=ts_ns), facts[9])
+            return Exec(facts[2], _entry(facts, data, exec_ns=facts[2]), facts[9])
         if kind == CGROUP:
             names = data[FACTS.size : FACTS.size + facts[34]]
-            return CgroupMove(ts_ns, pid, start_ns, facts[6], cgroup_of(names, facts[1]))
+            return CgroupMove(facts[2], facts[14], facts[3], facts[6], cgroup_of(names, facts[1]))
     except (IndexError, StructError) as error:
         raise ValueError(f"record of {len(data)} bytes: {error}") from None
     raise ValueError(f"record of unknown kind {kind}")
