@@ -268,6 +268,46 @@ def test_what_procfs_brought_in_is_pushed_to_the_maps(probe: Probe) -> None:
     assert back.credentials == entry.credentials
 
 
+def test_a_pushed_process_lives_on_in_the_maps_and_ends_there() -> None:
+    """/proc knows its start only by the tick; the kernel knows it again all the same."""
+    shell = subprocess.Popen(["sh", "-c", "read x; exec sleep 60"], stdin=subprocess.PIPE)
+    assert shell.stdin is not None
+    probe = load_probe()
+    try:
+        maps = ProbeMaps(probe)
+        pushed, _ = Procfs(LOCAL).entry(shell.pid)
+        maps.push(pushed)
+        assert maps.lookup(shell.pid).start_ns == pushed.start_ns
+        shell.stdin.write(b"\n")
+        shell.stdin.flush()
+        (execution,) = [e for e in events_of(probe, shell.pid, Exec) if isinstance(e, Exec)]
+        assert execution.previous_inode == pushed.inode
+        assert maps.lookup(shell.pid).start_ns == execution.entry.start_ns
+        maps.push(pushed)  # too late: the kernel has newer facts
+        assert maps.lookup(shell.pid).args == (b"sleep", b"60")
+    finally:
+        probe.close()
+        shell.kill()
+        shell.wait()
+
+
+def test_a_pushed_process_that_ends_is_no_answer() -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    probe = load_probe()
+    try:
+        maps = ProbeMaps(probe)
+        maps.push(Procfs(LOCAL).entry(child.pid)[0])
+        maps.lookup(child.pid)
+        child.kill()
+        child.wait()
+        with pytest.raises(MapsMiss, match="exited"):
+            maps.lookup(child.pid)
+    finally:
+        probe.close()
+        child.kill()
+        child.wait()
+
+
 def test_a_move_between_cgroups_is_reported(probe: Probe, as_root: None) -> None:
     controller = v1_controller(LOCAL)
     folder = Path("/sys/fs/cgroup") / ("memory" if controller == 1 else "") / f"ebpf-tui-test-{os.getpid()}"
