@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from textual.app import App
@@ -16,9 +16,10 @@ from textual.screen import Screen
 from core.feed import Feed
 from core.text import safe_text
 from core.view import Frame
+from tui.config import Config
 from tui.engine import Engine
 from tui.history import History
-from tui.keymap import bindings
+from tui.keymap import Command, bindings, commands
 from tui.output import Exit
 from tui.palette import CommandProvider
 from tui.reload import probe_opener
@@ -30,7 +31,7 @@ from tui.screens.processes import ProcessesScreen
 from tui.screens.resolver import ResolverScreen
 from tui.screens.room import Room
 from tui.settings import Settings
-from tui.theme import DARK
+from tui.theme import ALL as THEMES
 
 _HANGUP = 129
 _SIGNALS = {
@@ -45,6 +46,11 @@ class EbpfApp(App[None]):
 
     TITLE = "ebpf-tui"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("everywhere")]
+    CSS = """
+    .-ascii Menu > OptionList, .-ascii HelpScreen > VerticalScroll { border: ascii $primary; }
+    .-ascii HelpScreen > VerticalScroll { scrollbar-size-vertical: 0; }
+    .-ascii Toast { border-left: none; }
+    """
     COMMANDS = {CommandProvider}  # noqa: RUF012  # the type is Textual's
     MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {
         "processes": ProcessesScreen,
@@ -59,13 +65,19 @@ class EbpfApp(App[None]):
         """The engine left a new frame."""
 
     def __init__(
-        self, engine: Engine, settings: Settings, open_probe: Callable[[], Feed] | None = None
+        self,
+        engine: Engine,
+        settings: Settings,
+        config: Config | None = None,
+        open_probe: Callable[[], Feed] | None = None,
     ) -> None:
         """`open_probe` opens the probe anew; None: what is shown has none of its own (a recording)."""
         # Only an app that draws in the terminal's own colours leaves out every colour code.
         super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
         self.engine = engine
         self.settings = settings
+        self.config = config or Config()
+        self.ascii = settings.ascii or self.config.ascii
         self._open_probe = open_probe
         self.frame: Frame | None = None
         self.problem = ""
@@ -73,8 +85,11 @@ class EbpfApp(App[None]):
         self.history = History()
         self._frame_waits = False
         self.animation_level = "none"
-        self.register_theme(DARK)
-        self.theme = DARK.name
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = self.config.theme
+        self.set_class(self.ascii, "-ascii")
+        self.set_keymap(self.config.keys)
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
@@ -113,12 +128,16 @@ class EbpfApp(App[None]):
             if isinstance(screen, Room) and self.frame is not None and screen.is_mounted:
                 screen.show_frame(self.frame)
 
+    def commands(self, scopes: Iterable[str]) -> list[Command]:
+        """Return the commands of these scopes with the keys that they have here."""
+        return commands(scopes, self.config.keys)
+
     def action_room(self, name: str) -> None:
         self.switch_mode(name)
 
     def action_help(self) -> None:
         if isinstance(self.screen, Room):
-            self.push_screen(HelpScreen(self.screen.live_scopes()))
+            self.push_screen(HelpScreen(self.commands(self.screen.live_scopes())))
 
     @property
     def is_live(self) -> bool:
@@ -135,19 +154,24 @@ class EbpfApp(App[None]):
         self.exit(return_code=int(Exit.INTERRUPTED))
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, config: Config) -> int:
     """Open the screens on the host of `settings`; return the exit code."""
     from core.session import open_session
 
     session = open_session(settings.host, probe=settings.probe, ask_runtimes=settings.ask_runtimes)
-    return show(session, settings, probe_opener(settings))
+    return show(session, settings, config, probe_opener(settings))
 
 
-def show(engine: Engine, settings: Settings, open_probe: Callable[[], Feed] | None = None) -> int:
+def show(
+    engine: Engine,
+    settings: Settings,
+    config: Config | None = None,
+    open_probe: Callable[[], Feed] | None = None,
+) -> int:
     """Open the screens on any engine; return the exit code."""
     settle_colour(settings)
-    app = EbpfApp(engine, settings, open_probe)
-    app.run()
+    app = EbpfApp(engine, settings, config, open_probe)
+    app.run(mouse=settings.mouse and app.config.mouse)
     return app.return_code or 0
 
 

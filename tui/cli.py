@@ -37,6 +37,7 @@ COMMANDS = {
     "containers": "the containers of this host and their processes",
     "record": "write what happens to a file, to be replayed anywhere",
     "replay": "look at a recording: the same screens, or JSON",
+    "config": "your own keys, theme and columns: show, validate, init",
     "probe": "have the running sessions load the probe anew (probe reload)",
     "doctor": "what this host allows, and the command that would change it",
     "info": "versions and the paths of configuration, cache and recordings",
@@ -89,6 +90,8 @@ class LazyGroup(click.Group):
     help="Ask the sockets of Docker and podman for the names of containers that no file tells.",
 )
 @click.option("--allow-signals", is_flag=True, help="Let the screens send signals (F9); else they only look.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Draw the screens with ASCII characters only.")
+@click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal, for selecting text.")
 @click.option("--color/--no-color", default=None, help="Colour, whatever the terminal and NO_COLOR say.")
 @click.option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Write a log here.")
 @click.version_option(package_name="ebpf-tui")
@@ -100,6 +103,8 @@ def cli(
     no_probe: bool,
     ask_runtimes: bool,
     allow_signals: bool,
+    ascii_only: bool,
+    no_mouse: bool,
     color: bool | None,
     log_file: Path | None,
 ) -> None:
@@ -117,6 +122,8 @@ def cli(
         log_file=log_file,
         ask_runtimes=ask_runtimes,
         allow_signals=allow_signals,
+        ascii=ascii_only,
+        mouse=not no_mouse,
     )
     if ctx.invoked_subcommand is None:
         from tui.open_screens import open_screens

@@ -6,10 +6,14 @@ only when it works.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from textual.binding import Binding
+if TYPE_CHECKING:
+    from textual.binding import Binding
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Command:
     @property
     def shown_keys(self) -> str:
         """The keys as people write them: `space`, `←`, `ctrl+p`."""
-        return " ".join(_SHOWN.get(key, key) for key in self.keys.split(","))
+        return " ".join(_shown(key) for key in self.keys.split(","))
 
     @property
     def first_key(self) -> str:
@@ -53,6 +57,14 @@ SCOPES = {
     "search": "search line",
 }
 
+_TOGETHER = (
+    ("tree", "list", "processes", "everywhere"),
+    *(("list", room, "everywhere") for room in ("build", "headers", "objects")),
+    ("filter",),
+    ("search",),
+)
+"""Scopes that are live at the same time: there a key has one meaning."""
+
 _SHOWN = {
     "up": "↑",
     "down": "↓",
@@ -69,10 +81,6 @@ _SHOWN = {
     "plus": "+",
     "minus": "-",
     "asterisk": "*",
-    "f1": "F1",
-    "f5": "F5",
-    "f6": "F6",
-    "f9": "F9",
 }
 
 COMMANDS: tuple[Command, ...] = (
@@ -143,8 +151,22 @@ COMMANDS: tuple[Command, ...] = (
 )
 
 
+@cache
+def _shown(key: str) -> str:
+    if key in _SHOWN:
+        return _SHOWN[key]
+    if key[0] == "f" and key[1:].isdecimal():
+        return key.upper()
+    from textual.keys import key_to_character
+
+    char = key_to_character(key)
+    return char if char is not None and char.isprintable() and not char.isspace() else key
+
+
 def bindings(scope: str) -> list[Binding]:
     """Return Textual's bindings of one scope; every one carries its id, for keymaps."""
+    from textual.binding import Binding  # `config validate` reads the registry without Textual
+
     return [
         Binding(
             command.keys,
@@ -160,11 +182,39 @@ def bindings(scope: str) -> list[Binding]:
     ]
 
 
-def commands(scopes: Iterable[str]) -> list[Command]:
-    """Return the commands of these scopes, in the order of the scopes."""
-    return [command for scope in scopes for command in COMMANDS if command.scope == scope]
+def commands(scopes: Iterable[str], own: Mapping[str, str] = MappingProxyType({})) -> list[Command]:
+    """Return the commands of these scopes, in the order of the scopes, with the person's `own` keys by id."""
+    return [
+        replace(command, keys=own.get(command.id, command.keys))
+        for scope in scopes
+        for command in COMMANDS
+        if command.scope == scope
+    ]
 
 
-def footer(scopes: Iterable[str]) -> list[Command]:
-    """Return what the footer shows where these scopes are live, most wanted first."""
-    return sorted((c for c in commands(scopes) if c.footer), key=lambda command: command.footer)
+def clash(own: Mapping[str, str]) -> tuple[str, str, str] | None:
+    """Return (key, id, other id) when a key of `own` means two things in the same place, else None."""
+    for scopes in _TOGETHER:
+        owner: dict[str, str] = {}
+        for command in commands(scopes, own):
+            for key in command.keys.split(","):
+                other = owner.setdefault(key, command.id)
+                if other != command.id and (other in own or command.id in own):
+                    one, two = (command.id, other) if command.id in own else (other, command.id)
+                    return key, one, two
+    return None
+
+
+def key_name(text: str) -> str | None:
+    """Return Textual's name of a key as people write it: `F`, `/`, `ctrl+t`, `f4`, `space`; None: no key."""
+    from textual.keys import Keys, _character_to_key
+
+    if len(text) == 1 and text.isprintable() and not text.isspace():
+        return _character_to_key(text)
+    *modifiers, last = text.lower().split("+")
+    named = {key.value for key in Keys if "+" not in key.value and "<" not in key.value}
+    if len(last) != 1 and last not in named | {"space"} | set(_SHOWN):
+        return None
+    if not set(modifiers) <= {"ctrl", "alt", "shift"} or not last.isprintable() or not last:
+        return None
+    return "+".join([*modifiers, last])

@@ -13,10 +13,14 @@ def open_screens(settings: Settings, engine: Engine | None = None) -> int:
     """Run the screens until the person quits; return the exit code.
 
     `engine` is what they show; left out, the host of `settings`. Raises CommandError (exit 2) when
-    stdin or stderr is no terminal: Textual draws on stderr and would fill a log file with escapes for ever.
+    something is wrong with the person's configuration, and when stdin or stderr is no terminal: Textual
+    draws on stderr and would fill a log file with escapes for ever.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise CommandError("no terminal here: use `ebpf-tui ps --json` or another subcommand", Exit.USAGE)
+    from tui.config import config_path, load_config
+
+    config = load_config(config_path())
     from tui.app import run, show
 
-    return run(settings) if engine is None else show(engine, settings)
+    return run(settings, config) if engine is None else show(engine, settings, config)

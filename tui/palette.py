@@ -6,7 +6,7 @@ from functools import partial
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from tui.keymap import Command, commands
+from tui.keymap import Command
 from tui.screens.room import Room
 
 
@@ -29,7 +29,8 @@ class CommandProvider(Provider):
         screen = self.screen
         if not isinstance(screen, Room):
             return []
-        return [command for command in commands(screen.live_scopes()) if command.id != "app.palette"]
+        live = screen.app.commands(screen.live_scopes())
+        return [command for command in live if command.id != "app.palette"]
 
     async def _run(self, command: Command) -> None:
         screen = self.screen

@@ -13,7 +13,8 @@ class Settings:
     """`probe` False: answer from procfs only. `color` None: decide by the terminal and NO_COLOR.
 
     `ask_runtimes`: the sockets of Docker and podman may be asked for names that no file tells.
-    `allow_signals`: the screens may send signals; otherwise they only look.
+    `allow_signals`: the screens may send signals; otherwise they only look. `ascii` and `mouse` say how the
+    screens are drawn and whether they take the mouse; the configuration can say the same.
     """
 
     host: Host = field(default=LOCAL)
@@ -22,3 +23,5 @@ class Settings:
     log_file: Path | None = None
     ask_runtimes: bool = False
     allow_signals: bool = False
+    ascii: bool = False
+    mouse: bool = True

@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from core.feed import Feed
 from tui.app import EbpfApp
+from tui.config import Config
 from tui.screens.processes import ProcessesScreen
 from tui.settings import Settings
 from tui.widgets.tree_view import TreeView
@@ -20,11 +21,12 @@ async def opened(
     engine: FixtureEngine | None = None,
     size: tuple[int, int] = (100, 30),
     settings: Settings | None = None,
+    config: Config | None = None,
     *,
     live: bool = False,
 ) -> AsyncIterator[Pilot[None]]:
     """Run the app without a terminal. `live`: as if it showed this host now."""
-    app = EbpfApp(engine or FixtureEngine(), settings or Settings(), not_opened if live else None)
+    app = EbpfApp(engine or FixtureEngine(), settings or Settings(), config, not_opened if live else None)
     async with app.run_test(size=size, notifications=True) as pilot:
         await settle(pilot)
         yield pilot

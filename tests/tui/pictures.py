@@ -4,7 +4,7 @@ tools/screenshots.py, so that what is tested is what is shown."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fixture_build import board, failed, findings, half_way
 from fixture_engine import ALL_ON, NO_PROBE, NOW, SECOND, FixtureEngine
@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 
 from core.model import Tiers
 from tui.app import EbpfApp
+from tui.config import Config
 from tui.screens.build import BuildScreen
 from tui.screens.build_board import Board
 from tui.screens.headers import HeadersScreen
@@ -28,11 +29,12 @@ class Picture:
     prepare: Prepare
     tiers: Tiers = ALL_ON
     own_data: bool = True
+    config: Config = field(default_factory=Config)
 
     def app(self) -> EbpfApp:
         engine = FixtureEngine(tiers=self.tiers)
         engine.stats = (("hits cache", 0), ("hits maps", 0), ("hits procfs", 0), ("miss", 0))
-        return EbpfApp(engine, Settings(allow_signals=True), not_opened)
+        return EbpfApp(engine, Settings(allow_signals=True), self.config, not_opened)
 
 
 async def tree(pilot: Pilot[None]) -> None:
@@ -153,6 +155,10 @@ async def resolver(pilot: Pilot[None]) -> None:
 
 PICTURES = {
     "processes": Picture(tree),
+    "light": Picture(explain, config=Config(theme="light")),
+    "colour-blind": Picture(explain, config=Config(theme="colour-blind")),
+    "mono": Picture(explain, config=Config(theme="mono")),
+    "ascii": Picture(explain, config=Config(ascii=True)),
     "explain": Picture(explain),
     "parents": Picture(parents),
     "filter": Picture(filtered),

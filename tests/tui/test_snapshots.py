@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pictures import PICTURES
 
-SIZES = [(60, 20), (80, 24), (120, 34)]
+SIZES = [(60, 20), (80, 24), (120, 34), (200, 50)]
 EVERY_SIZE = ("explain", "filter", "parents", "procfs-only", "build-failed", "headers", "resolver")
 CASES = [
     (name, size)

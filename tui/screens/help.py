@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import ClassVar
 
 from rich.text import Text
@@ -11,7 +13,8 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tui.keymap import SCOPES, commands
+from tui.keymap import SCOPES, Command
+from tui.widgets.ascii import text_in_ascii
 
 _FILTER = """src:cache src:procfs src:none    the tier that answered
 src:event src:snapshot           how the entry came in
@@ -38,22 +41,22 @@ class HelpScreen(ModalScreen[None]):
     }
     """
 
-    def __init__(self, scopes: tuple[str, ...]) -> None:
+    def __init__(self, live: Sequence[Command]) -> None:
         super().__init__()
-        self._scopes = scopes
+        self._live = live
 
     def compose(self) -> ComposeResult:
         text = Text()
-        for scope in self._scopes:
-            live = commands([scope])
-            if live:
-                text.append(f"{SCOPES[scope]}\n", style="bold")
+        for scope, live in groupby(self._live, lambda command: command.scope):
+            text.append(f"{SCOPES[scope]}\n", style="bold")
             for command in live:
                 text.append(f"  {command.shown_keys:<12}", style="bold")
                 text.append(f"{command.title:<16}{command.help}\n")
-        if "processes" in self._scopes:
+        if any(command.scope == "processes" for command in self._live):
             text.append("the filter\n", style="bold")
             text.append("\n".join(f"  {line}" for line in _FILTER.splitlines()))
+        if self.app.has_class("-ascii"):
+            text.plain = text_in_ascii(text.plain)
         with VerticalScroll() as pane:
-            pane.border_title = "keys · esc closes"
+            pane.border_title = "keys, esc closes"
             yield Static(text)

@@ -28,7 +28,9 @@ class ProcessesScreen(Room):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("processes")]
 
     def compose_body(self) -> ComposeResult:
-        yield TreeView()
+        tree = TreeView()
+        tree.columns = self.app.config.columns
+        yield tree
         yield ExplainPane()
         yield FilterLine()
         yield SearchLine()

@@ -33,7 +33,8 @@ class Room(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield HeaderBar()
-        yield TabLine(self.NAME)
+        rooms = [command for command in self.app.commands(["everywhere"]) if command.id.startswith("room.")]
+        yield TabLine(rooms, self.NAME)
         yield from self.compose_body()
         yield FooterBar()
 
@@ -53,7 +54,10 @@ class Room(Screen[None]):
         return (*focused, self.NAME, "everywhere")
 
     def on_mount(self) -> None:
-        self.watch(self, "focused", lambda _: self.query_one(FooterBar).show(self.live_scopes()))
+        self.watch(self, "focused", lambda _: self._show_footer())
+
+    def _show_footer(self) -> None:
+        self.query_one(FooterBar).show(self.app.commands(self.live_scopes()))
 
     def show_problem(self, problem: str) -> None:
         """Say in the header why no more frames come."""

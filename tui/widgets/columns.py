@@ -18,8 +18,12 @@ _NARROW = 44
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`text` gets the row and its age in words. `numeric` columns are filled in group rows too."""
+    """`text` gets the row and its age in words. `numeric` columns are filled in group rows too.
 
+    `name` is what people call it in their configuration.
+    """
+
+    name: str
     title: str
     width: int
     text: Callable[[Row, str], str]
@@ -27,17 +31,17 @@ class Column:
     numeric: bool = False
 
 
-SOURCE = Column("SOURCE", 14, lambda row, _: row.source)
-TIER = Column("SOURCE", 6, lambda row, _: row.source.partition("‹")[0])
-PID = Column("PID", 7, lambda row, _: str(row.pid), right=True)
-USER = Column("USER", 8, lambda row, _: row.user)
-STATE = Column("S", 1, lambda row, _: row.state)
-THREADS = Column("THR", 4, lambda row, _: str(row.threads or "–"), right=True)
-TTY = Column("TTY", 6, lambda row, _: row.tty)
-CPU = Column("CPU%", 5, lambda row, _: fmt.percent(row.cpu_percent), right=True, numeric=True)
-RSS = Column("RSS", 5, lambda row, _: fmt.size(row.rss_bytes), right=True, numeric=True)
-AGE = Column("AGE", 4, lambda _, age: age, right=True, numeric=True)
-CONTAINER = Column("CONTAINER", 14, lambda row, _: row.container)
+SOURCE = Column("source", "SOURCE", 14, lambda row, _: row.source)
+TIER = Column("source", "SOURCE", 6, lambda row, _: row.source.partition("‹")[0])
+PID = Column("pid", "PID", 7, lambda row, _: str(row.pid), right=True)
+USER = Column("user", "USER", 8, lambda row, _: row.user)
+STATE = Column("state", "S", 1, lambda row, _: row.state)
+THREADS = Column("threads", "THR", 4, lambda row, _: str(row.threads or "–"), right=True)
+TTY = Column("tty", "TTY", 6, lambda row, _: row.tty)
+CPU = Column("cpu", "CPU%", 5, lambda row, _: fmt.percent(row.cpu_percent), right=True, numeric=True)
+RSS = Column("memory", "RSS", 5, lambda row, _: fmt.size(row.rss_bytes), right=True, numeric=True)
+AGE = Column("age", "AGE", 4, lambda _, age: age, right=True, numeric=True)
+CONTAINER = Column("container", "CONTAINER", 14, lambda row, _: row.container)
 
 _ORDER = (SOURCE, TIER, PID, USER, STATE, THREADS, TTY, CPU, RSS, AGE, CONTAINER)
 """From left to right."""
@@ -47,14 +51,16 @@ _PRIORITY = (PID, CPU, USER, RSS, AGE, CONTAINER, STATE, THREADS, TTY)
 
 
 @lru_cache(maxsize=64)
-def columns_for(width: int, grouping: Grouping) -> tuple[Column, ...]:
-    """Return the columns left of TREE that fit `width`, in screen order."""
+def columns_for(width: int, grouping: Grouping, wanted: tuple[str, ...] = ()) -> tuple[Column, ...]:
+    """Return the columns left of TREE that fit `width`, in screen order; `wanted` names them, empty: all."""
     source = TIER if width < _NARROW else SOURCE
     chosen = {source}
     wants = min(_TREE_WANTS, width // 2)
     left = width - 1 - (source.width + 1)
     for column in _PRIORITY:
-        if column is CONTAINER and grouping is Grouping.CONTAINERS:
+        if wanted and column.name not in wanted:
+            continue
+        if column is CONTAINER and grouping is Grouping.CONTAINERS and not wanted:
             continue
         if left - (column.width + 1) < wants:
             if column is USER:  # what is measured matters more than who

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from textual.strip import Strip
 
-from tui.keymap import footer
+from tui.keymap import Command
 from tui.widgets.lines import LineWidget, Part, strip_of, width_of
 
 _ALWAYS = 90
@@ -28,17 +29,18 @@ class FooterBar(LineWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._scopes: tuple[str, ...] = ()
+        self._commands: list[Command] = []
 
-    def show(self, scopes: tuple[str, ...]) -> None:
-        """Show the keys of these scopes."""
-        if scopes != self._scopes:
-            self._scopes = scopes
+    def show(self, live: Iterable[Command]) -> None:
+        """Show the keys of these commands, as far as they belong here."""
+        wanted = sorted((command for command in live if command.footer), key=lambda command: command.footer)
+        if wanted != self._commands:
+            self._commands = wanted
             self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
         key, title = self.style_of("footer--key"), self.style_of("footer--title")
-        wanted = footer(self._scopes)
+        wanted = self._commands
         chosen = set()
         left = width - 1
         for command in sorted(wanted, key=lambda command: command.footer < _ALWAYS):

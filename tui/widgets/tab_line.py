@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events
 from textual.strip import Strip
 
-from tui.keymap import commands
+from tui.keymap import Command
 from tui.widgets.lines import LineWidget, Part, strip_of, width_of
 
 
@@ -25,9 +26,9 @@ class TabLine(LineWidget):
     }
     """
 
-    def __init__(self, active: str) -> None:
+    def __init__(self, tabs: Sequence[Command], active: str) -> None:
         super().__init__()
-        self._tabs = [command for command in commands(["everywhere"]) if command.id.startswith("room.")]
+        self._tabs = tabs
         self._active = active
 
     def draw(self, width: int, height: int) -> list[Strip]:
@@ -35,16 +36,16 @@ class TabLine(LineWidget):
         for tab in self._tabs:
             if tab.id == f"room.{self._active}":
                 # Brackets, so that the active tab shows without colours too.
-                parts.append((f"[{tab.keys} {tab.title}]", self.style_of("tab--active")))
+                parts.append((f"[{tab.first_key} {tab.title}]", self.style_of("tab--active")))
             else:
-                parts.append((f" {tab.keys}", self.style_of("tab--key")))
+                parts.append((f" {tab.first_key}", self.style_of("tab--key")))
                 parts.append((f" {tab.title} ", self.style_of("tab--other")))
         return [strip_of(parts, width, self.rich_style)]
 
     async def on_click(self, event: events.Click) -> None:
         right = 0
         for tab in self._tabs:
-            right += width_of(f" {tab.keys} {tab.title} ")
+            right += width_of(f" {tab.first_key} {tab.title} ")
             if event.x < right:
                 await self.app.run_action(tab.action)
                 return

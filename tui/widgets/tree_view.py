@@ -77,6 +77,7 @@ class TreeView(TreeWindow):
         self.searched = ""
         self.found = Found()
         self.tagged: frozenset[ProcessKey] = frozenset()
+        self.columns: tuple[str, ...] = ()
         self._unfold_below = False
         self._painter: RowPainter | None = None
         self._kept: dict[tuple[object, ...], tuple[Row, Strip]] = {}
@@ -198,7 +199,7 @@ class TreeView(TreeWindow):
     def draw_head(self, width: int) -> Strip:
         style = self.style_of("pane--head")
         left: list[Part] = [(" ", style)]
-        for column in columns_for(width - 1, self.grouping):
+        for column in columns_for(width - 1, self.grouping, self.columns):
             left.append((fit(column.title, column.width, column.right) + " ", style))
         left.append(("TREE", style))
         words = self._status()
@@ -227,7 +228,8 @@ class TreeView(TreeWindow):
         if row is None:
             return strip_of([("   …", self.style_of("tree--dim"))], width, self.rich_style)
         age = fmt.age(self.now_ns - row.start_ns) if row.start_ns else ""
-        key = (id(row), age, index == self.cursor, row.key in self.tagged, width, thumb, self.grouping)
+        look = (self.grouping, self.columns, width, thumb)
+        key = (id(row), age, index == self.cursor, row.key in self.tagged, look)
         kept = self._kept.get(key)
         if kept is None or kept[0] is not row:
             kept = (row, self._draw_row(row, age, index == self.cursor, width, thumb))
@@ -237,7 +239,7 @@ class TreeView(TreeWindow):
     def _draw_row(self, row: Row, age: str, selected: bool, width: int, thumb: bool | None) -> Strip:
         paint = self._painter
         assert paint is not None
-        parts = paint.parts(row, age, columns_for(width - 1, self.grouping), selected)
+        parts = paint.parts(row, age, columns_for(width - 1, self.grouping, self.columns), selected)
         if row.key in self.tagged:
             parts[0] = ("*", paint.style("tree--tag", selected))
         rest = paint.rest(row, selected)
