@@ -106,7 +106,8 @@ def test_nobody_there() -> None:
 def test_another_root_is_read_below_it(tmp_path: Path) -> None:
     folder = tmp_path / "proc/42"
     folder.mkdir(parents=True)
-    fields = ["S", "1", "42", "42", "0", "-1", "4194304", *["0"] * 10, "1", "0", "500", "4096", "7", *["0"] * 28]
+    fields = ["S", "1", "42", "42", "0", "-1", "4194304", *["0"] * 10, "1", "0", "500", "4096", "7"]
+    fields += ["0"] * 28
     (folder / "stat").write_text("42 (agent) " + " ".join(fields))
     (folder / "cmdline").write_bytes(b"agent\0run\0")
     entry, usage = Procfs(Host(tmp_path)).entry(42)
