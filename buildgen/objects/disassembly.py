@@ -60,9 +60,9 @@ def disassemble(found: ObjectFile, program: Program, objdump: Path | None) -> tu
 
     Raises DisassemblyError: no llvm-objdump, or it does not read this object.
     """
-    raw = _sections(_run(found.path, objdump)).get(program.section, {})
-    core = {one.insn: one for one in found.core_relocations if one.section == program.section}
-    lines = {one.insn: one for one in found.lines if one.section == program.section and one.line}
+    raw = _sections(_run(found.path, objdump)).get(program.elf_section, {})
+    core = {one.insn: one for one in found.core_relocations if one.section == program.elf_section}
+    lines = {one.insn: one for one in found.lines if one.section == program.elf_section and one.line}
     return tuple(_instructions(program, raw, core, lines))
 
 
@@ -103,8 +103,7 @@ def _sections(text: str) -> dict[str, dict[int, _Raw]]:
         elif named := _LABEL.match(line):
             label = named["name"]
         elif section := _SECTION.match(line):
-            name = safe_text(section["name"]).removeprefix("?")
-            here, label = sections.setdefault(name, {}), ""
+            here, label = sections.setdefault(safe_text(section["name"]), {}), ""
     return sections
 
 

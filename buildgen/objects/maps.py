@@ -14,8 +14,8 @@ from buildgen.objects.model import MapDef, Variable
 from buildgen.objects.section_names import map_type
 from core.text import safe_text
 
-RDONLY_PROG, MMAPABLE = 0x80, 0x400
-"""BPF_F_RDONLY_PROG and BPF_F_MMAPABLE (include/uapi/linux/bpf.h)."""
+RDONLY_PROG, MMAPABLE, LINK = 0x80, 0x400, 0x2000
+"""BPF_F_RDONLY_PROG, BPF_F_MMAPABLE and BPF_F_LINK (include/uapi/linux/bpf.h)."""
 
 _NUMBERS = ("type", "key_size", "value_size", "max_entries", "map_flags")
 
@@ -28,6 +28,8 @@ def all_maps(elf: Elf, btf: Btf | None) -> Iterator[MapDef]:
         name = section.name.decode("utf-8", "backslashreplace")
         if name == "maps" or name.startswith("maps/"):
             yield from _legacy_maps(elf, section)
+    if btf is not None:
+        yield from _struct_ops(btf)
     for section in elf.sections:
         if _is_data(section):
             yield _data_map(section, btf)
@@ -170,6 +172,18 @@ def _number(btf: Btf, member: Member, initial: bytes) -> int:
     if array is None or array.kind != "array":
         raise BtfError("a number of a map's definition is not given by an array")
     return btf.array(array)[1]
+
+
+def _struct_ops(btf: Btf) -> Iterator[MapDef]:
+    """Each variable of these sections is a map of one element: a table of the programs that implement it."""
+    for section in _datasecs(btf):
+        where = btf.name(section).removeprefix(b"?")
+        if where in (b".struct_ops", b".struct_ops.link"):
+            flags = LINK if where.endswith(b".link") else 0
+            for number, _offset, _size in btf.parts(section):
+                variable = btf[number]
+                name, size = safe_text(btf.name(variable)), btf.size(variable.value)
+                yield MapDef(name, "struct_ops", 4, size, 1, flags, safe_text(where))
 
 
 # --- legacy maps -------------------------------------------------------------------------------------

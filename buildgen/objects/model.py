@@ -11,6 +11,9 @@ from typing import Literal
 class Program:
     """One function. `type` is libbpf's name of the program type of its section, `attach_to` what follows it.
 
+    `section` is libbpf's name of the section. `elf_section` is that in the file, which lines and relocations
+    name: a `?` in front of it tells libbpf not to load the program unasked.
+
     `insns` counts slots of 8 bytes, as the kernel and libbpf do (a 64-bit constant takes two). A
     `subprogram` stands in .text and is called by programs; it has no type of its own. `digest` tells whether
     two builds made the same instructions of it; what a loader fills in is not in there.
@@ -24,6 +27,7 @@ class Program:
     subprogram: bool
     offset: int
     digest: str
+    elf_section: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,8 @@ def _programs(elf: Elf) -> Iterator[Program]:
     functions = [s for s in elf.symbols if s.type == "FUNC" and s.section in executable]
     for symbol in sorted(functions, key=lambda s: (s.section, s.value)):
         section = executable[symbol.section]
-        name = safe_text(section.name).removeprefix("?")  # `?` tells libbpf not to load it unasked
+        raw_name = safe_text(section.name)
+        name = raw_name.removeprefix("?")
         kind, attach_to = program_type(name)
         yield Program(
             name=safe_text(symbol.name),
@@ -68,6 +69,7 @@ def _programs(elf: Elf) -> Iterator[Program]:
             subprogram=section.name == b".text",
             offset=symbol.value // INSN_SIZE,
             digest=sha256(section.data[symbol.value : symbol.value + symbol.size]).hexdigest()[:16],
+            elf_section=raw_name,
         )
 
 

@@ -30,10 +30,8 @@ from core.text import safe_lines, safe_text
 PATIENCE = 120.0
 """Seconds for all programs of an object. The verifier gives up by itself after a million instructions."""
 
-_NOT_PERMITTED = (
-    "loading needs CAP_BPF, and CAP_PERFMON for tracing or CAP_NET_ADMIN for network programs: run it with "
-    "sudo (where that is refused too, a container or lockdown forbids bpf(2))"
-)
+_SYS_ADMIN, _PERFMON, _BPF = 21, 38, 39
+"""Numbers of capabilities (include/uapi/linux/capability.h)."""
 _INSN = re.compile(r"^(\d+): (?:\(|<)", re.MULTILINE)
 _POISONED = re.compile(r"^(\d+): (?:<invalid CO-RE relocation>|\(85\) call unknown#195896080)", re.MULTILINE)
 _PROCESSED = re.compile(r"^processed (\d+) insns", re.MULTILINE)
@@ -167,7 +165,7 @@ def _verdict(found: ObjectFile, program: Program | None, answer: dict[str, Any])
     accepted = not failed and "ended" not in answer
     reason, fix, where = "", "", None
     if refused:
-        reason = f"not permitted: {_NOT_PERMITTED}"
+        reason = f"not permitted: {_not_permitted()}"
     elif not accepted:
         relocation = _unmatched(found, program, log)
         reason, fix = _why(answer, relocation)
@@ -198,8 +196,21 @@ def _why(answer: dict[str, Any], relocation: CoreRelocation | None) -> tuple[str
     if relocation:
         what = f"{relocation.type}.{relocation.access}" if relocation.access else relocation.type
         return f"this kernel has no {what}: a CO-RE relocation ({relocation.kind}) does not match", fix
+    if _POISONED.search(answer["log"]) and said.known:  # in a function that the program calls
+        return said.cause, fix
     decisive = [line for line in answer["brief"].splitlines() if not _NO_REASON.match(line)]
     return "; ".join(decisive[:2]) or _said(answer) or os.strerror(answer["errno"]), fix
+
+
+def _not_permitted() -> str:
+    """Say why loading was refused with EPERM and without a look: libbpf's own advice is about ulimit."""
+    status = Path("/proc/self/status").read_text()
+    own = int(status.partition("CapEff:")[2].split()[0], 16)
+    if own >> _SYS_ADMIN & 1 or (own >> _BPF & 1 and own >> _PERFMON & 1):
+        return (
+            "the capabilities are there; lockdown, a security module or the kernel itself forbids this type"
+        )
+    return "loading needs CAP_BPF, and CAP_PERFMON or CAP_NET_ADMIN by type of program: run it with sudo"
 
 
 def _said(answer: dict[str, Any]) -> str:
@@ -217,7 +228,7 @@ def _unmatched(found: ObjectFile, program: Program | None, log: str) -> CoreRelo
     poisoned = _POISONED.search(log)
     if poisoned is None or program is None or int(poisoned[1]) >= program.insns:
         return None
-    place = program.section, program.offset + int(poisoned[1])
+    place = program.elf_section, program.offset + int(poisoned[1])
     return next((one for one in found.core_relocations if (one.section, one.insn) == place), None)
 
 
@@ -247,7 +258,9 @@ def _line(
         return None
     insn = int(numbers[-1])
     if insn < program.insns:
-        inside = [one for one in found.lines if one.section == program.section and one.insn >= program.offset]
+        inside = [
+            one for one in found.lines if one.section == program.elf_section and one.insn >= program.offset
+        ]
         field = relocation.access.rpartition(".")[2] if relocation else ""
         naming = [
             one for one in inside if field and one.line and re.search(rf"\b{re.escape(field)}\b", one.text)

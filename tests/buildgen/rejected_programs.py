@@ -84,6 +84,27 @@ SEC("raw_tp/sched_process_exec") int in_a_subprogram(void *ctx) {
         "no struct task_struct.never_there: a CO-RE relocation (byte_off)",
         "bpf_core_read(",
     ),
+    "not_loaded_unasked": Case(
+        """SEC("?raw_tp/sched_process_exec") int not_loaded_unasked(void *ctx) {
+    struct task_struct *task = (void *)bpf_get_current_task();
+    int found = 0;
+    bpf_core_read(&found, sizeof(found), &task->never_there);
+    return found;
+}""",
+        "no struct task_struct.never_there: a CO-RE relocation (byte_off)",
+        "bpf_core_read(",
+    ),
+    "missing_in_a_subprogram": Case(
+        """static __noinline int reads(struct task_struct *task) {
+    int found = 0;
+    bpf_core_read(&found, sizeof(found), &task->never_there);
+    return found;
+}
+SEC("raw_tp/sched_process_exec") int missing_in_a_subprogram(void *ctx) {
+    return reads((void *)bpf_get_current_task());
+}""",
+        "no struct task_struct.never_there: a CO-RE relocation (byte_off)",
+    ),
     "guarded_field": Case(
         """SEC("raw_tp/sched_process_exec") int guarded_field(void *ctx) {
     struct task_struct *task = (void *)bpf_get_current_task();

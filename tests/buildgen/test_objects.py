@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from libbpf_view import library, view
+from rejected_programs import compiled
 
 from buildgen.arch import local_arch
 from buildgen.errors import ObjectError
@@ -152,6 +153,24 @@ def test_maps_are_libbpfs(rich: Path) -> None:
     assert {m.name if m.defined_in == ".maps" else "rich" + m.name for m in maps} == {
         name.replace("rich.bpf", "rich") for name in said[2]
     }
+
+
+def test_struct_ops_are_maps(tmp_path: Path, needs_llvm: None) -> None:
+    text = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+struct tcp_congestion_ops { void (*ssthresh)(void); char name[16]; };
+SEC("struct_ops/ssthresh") int threshold(void *ctx) { return 2; }
+SEC(".struct_ops") struct tcp_congestion_ops mine = { .ssthresh = (void *)threshold, .name = "mine" };
+char LICENSE[] SEC("license") = "GPL";
+"""
+    made = compiled(tmp_path, text)
+    said = view(made)
+    assert said is not None
+    (ours,) = read_object(made).maps
+    assert [tuple(one) for one in said[1]] == [("struct_ops", 4, 24, 1, 0)]
+    assert (ours.type, ours.key_size, ours.value_size, ours.max_entries, ours.flags) == said[1][0]
+    assert (ours.name, ours.defined_in) == ("mine", ".struct_ops")
 
 
 def test_legacy_maps(built: Path) -> None:

@@ -51,11 +51,11 @@ def of(verdict: ObjectVerdict, name: str) -> ProgramVerdict:
 
 
 def test_each_program_has_a_verdict(verdict: ObjectVerdict) -> None:
-    assert [one.name for one in verdict.programs] == list(CASES)
+    assert sorted(one.name for one in verdict.programs) == sorted(CASES)
     assert not verdict.accepted
-    assert [one.name for one in verdict.programs if one.accepted] == [
+    assert {one.name for one in verdict.programs if one.accepted} == {
         name for name, case in CASES.items() if case.says is None
-    ]
+    }
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.says])
@@ -76,6 +76,8 @@ def test_bpftool_says_the_same(name: str, tmp_path: Path, bpffs: Path, verdict: 
         pytest.skip("no bpftool here")
     alone = compiled(tmp_path, source(name))
     pinned = bpffs / "program"
+    if '"?' in CASES[name].body:
+        pytest.skip("bpftool leaves out what is not to be loaded unasked")
     loaded = subprocess.run(["bpftool", "prog", "load", alone, pinned], capture_output=True, check=False)
     assert of(verdict, name).accepted == (loaded.returncode == 0), loaded.stderr
     if loaded.returncode == 0:
