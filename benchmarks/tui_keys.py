@@ -104,13 +104,13 @@ def serve_bare(count: int) -> None:
 
 
 class Terminal:
-    """A program in a pseudo-terminal."""
+    """A program in a pseudo-terminal of 120x50."""
 
-    def __init__(self, what: str, count: int) -> None:
+    def __init__(self, *command: str) -> None:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
         self.process = subprocess.Popen(
-            [sys.executable, __file__, str(count), what],
+            [sys.executable, *command],
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -147,19 +147,24 @@ class Terminal:
 
 
 def measure(what: str, count: int) -> None:
-    terminal = Terminal(what, count)
+    terminal = Terminal(__file__, str(count), what)
     try:
         terminal.read(6)
-        before = terminal.cpu_seconds()
-        written = terminal.read(10)
-        cpu = (terminal.cpu_seconds() - before) * 10
-        print(f"{what:<6} watching: {cpu:5.1f} % CPU, {written / 10:8.0f} bytes/s")
-        for name, keys in KEYS.items():
-            took = sorted(terminal.latency(keys[time_ % 2]) for time_ in range(TIMES))
-            p50, p95 = statistics.median(took), took[int(TIMES * 0.95)]
-            print(f"{what:<6} {name:<17} p50 {p50:6.1f}   p95 {p95:6.1f}   max {took[-1]:6.1f}")
+        watch_and_press(what, terminal)
     finally:
         terminal.close()
+
+
+def watch_and_press(what: str, terminal: Terminal) -> None:
+    """Print what watching costs, and how soon keys are answered."""
+    before = terminal.cpu_seconds()
+    written = terminal.read(10)
+    cpu = (terminal.cpu_seconds() - before) * 10
+    print(f"{what:<8} watching: {cpu:5.1f} % CPU, {written / 10:8.0f} bytes/s")
+    for name, keys in KEYS.items():
+        took = sorted(terminal.latency(keys[time_ % 2]) for time_ in range(TIMES))
+        p50, p95 = statistics.median(took), took[int(TIMES * 0.95)]
+        print(f"{what:<8} {name:<17} p50 {p50:6.1f}   p95 {p95:6.1f}   max {took[-1]:6.1f}")
 
 
 def main() -> None:
