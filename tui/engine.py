@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from core.feed import Feed
 from core.model import ProcessKey
 from core.view import Frame, ViewRequest
+
+if TYPE_CHECKING:
+    from core.feed import Feed
 
 
 class Engine(Protocol):

@@ -9,12 +9,9 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from buildgen.arch import parse_arch
-from buildgen.owner import invoking_user
 from core.feed import Feed, open_feed
 from core.probe.loader import SHIPPED_OBJECT, ProbeOptions, ProbeUnavailable
 from core.text import safe_text
-from tui.screens.build_board import own_probe
 from tui.settings import Settings
 
 
@@ -40,6 +37,10 @@ def probe_object() -> Path:
     Raises ProbeUnavailable when others than root, we and who called sudo could have written it: what is
     loaded runs in the kernel.
     """
+    from buildgen.arch import parse_arch  # what builds is imported when it is asked for
+    from buildgen.owner import invoking_user
+    from tui.screens.build_board import own_probe
+
     _, out = own_probe(user_cache_path("ebpf-tui"))
     built = out / parse_arch("local").name / "co-re" / SHIPPED_OBJECT.name
     try:
