@@ -126,6 +126,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("processes.sort_cpu", "P", "sort('cpu')", "By CPU", "busiest first", "processes"),
     Command("processes.sort_memory", "M", "sort('memory')", "By memory", "largest first", "processes"),
     Command("processes.sort_age", "T", "sort('age')", "By age", "youngest first", "processes"),
+    Command("processes.columns", "C", "columns", "Columns", "choose which are shown", "processes"),
     Command("processes.invert", "I", "invert", "Invert", "the other way round", "processes"),
     Command("processes.pause", "Z", "pause", "Pause", "hold still; keys still work", "processes", 60),
     Command("processes.signal", "f9,K", "signal", "Signal", "needs --allow-signals", "processes"),

@@ -78,6 +78,11 @@ async def signal_menu(pilot: Pilot[None]) -> None:
     await press(pilot, "v", "v", "f9", "down")
 
 
+async def column_menu(pilot: Pilot[None]) -> None:
+    await tree(pilot)
+    await press(pilot, "C", "down", "down", "space", "down", "space", "down", "space")
+
+
 async def sort_menu(pilot: Pilot[None]) -> None:
     await tree(pilot)
     await press(pilot, "s", "down")
@@ -167,6 +172,7 @@ PICTURES = {
     "procfs-only": Picture(explain, NO_PROBE),
     "help": Picture(help_screen),
     "sort": Picture(sort_menu),
+    "columns": Picture(column_menu),
     "signal": Picture(signal_menu),
     "build": Picture(build),
     "build-failed": Picture(build_failed),

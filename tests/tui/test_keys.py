@@ -310,6 +310,20 @@ async def orders(pilot: Pilot[None]) -> None:
     assert view.sort is SortKey.MEMORY
 
 
+@checks("processes.columns")
+async def columns_are_chosen_and_show_at_once(pilot: Pilot[None]) -> None:
+    await press(pilot, "C", "space", "down", "enter")  # neither pid nor user
+    assert "[ ] pid" in text(pilot)
+    assert "[ ] user" in text(pilot)
+    await press(pilot, "C")
+    assert tree(pilot).columns == ("state", "threads", "tty", "cpu", "memory", "age", "container")
+    assert lines(pilot)[2].split()[:3] == ["SOURCE", "S", "THR"]
+    await press(pilot, "C", "space", "down", "space", "escape")
+    assert tree(pilot).columns == ()
+    await press(pilot, "C", *["space", "down"] * 9, "escape")
+    assert lines(pilot)[2].split()[:2] == ["SOURCE", "TREE"]
+
+
 @checks("processes.invert")
 async def invert_keeps_the_host_last(pilot: Pilot[None]) -> None:
     await press(pilot, "I")

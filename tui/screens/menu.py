@@ -49,4 +49,8 @@ class Menu(ModalScreen[str | None]):
 
     @on(OptionList.OptionSelected)
     def _choose(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(event.option_id)
+        self.choose(str(event.option_id))
+
+    def choose(self, key: str) -> None:
+        """Take what was chosen."""
+        self.dismiss(key)

@@ -14,6 +14,7 @@ from core.model import ProcessKey
 from core.signals import send_signal
 from core.view import Frame, Grouping, SortKey
 from tui.keymap import bindings
+from tui.screens.column_menu import ColumnMenu
 from tui.screens.room import Room
 from tui.screens.signal_menu import SignalMenu
 from tui.screens.sort_menu import SortMenu
@@ -144,6 +145,9 @@ class ProcessesScreen(Room):
                 self.tree.set_order(SortKey(sort), self.tree.reverse)
 
         self.app.push_screen(SortMenu(self.tree.sort), choose)
+
+    def action_columns(self) -> None:
+        self.app.push_screen(ColumnMenu(self.tree.columns, self.tree.set_columns))
 
     def action_invert(self) -> None:
         self.tree.set_order(self.tree.sort, not self.tree.reverse)

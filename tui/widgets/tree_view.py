@@ -155,6 +155,11 @@ class TreeView(TreeWindow):
             self.go_to(found.key)
         self.post_message(self.Searched(self.searched, found))
 
+    def set_columns(self, columns: tuple[str, ...]) -> None:
+        """Show these columns as far as they fit; empty: all."""
+        self.columns = columns
+        self.redraw()
+
     def action_tag(self) -> None:
         """Tag the process under the cursor, or untag it, and go on to the next row."""
         key = process_key(self.cursor_row)
