@@ -247,6 +247,7 @@ class Engine:
         process = self.lineage.fork(event, parent, creator)
         if lost:
             self.stats.count("inode error fork_parent_missing")
+        if lost or (parent is None and event.ppid and self.resolver.snapshotted):
             self.lineage.flag(process)
         return process
 

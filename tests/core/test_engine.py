@@ -138,6 +138,17 @@ def test_what_is_replayed_after_the_snapshot_misses_and_flags_nobody() -> None:
     assert [name for name, _ in engine.stats.snapshot()] == ["hits cache"]
 
 
+def test_nor_those_who_came_and_went_before_it() -> None:
+    world = World(INIT)
+    world.ring = [fork(11, 10), Exit(5, 11, 11 * 1001, 0), Reaped(6, 11, 11 * 1001)]
+    engine = Engine(world, LOCAL)
+    engine.start()
+    assert engine.stats.get("broken lineage") == engine.stats.get("miss") == 0
+    world.ring = [fork(12, 10)]
+    engine.pump()
+    assert engine.stats.get("broken lineage") == 1
+
+
 def test_children_that_the_exit_did_not_move_yet_are_moved_when_their_parent_is_reaped() -> None:
     child = entry(11, ppid=10)
     world, engine = started(INIT, SHELL, child)
