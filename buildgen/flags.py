@@ -129,6 +129,7 @@ _FIXED = (
     Flag("-Wno-error=unused", "what is only untidy is shown, and built"),
     Flag("-Wno-error=visibility", "a struct known only to a prototype is untidy too"),
     Flag("-Wno-error=tautological-compare", "comparisons that macros make needless are untidy too"),
+    Flag("-Wno-error=uninitialized", "the verifier is the judge of what is read before it is written"),
     Flag("-Wno-error=macro-redefined", "sources that came from the kernel define KBUILD_MODNAME themselves"),
     Flag("-O2", "the verifier needs optimised code: inlined calls, no dead branches"),
     Flag("-fno-stack-protector", "BPF has no canary to check"),
