@@ -94,8 +94,9 @@ class Lineage:
     def fork(self, event: Fork, parent: Process | None, creator: Process | None) -> Process:
         """Cache a newborn process. It inherits its creator's image until it executes its own.
 
-        `parent` is whom the kernel reports as parent; without it the child stays unlinked. A repeated event of the same identity changes nothing. What is told too late, when its
-        pid has another owner already, goes straight into the history.
+        `parent` is whom the kernel reports as parent; without it the child stays unlinked. A repeated
+        event of the same identity changes nothing. What is told too late, when its pid has another owner
+        already, goes straight into the history.
         """
         ended = self._ended.get((event.pid, event.start_ns))
         if ended is not None:
