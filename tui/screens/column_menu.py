@@ -20,7 +20,7 @@ class ColumnMenu(Menu):
     """Calls `changed` with the columns that are wanted; empty: all that fit."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        ("space", "turn", "Turn on or off"),
+        ("space", "turn", "Turn"),
         ("C", "dismiss(None)", "Close"),
     ]
 
