@@ -165,11 +165,14 @@ class EbpfApp(App[None]):
 
 def run(settings: Settings, config: Config) -> int:
     """Open the screens on the host of `settings`; return the exit code."""
+    from core.running import announced
     from core.session import open_session
     from tui.reload import probe_opener
 
     session = open_session(settings.host, probe=settings.probe, ask_runtimes=settings.ask_runtimes)
-    return show(session, settings, config, probe_opener(settings))
+    opener = probe_opener(settings)
+    with announced(lambda: session.reload(opener)):
+        return show(session, settings, config, opener)
 
 
 def show(
