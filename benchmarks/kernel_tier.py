@@ -90,7 +90,7 @@ def main() -> None:
     print(f"{len(records)} events of {kinds} kinds from {FORKS} children")
 
     def fresh() -> None:
-        engine = Engine(open_feed(LOCAL, probe=False), LOCAL)
+        engine = Engine(open_feed(LOCAL, probe=False))
         engine.resolver.snapshotted = True
         engine.lineage.insert(parent, Origin.SNAPSHOT)
         through_engine(records, engine)
@@ -100,7 +100,7 @@ def main() -> None:
     print(f"event: parse, resolve, tree     {best(fresh, len(records)):7.2f} µs   (aim: 5)")
 
     feed = open_feed(LOCAL, need_maps=True)
-    engine = Engine(feed, LOCAL)
+    engine = Engine(feed)
     engine.start()
     pid = os.getpid()
     repeat = range(2000)

@@ -13,7 +13,6 @@ import msgspec
 
 from core.audit import Audit
 from core.feed import Feed
-from core.host import Host
 from core.lineage import Lineage, Process
 from core.model import ContainerContext, Origin, Resolution, Tier, Usage, same_start
 from core.procfs import ProcfsError
@@ -32,7 +31,7 @@ _UNUSED = Usage()
 class Engine:
     """Keeps the lineage true to the feed. One thread owns it."""
 
-    def __init__(self, feed: Feed, host: Host) -> None:
+    def __init__(self, feed: Feed) -> None:
         self.feed = feed
         self.stats = Stats()
         self.lineage = Lineage(self.stats)

@@ -20,7 +20,7 @@ from pathlib import Path
 from core.engine import Engine
 from core.explain import explanation
 from core.feed import Feed, open_feed
-from core.host import LOCAL, Host
+from core.host import Host
 from core.lineage import Process
 from core.model import ProcessKey, Resolution
 from core.probe.loader import ProbeUnavailable
@@ -53,10 +53,9 @@ _LOGGER = logging.getLogger("ebpf_tui.session")
 class Session:
     """Runs an engine in a thread of its own. All methods may be called from any thread."""
 
-    def __init__(self, open_engine: Callable[[], Engine], host: Host) -> None:
+    def __init__(self, open_engine: Callable[[], Engine]) -> None:
         """`open_engine` runs on the collector thread: loading a probe takes longer than a frame."""
         self._open_engine = open_engine
-        self._host = host
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
         self._stopping = False
@@ -299,10 +298,10 @@ class _Rate:
 
 def open_session(host: Host, *, probe: bool = True, ask_runtimes: bool = False) -> Session:
     """Return a session on this host; its probe is loaded when it is started."""
-    return Session(lambda: Engine(open_feed(host, probe=probe, ask_runtimes=ask_runtimes), host), host)
+    return Session(lambda: Engine(open_feed(host, probe=probe, ask_runtimes=ask_runtimes)))
 
 
 def open_replay(path: Path, speed: float = 1.0) -> Session:
     """Return a session on a recording. Raises RecordingError, OSError."""
     feed = ReplayFeed(path, speed)
-    return Session(lambda: Engine(feed, LOCAL), LOCAL)
+    return Session(lambda: Engine(feed))

@@ -76,7 +76,7 @@ def check_links(lineage: Lineage) -> None:
 
 def open_engine(kind: type[Engine] = Engine) -> Engine:
     """An engine on this host with the best feed it allows, started. The caller closes its feed."""
-    engine = kind(open_feed(LOCAL), LOCAL)
+    engine = kind(open_feed(LOCAL))
     engine.start()
     return engine
 

@@ -19,15 +19,15 @@ def live_engine(settings: Settings, *, probe: bool = True) -> Iterator[Engine]:
     When there is no /proc to look at either, the command ends with one line.
     """
     feed = open_feed(settings.host, probe=settings.probe and probe, ask_runtimes=settings.ask_runtimes)
-    with engine_on(settings, feed) as engine:
+    with engine_on(feed) as engine:
         yield engine
 
 
 @contextmanager
-def engine_on(settings: Settings, feed: Feed) -> Iterator[Engine]:
+def engine_on(feed: Feed) -> Iterator[Engine]:
     """The same on a feed that is open already; it is closed at the end."""
     try:
-        yield Engine(feed, settings.host)
+        yield Engine(feed)
     except ProcfsError as error:
         raise CommandError(f"nothing to look at: {error}") from None
     finally:

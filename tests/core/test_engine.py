@@ -85,7 +85,7 @@ class World:
 
 def started(*living: ProcessEntry) -> tuple[World, Engine]:
     world = World(*living)
-    engine = Engine(world, LOCAL)
+    engine = Engine(world)
     engine.start()
     return world, engine
 
@@ -130,7 +130,7 @@ def test_what_is_replayed_after_the_snapshot_misses_and_flags_nobody() -> None:
     """Parent 10 forked and ended between attaching and the snapshot, which shows its child with init."""
     world = World(INIT, entry(11, ppid=1))
     world.ring = [fork(11, 10, parent_inode=777), Exit(5, 10, SHELL.start_ns, 0)]
-    engine = Engine(world, LOCAL)
+    engine = Engine(world)
     engine.start()
     child = engine.lineage.get(11)
     assert child is not None
@@ -141,7 +141,7 @@ def test_what_is_replayed_after_the_snapshot_misses_and_flags_nobody() -> None:
 def test_nor_those_who_came_and_went_before_it() -> None:
     world = World(INIT)
     world.ring = [fork(11, 10), Exit(5, 11, 11 * 1001, 0), Reaped(6, 11, 11 * 1001)]
-    engine = Engine(world, LOCAL)
+    engine = Engine(world)
     engine.start()
     assert engine.stats.get("broken lineage") == engine.stats.get("miss") == 0
     world.ring = [fork(12, 10)]

@@ -236,7 +236,7 @@ def test_a_refused_optional_program_costs_its_feature_only(tmp_path: Path, progr
     try:
         assert feed.tiers.step == "events+maps"
         assert feed.tiers.maps.reason.startswith("no ")
-        engine = Engine(feed, LOCAL)
+        engine = Engine(feed)
         engine.start()
         child = subprocess.Popen(["/bin/sleep", "60", "x" * 700])
         settle(engine)
@@ -264,7 +264,7 @@ def test_without_one_of_the_life_events_only_the_iterators_answer(tmp_path: Path
         assert feed.tiers.maps.on
         assert "no events: " in feed.tiers.maps.reason
         assert not feed.exact
-        engine = Engine(feed, LOCAL)
+        engine = Engine(feed)
         engine.start()
         child = subprocess.Popen(["/bin/sleep", "60"])
         try:
@@ -284,7 +284,7 @@ def test_without_one_of_the_life_events_only_the_iterators_answer(tmp_path: Path
 
 def test_procfs_alone_notices_an_exec_that_keeps_the_name() -> None:
     feed = open_feed(LOCAL, probe=False)
-    engine = Engine(feed, LOCAL)
+    engine = Engine(feed)
     engine.start()
     script = "read x; exec sh -c 'read y; :' second"
     child = subprocess.Popen(["sh", "-c", script, "first"], stdin=subprocess.PIPE)

@@ -40,7 +40,7 @@ from tests.world import settle
 def record(path: Path, probe: bool, what: list[list[str]]) -> Engine:
     """Record this host while some programs run; return the engine as it was at the end."""
     feed = RecordingFeed(open_feed(LOCAL, probe=probe), Writer(path))
-    engine = Engine(feed, LOCAL)
+    engine = Engine(feed)
     try:
         engine.start()
         for arguments in what:
@@ -56,7 +56,7 @@ def record(path: Path, probe: bool, what: list[list[str]]) -> Engine:
 
 
 def replayed(path: Path) -> Engine:
-    engine = Engine(ReplayFeed(path, speed=0), LOCAL)
+    engine = Engine(ReplayFeed(path, speed=0))
     engine.start()
     engine.sweep()
     return engine

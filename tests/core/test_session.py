@@ -27,7 +27,7 @@ class Listener:
         self.frames: list[Frame] = []
         self.errors: list[BaseException] = []
         self._news = threading.Condition()
-        self.session = Session(lambda: Engine(self._open(probe), LOCAL), LOCAL)
+        self.session = Session(lambda: Engine(self._open(probe)))
         self.session.subscribe(self._note, self.errors.append)
 
     def _open(self, probe: bool) -> Feed:
@@ -128,7 +128,7 @@ def test_a_dead_collector_is_told() -> None:
     def fails() -> Engine:
         raise RuntimeError("no engine")
 
-    session = Session(fails, LOCAL)
+    session = Session(fails)
     session.subscribe(lambda frame: None, lambda error: (errors.append(error), told.set()))  # type: ignore[func-returns-value]
     session.start()
     assert told.wait(5)

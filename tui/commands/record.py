@@ -38,7 +38,7 @@ def command(settings: Settings, file: Path, duration: float | None, as_json: boo
     live = open_feed(settings.host, probe=settings.probe, ask_runtimes=settings.ask_runtimes)
     feed = RecordingFeed(live, writer)
     # ctrl+c is the usual way to end a recording.
-    with engine_on(settings, feed) as engine, contextlib.suppress(KeyboardInterrupt):
+    with engine_on(feed) as engine, contextlib.suppress(KeyboardInterrupt):
         engine.start()
         _note(engine, feed)
         narrate(f"recording {len(engine.lineage)} processes to {shown}; ctrl+c ends it")

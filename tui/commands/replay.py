@@ -28,7 +28,7 @@ def command(settings: Settings, file: Path, speed: float, as_json: bool) -> int:
     try:
         if not as_json:
             return open_screens(settings, open_replay(file, speed))
-        engine = Engine(ReplayFeed(file, speed=0), settings.host)
+        engine = Engine(ReplayFeed(file, speed=0))
         engine.start()
         engine.sweep()
     except RecordingError as error:

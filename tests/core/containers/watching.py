@@ -43,7 +43,7 @@ class Rows:
         self._views: dict[int, ProcessView] = {}
         self._errors: list[BaseException] = []
         self._frame: Frame | None = None
-        self._session = Session(self._open, LOCAL)
+        self._session = Session(self._open)
         self._session.subscribe(self._note, self._errors.append)
         self._session.request(ViewRequest(height=100_000))
         self._session.start()
@@ -52,7 +52,7 @@ class Rows:
             pytest.skip(f"the probe cannot be loaded here: {self._errors[0]}")
 
     def _open(self) -> Engine:
-        engine = _KeepingEngine(open_feed(LOCAL, need_maps=True), LOCAL)
+        engine = _KeepingEngine(open_feed(LOCAL, need_maps=True))
         engine.views = self._views
         return engine
 

@@ -178,7 +178,7 @@ def test_an_argv_longer_than_a_record_is_marked_and_completed(probe: Probe) -> N
     from core.feed import open_feed
 
     child = run_until_named(["/bin/sleep", "60", "0" * 100_000], "sleep")
-    engine = Engine(open_feed(LOCAL), LOCAL)
+    engine = Engine(open_feed(LOCAL))
     try:
         entry = entry_of(probe, child.pid)
         assert entry.cmdline_truncated
