@@ -91,11 +91,6 @@ def _in_initial_user_namespace() -> bool:
         return True
 
 
-def missing_for_probe() -> list[str]:
-    """Return the names of the capabilities that loading the probe lacks in this process."""
-    return current_privileges().missing_for_probe()
-
-
 def as_root() -> str:
     """Return the command that runs this very program as root.
 
@@ -159,11 +154,3 @@ def install_libbpf(host: Host) -> str:
     if not family:
         return f"install the package {package} (1.0 or newer)"
     return f"{'' if os.geteuid() == 0 else 'sudo '}{_INSTALL[family]} {package}"
-
-
-def distribution_command(host: Host, what: str) -> str:
-    """Return the command that installs `what` on this host's distribution."""
-    if what == "libbpf":
-        return install_libbpf(host)
-    family = distribution(host)
-    return f"{_INSTALL[family]} {what}" if family else f"install the package {what}"

@@ -7,8 +7,6 @@ makes a str of them; `json_text` keeps them exact for machine-readable output.
 
 from __future__ import annotations
 
-import os
-
 DISPLAY_LIMIT = 4096
 """Longest text that `safe_text` returns unless told otherwise, in characters."""
 
@@ -56,8 +54,3 @@ def json_text(value: bytes) -> str:
     is not ASCII, so nothing of it reaches a terminal raw.
     """
     return value.decode("utf-8", "surrogateescape")
-
-
-def path_bytes(value: str | os.PathLike[str]) -> bytes:
-    """Return a file system path as the bytes that the kernel knows it by."""
-    return os.fsencode(value)

@@ -101,13 +101,6 @@ def _maps(before: Iterable[MapDef], after: Iterable[MapDef]) -> Iterable[MapChan
     yield from (MapChange(name, "gone") for name in old)
 
 
-def _fields_changed(was: MapDef, one: MapDef) -> Iterable[str]:
-    for field in fields(one):
-        before, after = getattr(was, field.name), getattr(one, field.name)
-        if before != after:
-            yield f"{field.name} {before} -> {after}"
-
-
 def _relocations(
     before: Iterable[CoreRelocation], after: Iterable[CoreRelocation]
 ) -> Iterable[RelocationChange]:

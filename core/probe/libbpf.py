@@ -66,7 +66,6 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_map_lookup_elem": (c_int, [c_int, c_void_p, c_void_p]),
     "bpf_map_update_elem": (c_int, [c_int, c_void_p, c_void_p, c_uint64]),
     "bpf_map_delete_elem": (c_int, [c_int, c_void_p]),
-    "bpf_map_get_next_key": (c_int, [c_int, c_void_p, c_void_p]),
     "ring_buffer__new": (c_void_p, [c_int, SAMPLE_CALLBACK, c_void_p, c_void_p]),
     "ring_buffer__free": (None, [c_void_p]),
     "ring_buffer__consume": (c_int, [c_void_p]),

@@ -78,15 +78,6 @@ class ProbeMaps:
         self._put(self._proc_fd, self._long_key, self._proc_value)
         self._put_process(entry, cookie)
 
-    def fill(self) -> int:
-        """Return how many processes pid_cache holds. Walks the whole map: not for every frame."""
-        count = 0
-        key, following = None, ctypes.c_uint32()
-        while not self._bpf.value("bpf_map_get_next_key", self._pid_fd, key, ctypes.byref(following)):
-            count += 1
-            key = ctypes.byref(ctypes.c_uint32(following.value))
-        return count
-
     def _put_process(self, entry: ProcessEntry, cookie: int) -> None:
         creds = entry.credentials
         login = layout.NO_LOGIN if creds.login_uid is None else creds.login_uid
