@@ -16,7 +16,7 @@ from core.probe import layout
 from core.probe.loader import Probe, ProbeOptions, ProbeUnavailable
 from core.probe.maps import KernelMaps, ProbeMaps
 from core.procfs import Procfs, ProcfsError, Stat, time_namespace_offset
-from core.records import Event, Found, Lost, Sample
+from core.records import Event, Found, Lost, MapFill, Sample
 from core.text import safe_text
 from core.users import Users
 
@@ -88,6 +88,12 @@ class Feed(Protocol):
     def sweep(self) -> list[Sample]:
         """Return a sample of every process."""
 
+    def map_fill(self) -> tuple[MapFill, ...]:
+        """Return how full `pid_cache` and `proc_cache` are; empty where that cannot be known.
+
+        The kernel walks both maps for it (some ms when they are full): ask every few seconds.
+        """
+
     def close(self) -> None: ...
 
 
@@ -143,6 +149,9 @@ class ProbeFeed(_HostSources):
             return self._probe.sweep()
         return procfs_sweep(self.procfs)
 
+    def map_fill(self) -> tuple[MapFill, ...]:
+        return self._probe.fill()
+
     def close(self) -> None:
         self._probe.close()
 
@@ -178,6 +187,9 @@ class ProcfsFeed(_HostSources):
 
     def sweep(self) -> list[Sample]:
         return procfs_sweep(self.procfs)
+
+    def map_fill(self) -> tuple[MapFill, ...]:
+        return ()
 
     def close(self) -> None:
         pass

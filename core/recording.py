@@ -21,7 +21,7 @@ import msgspec
 from core.feed import ContainerSource, Feed, HostFacts
 from core.model import ContainerContext, ProcessEntry, Tiers, Usage
 from core.procfs import Stat
-from core.records import Event, Exec, Found, Sample
+from core.records import Event, Exec, Found, MapFill, Sample
 from core.scrub import scrub_args
 from core.text import safe_text
 
@@ -223,6 +223,9 @@ class RecordingFeed:
         self.write(Sweep(self.now_ns(), samples))
         self._writer.flush()
         return samples
+
+    def map_fill(self) -> tuple[MapFill, ...]:
+        return self._feed.map_fill()
 
     def close(self) -> None:
         if not self._closed:

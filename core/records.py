@@ -108,3 +108,11 @@ class Found(msgspec.Struct, frozen=True, gc=False):
 
     entry: ProcessEntry
     usage: Usage
+
+
+class MapFill(msgspec.Struct, frozen=True, gc=False):
+    """How full one of the probe's maps is. Full is its normal state: it then drops what is oldest."""
+
+    name: str
+    entries: int
+    capacity: int

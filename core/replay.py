@@ -27,7 +27,7 @@ from core.recording import (
     User,
     read,
 )
-from core.records import Event, Exec, Found, Sample
+from core.records import Event, Exec, Found, MapFill, Sample
 from core.text import safe_text
 
 _ANSWERS = (Looked, Pids, Named, User)
@@ -100,6 +100,9 @@ class ReplayFeed:
     def sweep(self) -> list[Sample]:
         self._advance()
         return self._samples
+
+    def map_fill(self) -> tuple[MapFill, ...]:
+        return ()
 
     def close(self) -> None:
         pass

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from core.latency import Latency, TierLatency
 from core.limiter import Limiter
 from core.lineage import Lineage, Process
 from core.model import (
@@ -74,7 +75,14 @@ class Resolver:
         self._maps_state = maps_state
         self._clock_ns = clock_ns
         self._limiter = Limiter()
+        self._latencies = {tier: Latency() for tier in Tier}
+        self._note_cache = self._latencies[Tier.CACHE].note
         self.snapshotted = False
+
+    @property
+    def latency(self) -> tuple[TierLatency, ...]:
+        """How long the answers of each tier took, in the order in which they are asked."""
+        return tuple(record.told(tier) for tier, record in self._latencies.items())
 
     def resolve(
         self,
@@ -106,6 +114,7 @@ class Resolver:
         started = time.perf_counter_ns()
         process, reason = self._from_cache(pid, query.inode)
         took = time.perf_counter_ns() - started
+        self._note_cache(took)
         if process is not None:
             self._stats.count("hits cache")
             step = TrailStep(Tier.CACHE, Outcome.HIT, reason, took)
@@ -163,7 +172,9 @@ class Resolver:
             outcome, reason = Outcome.MISS, str(no_answer)
         except OSError as error:
             outcome, reason = Outcome.ERROR, error.strerror or str(error)
-        trail.append(TrailStep(tier, outcome, reason, time.perf_counter_ns() - started))
+        took = time.perf_counter_ns() - started
+        self._latencies[tier].note(took)
+        trail.append(TrailStep(tier, outcome, reason, took))
         return process
 
     def _answer(self, process: Process, source: Tier, trail: tuple[TrailStep, ...]) -> Resolution:

@@ -44,6 +44,15 @@ class OpenOptions(ctypes.Structure):
     _fields_ = [("sz", c_size_t), ("object_name", c_char_p)]
 
 
+class IterOptions(ctypes.Structure):
+    """struct bpf_iter_attach_opts: which map an iterator over a map's elements walks.
+
+    `link_info` points at a union bpf_iter_link_info, whose first member is the map's descriptor.
+    """
+
+    _fields_ = [("sz", c_size_t), ("link_info", POINTER(c_uint32)), ("link_info_len", c_uint32)]
+
+
 _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "libbpf_version_string": (c_char_p, []),
     "libbpf_major_version": (c_uint32, []),

@@ -20,6 +20,7 @@ from core.privileges import current_privileges, install_libbpf
 from core.probe import layout
 from core.probe.libbpf import (
     SAMPLE_CALLBACK,
+    IterOptions,
     LibbpfError,
     LibbpfMissing,
     OpenOptions,
@@ -27,7 +28,7 @@ from core.probe.libbpf import (
     load_libbpf,
     undisturbed,
 )
-from core.records import Found, Sample
+from core.records import Found, MapFill, Sample
 from core.text import safe_text
 
 SHIPPED_OBJECT = Path(__file__).with_name("process.bpf.o")
@@ -39,13 +40,15 @@ RING_BYTES = 4 * 1024 * 1024
 EVENT_PROGRAMS = ("on_fork", "on_exec", "on_exit")
 ATTACH_ORDER = ("on_reaped", "on_exit", "on_cgroup", "on_exec", "on_fork")
 """Ends first: whose birth is reported, of that everything later is reported too."""
-OPTIONAL_PROGRAMS = ("on_reaped", "on_cgroup", "snapshot", "snapshot_plain", "sweep")
+OPTIONAL_PROGRAMS = ("on_reaped", "on_cgroup", "snapshot", "snapshot_plain", "sweep", "fill")
+COUNTED_MAPS = ("pid_cache", "proc_cache")
 
 FEATURES = {
     "on_reaped": "news of reaping, which the next sweep brings",
     "on_cgroup": "news of moves between cgroups, which the audit brings",
     "snapshot": "argv in snapshots, which comes from /proc",
     "sweep": "sweeps by the kernel, which are made over /proc",
+    "fill": "count of the entries of the maps, which is not shown then",
 }
 """Optional program -> what is lost without it, and what stands in for it."""
 
@@ -147,6 +150,19 @@ class Probe:
         """Run the light iterator: one sample per process."""
         return layout.decode_samples(self._iterate("sweep"))
 
+    def fill(self) -> tuple[MapFill, ...]:
+        """Have the kernel count the entries of its maps; empty where it cannot.
+
+        Not through look-ups: 16,384 system calls, or 17 MB copied, for two numbers.
+        """
+        if "fill" in self.missing:
+            return ()
+        capacity = self._options.map_entries()
+        return tuple(
+            MapFill(name, int.from_bytes(self._iterate(f"fill {name}"), sys.byteorder), capacity)
+            for name in COUNTED_MAPS
+        )
+
     def has(self, program: str) -> bool:
         return program not in self.missing
 
@@ -227,6 +243,9 @@ class Probe:
                 link = self._bpf.pointer("bpf_program__attach_iter", self._program(name), None)
                 self._links.append(link)
                 self._iterators[name] = link
+        if "fill" not in self._off:
+            for name in COUNTED_MAPS:
+                self._attach_fill(name)
         if "on_fork" in self._off:
             return
         # The ring exists before the first event can be sent.
@@ -236,6 +255,15 @@ class Probe:
         for name in ATTACH_ORDER:
             if name not in self._off:
                 self._links.append(self._bpf.pointer("bpf_program__attach", self._program(name)))
+
+    def _attach_fill(self, name: str) -> None:
+        descriptor = ctypes.c_uint32(self._maps[name])
+        size = ctypes.sizeof(descriptor)
+        options = IterOptions(ctypes.sizeof(IterOptions), ctypes.pointer(descriptor), size)
+        program = self._program("fill")
+        link = self._bpf.pointer("bpf_program__attach_iter", program, ctypes.byref(options))
+        self._links.append(link)
+        self._iterators[f"fill {name}"] = link
 
     def _receive(self, context: int | None, data: int, size: int) -> int:
         # The memory belongs to the ring: copied now, decoded later.

@@ -11,7 +11,7 @@ from core.host import LOCAL
 from core.model import ProcessEntry, Tiers, TierState, Usage
 from core.probe.maps import KernelMaps
 from core.procfs import ProcfsError, Stat
-from core.records import Event, Exec, Exit, Fork, Found, Lost, Reaped, Sample
+from core.records import Event, Exec, Exit, Fork, Found, Lost, MapFill, Reaped, Sample
 from tests.core.test_lineage import entry, fork
 
 
@@ -57,6 +57,9 @@ class World:
             Sample(one.pid, one.start_ns, one.exec_id, one.ppid, one.comm, 0, one.kthread, Usage())
             for one in self.living.values()
         ]
+
+    def map_fill(self) -> tuple[MapFill, ...]:
+        return ()
 
     def close(self) -> None: ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -436,3 +437,36 @@ def test_threads(probe: Probe, scenario: Callable[[str], Path], name: str) -> No
     finally:
         child.kill()
         child.wait()
+
+
+def test_the_kernel_counts_the_entries_of_its_maps() -> None:
+    """As many as a walk over the keys finds, in maps too small for everybody too."""
+    for entries in (0, 256):
+        options = ProbeOptions(entries=entries)
+        probe = load_probe(options)
+        try:
+            probe.snapshot()
+            for _ in range(300 if entries else 0):
+                os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
+            before, filled, after = keys_of(probe), probe.fill(), keys_of(probe)
+            assert [fill.name for fill in filled] == ["pid_cache", "proc_cache"]
+            assert {fill.capacity for fill in filled} == {options.map_entries()}
+            for fill, low, high in zip(filled, before, after, strict=True):
+                assert min(low, high) <= fill.entries <= max(low, high)
+                assert 0 < fill.entries <= fill.capacity
+        finally:
+            probe.close()
+
+
+def keys_of(probe: Probe) -> list[int]:
+    """How many keys pid_cache and proc_cache have, one by one through the system call."""
+    libbpf = ctypes.CDLL("libbpf.so.1")
+    libbpf.bpf_map_get_next_key.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+    numbers = []
+    for name in ("pid_cache", "proc_cache"):
+        key, number = None, 0
+        following = ctypes.c_uint64()
+        while libbpf.bpf_map_get_next_key(probe.map_fd(name), key, ctypes.byref(following)) == 0:
+            key, number = ctypes.byref(ctypes.c_uint64(following.value)), number + 1
+        numbers.append(number)
+    return numbers
