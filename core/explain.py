@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from core.lineage import Process
-from core.model import Credentials, ProcessEntry, Resolution
+from core.model import Credentials, Outcome, ProcessEntry, ProcessKey, Resolution, TrailStep
 from core.process import Validity
 from core.scrub import scrub_args
 from core.text import safe_text
@@ -18,7 +20,40 @@ def explanation(process: Process, resolution: Resolution, view: ProcessView) -> 
         key=process.key,
         resolution=resolution,
         lineage=_lineage(process),
-        image=tuple(_image(process, view)),
+        image=tuple(_image(view, [("broken", _broken(process)), *_exit(process)])),
+    )
+
+
+def past_explanation(
+    key: ProcessKey, view_of: Callable[[ProcessKey], ProcessView | None], known: Process | None
+) -> Explanation | None:
+    """Explain a process as it was: ended by now, or seen in a rewound tree.
+
+    `view_of` is the tree as of that moment, `known` the process where it still lives: of its images
+    those count that came before. What the tiers said then is not kept, only who answered.
+    """
+    view = view_of(key)
+    if view is None:
+        return None
+    entry = view.entry
+    images = [image for image in known.images if image.exec_id < entry.exec_id] if known is not None else []
+    names = [safe_text(image.comm, 32) for image in (*images, entry)]
+    above = view_of(view.parent) if view.parent is not None else None
+    while above is not None:
+        if len(names) > _ANCESTORS:
+            names.insert(0, "…")
+            break
+        names.insert(0, safe_text(above.entry.comm, 32))
+        above = view_of(above.parent) if above.parent is not None else None
+    ended = _exit(known) if known is not None and view.ended_ns is not None else []
+    trail: tuple[TrailStep, ...] = ()
+    if view.source is not None:
+        trail = (TrailStep(view.source, Outcome.HIT, "answered then; why is not kept of the past"),)
+    return Explanation(
+        key=key,
+        resolution=Resolution(entry.pid, view.source, view.origin, entry, trail),
+        lineage=tuple(names),
+        image=tuple(_image(view, ended)),
     )
 
 
@@ -40,8 +75,8 @@ def _broken(process: Process) -> str:
     return "" if validity is Validity.VALID else f"{validity} at pid {where.entry.pid}"
 
 
-def _image(process: Process, view: ProcessView) -> list[tuple[str, str]]:
-    entry = process.entry
+def _image(view: ProcessView, more: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    entry = view.entry
     exec_number = f"  exec #{entry.exec_id}" if entry.exec_id else ""
     inode = f"  inode {entry.inode}" if entry.inode else ""
     facts = [
@@ -55,11 +90,9 @@ def _image(process: Process, view: ProcessView) -> list[tuple[str, str]]:
         ("tty", safe_text(entry.tty, 64)),
         ("identity", _identity(entry)),
         ("container", _container(view)),
-        ("broken", _broken(process)),
+        *more,
         ("problem", safe_text(entry.problem, 300)),
     ]
-    if process.exited_ns is not None:
-        facts.append(("exit", _exit(process.exit_code)))
     return [(label, text) for label, text in facts if text]
 
 
@@ -97,7 +130,12 @@ def _container(view: ProcessView) -> str:
     return " · ".join(words) + reason
 
 
-def _exit(code: int | None) -> str:
+def _exit(process: Process) -> list[tuple[str, str]]:
+    if process.exited_ns is None:
+        return []
+    code = process.exit_code
     if code is None:
-        return "ended unseen"
-    return f"killed by signal {code & 0x7F}" if code & 0x7F else f"exit code {code >> 8 & 0xFF}"
+        return [("exit", "ended unseen")]
+    if code & 0x7F:
+        return [("exit", f"killed by signal {code & 0x7F}")]
+    return [("exit", f"exit code {code >> 8 & 0xFF}")]

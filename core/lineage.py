@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from core.images import newborn, refined, same_image
-from core.model import Origin, ProcessEntry, same_start
+from core.model import Origin, ProcessEntry, ProcessKey, same_start
 from core.process import Process, Validity
 from core.records import CgroupMove, Exec, Exit, Fork, Reaped
 from core.stats import Stats
@@ -60,6 +60,10 @@ class Lineage:
         if process is not None and (start_ns == 0 or same_start(process.entry.start_ns, start_ns)):
             return process
         return None
+
+    def recall(self, key: ProcessKey) -> Process | None:
+        """Return an ended process that is still kept as history."""
+        return self._ended.get(key)
 
     def insert(self, entry: ProcessEntry, origin: Origin) -> Process:
         """Cache an entry that a snapshot, the maps or /proc gave; return its process.

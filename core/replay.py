@@ -29,6 +29,7 @@ from core.recording import (
 )
 from core.records import Event, Exec, Found, MapFill, Sample
 from core.text import safe_text
+from core.view import Position
 
 _ANSWERS = (Looked, Pids, Named, User)
 
@@ -52,11 +53,12 @@ class ReplayFeed:
         assert isinstance(head, Head)  # read() has made sure
         self._messages = messages[1:]
         self._at = 0
-        self._start_ns = head.ts_ns
+        self._start_ns = self._from_ns = head.ts_ns
         self._end_ns = messages[-1].ts_ns if messages[1:] else head.ts_ns
         self._speed = speed
         self._clock_ns = clock_ns
         self._began_ns = clock_ns()
+        self._held_ns: int | None = None
         self.host = _safe(head.host)
         self.exact = head.exact
         self.tiers = _recorded_tiers(head.tiers)
@@ -78,10 +80,43 @@ class ReplayFeed:
 
     def now_ns(self) -> int:
         """Return the recorded host's boot clock; it stands still at the end of the recording."""
+        if self._held_ns is not None:
+            return self._held_ns
         if self._speed == 0:
             return self._end_ns
         passed = int((self._clock_ns() - self._began_ns) * self._speed)
-        return min(self._start_ns + passed, self._end_ns)
+        return min(self._from_ns + passed, self._end_ns)
+
+    @property
+    def position(self) -> Position:
+        """Where in the recording this is."""
+        return Position(self.now_ns() - self._start_ns, self._end_ns - self._start_ns, self._speed)
+
+    def hold(self, on: bool) -> None:
+        """Stop the recording's time, or let it go on from there."""
+        if on:
+            self._held_ns = self.now_ns()
+        elif self._held_ns is not None:
+            self._go_on_from(self._held_ns)
+
+    def skip(self, span_ns: int) -> None:
+        """Go on so much later; held, it stays held there."""
+        then = min(self.now_ns() + span_ns, self._end_ns)
+        if self._held_ns is not None:
+            self._held_ns = then
+        else:
+            self._go_on_from(then)
+
+    def set_speed(self, speed: float) -> None:
+        """Let time run so many times as fast from now on."""
+        held, now = self._held_ns, self.now_ns()
+        self._speed = speed
+        self._go_on_from(now)
+        self._held_ns = held
+
+    def _go_on_from(self, then_ns: int) -> None:
+        self._held_ns = None
+        self._from_ns, self._began_ns = then_ns, self._clock_ns()
 
     def user_name(self, uid: int) -> str:
         return self._users.get(uid, str(uid))

@@ -18,13 +18,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.engine import Engine
-from core.explain import explanation
+from core.explain import explanation, past_explanation
 from core.feed import Feed, open_feed
 from core.host import Host
 from core.lineage import Process
 from core.model import ProcessKey, Resolution
+from core.playback import Playback
 from core.probe.loader import ProbeUnavailable
 from core.replay import ReplayFeed
+from core.rewind import Facts
 from core.tree import Tree
 from core.view import Explanation, Frame, Header, ViewRequest, Window
 
@@ -47,6 +49,7 @@ AUDITED = 16
 """Processes compared with /proc after each sweep: some 3 ms of work."""
 
 _MAX_LATEST = 512
+_SECOND = 1_000_000_000
 _LOGGER = logging.getLogger("ebpf_tui.session")
 
 
@@ -63,11 +66,13 @@ class Session:
         self._failed: Callable[[BaseException], None] | None = None
         self._view = ViewRequest()
         self._explained: ProcessKey | None = None
-        self._paused = False
+        self._moves: deque[Callable[[Engine], None]] = deque(maxlen=64)
+        self._second_shown = 0
         self._todo: deque[tuple[int, bool]] = deque(maxlen=64)
         self._shown: dict[Process, ProcessKey] = {}
         self._latest: dict[int, Resolution] = {}
         self._tree = Tree(str)
+        self._playback: Playback
         self._revision = 0
         self._dirty = True
         self._asked = False
@@ -111,7 +116,21 @@ class Session:
 
     def pause(self, on: bool) -> None:
         """Stop taking the tree further; it stays navigable, and nothing is lost meanwhile."""
-        self._paused = on
+        self._move(lambda engine: self._playback.pause(on, engine.feed.now_ns()))
+
+    def step(self, span_ns: int) -> None:
+        """Go so far forward in time, or back when negative; going back pauses, the end goes on live."""
+        if span_ns < 0:
+            self._move(lambda engine: self._playback.back(-span_ns, engine.feed.now_ns()))
+        else:
+            self._move(lambda engine: self._forward(engine, span_ns))
+
+    def change_speed(self, step: int) -> None:
+        """Let a replay run faster (1) or slower (-1)."""
+        self._move(lambda _: self._playback.change_speed(step))
+
+    def _move(self, move: Callable[[Engine], None]) -> None:
+        self._moves.append(move)
         self._nudge()
 
     def reload(self, open_feed: Callable[[], Feed]) -> None:
@@ -132,6 +151,7 @@ class Session:
             return
         try:
             self._tree = Tree(engine.feed.user_name)
+            self._playback = Playback(self._tree, engine.feed)
             engine.start()
             self._loop(engine)
         except Exception as error:
@@ -168,6 +188,9 @@ class Session:
                 self._swap_feed(engine)
                 poller = self._poller(engine.feed)
             self._rate.add(len(engine.pump()), engine.feed.now_ns())
+            while self._moves:
+                self._update_tree(engine)
+                self._moves.popleft()(engine)
             while self._todo:
                 pid, evict = self._todo.popleft()
                 self._remember(engine.resolve(pid, evict=evict))
@@ -198,7 +221,9 @@ class Session:
         _LOGGER.info("%s", self._message)
 
     def _dirty_at(self, engine: Engine) -> bool:
-        return self._dirty or (bool(engine.lineage.changed) and not self._paused)
+        if self._playback.timeline.held:  # how long ago this was goes on
+            return self._dirty or engine.feed.now_ns() // _SECOND != self._second_shown
+        return self._dirty or bool(engine.lineage.changed)
 
     def _drain_wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -208,14 +233,15 @@ class Session:
         """Bring the tree up to date and hand out a frame, if anything changed; return whether."""
         if not self._dirty_at(engine):
             return False
-        now_ns = engine.feed.now_ns()
+        self._update_tree(engine)
+        timeline = self._playback.timeline
+        self._second_shown = engine.feed.now_ns() // _SECOND
+        now_ns = timeline.at_ns
         self._dirty = self._asked = False
-        if not self._paused:
-            self._update_tree(engine)
         self._revision += 1
         window = self._tree.window(self._view, now_ns)
         fresh_until = self._tree.fresh_until()
-        self._fresh_until = fresh_until if fresh_until > now_ns else 0
+        self._fresh_until = fresh_until if fresh_until > now_ns and not timeline.held else 0
         frame = Frame(
             revision=self._revision,
             header=self._header(engine, window, now_ns),
@@ -228,42 +254,60 @@ class Session:
         return True
 
     def _update_tree(self, engine: Engine) -> None:
+        timeline = self._playback.timeline
+        if timeline.full:  # what happens now waits in the lineage, and comes as one step
+            return
+        now_ns = engine.feed.now_ns()
+        rate = self._rate.per_second(now_ns)
+        timeline.begin(now_ns, Facts(engine.feed.tiers, rate, engine.lost, engine.audit.total))
         changed = list(engine.lineage.changed)
         engine.lineage.changed.clear()
         for process in changed:
             view = engine.view(process)
             shown = self._shown.get(process)
             if shown is not None and shown != view.key:  # its start time is known more exactly now
-                self._tree.drop(shown)
-            self._tree.put(view)
+                timeline.drop(shown)
+            timeline.put(view)
             self._shown[process] = view.key
         gone = [process for process in self._shown if process.forgotten]
         for process in gone:
-            self._tree.drop(self._shown.pop(process))
+            timeline.drop(self._shown.pop(process))
+
+    def _forward(self, engine: Engine, span_ns: int) -> None:
+        if self._playback.forward(span_ns, engine.feed.now_ns()):
+            self._rate.add(len(engine.pump()), engine.feed.now_ns())
+            engine.refresh_names()
+            engine.sweep()
+            self._update_tree(engine)
+            self._playback.timeline.forward(span_ns)
 
     def _header(self, engine: Engine, window: Window, now_ns: int) -> Header:
+        facts = self._playback.timeline.facts
         return Header(
             hostname=engine.feed.host.hostname,
             kernel=engine.feed.host.kernel,
             arch=engine.feed.host.arch,
-            tiers=engine.feed.tiers,
+            tiers=facts.tiers,
             processes=window.processes,
             containers=window.containers,
-            events_per_second=self._rate.per_second(now_ns),
-            lost=engine.lost,
-            drift=engine.audit.total,
-            paused=self._paused,
+            events_per_second=facts.events_per_second,
+            lost=facts.lost,
+            drift=facts.drift,
+            paused=self._playback.timeline.held,
             now_ns=now_ns,
             message=self._message,
+            past=self._playback.past(engine.feed.now_ns()),
+            replay=self._playback.position,
         )
 
     def _explain(self, engine: Engine) -> Explanation | None:
         key = self._explained
         if key is None:
             return None
+        timeline = self._playback.timeline
         process = engine.lineage.find(key.tgid, key.start_ns)
-        if process is None:
-            return None
+        if process is None or timeline.rewound:
+            return past_explanation(key, self._tree.view, process or engine.lineage.recall(key))
         resolution = self._latest.get(key.tgid)
         if resolution is None or resolution.entry is not process.entry:
             resolution = engine.resolve(key.tgid)

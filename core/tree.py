@@ -49,6 +49,11 @@ class Tree:
             self._tally(node.view, -1)
             self._forest.drop(key)
 
+    def view(self, key: ProcessKey) -> ProcessView | None:
+        """Return what was put for a process, None when it is not there."""
+        node = self._forest.nodes.get(key)
+        return None if node is None else node.view
+
     def window(self, request: ViewRequest, now_ns: int) -> Window:
         """Return the rows that `request` asks for. `now_ns` is the boot clock."""
         forest = self._arrange(request)

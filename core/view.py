@@ -161,6 +161,30 @@ class Window(msgspec.Struct, frozen=True):
     found: Found | None = None
 
 
+class Position(msgspec.Struct, frozen=True):
+    """Where in a recording a replay is, and how many times as fast as it happened it runs."""
+
+    ns: int
+    length_ns: int
+    speed: float
+
+
+class Past(msgspec.Struct, frozen=True):
+    """How far behind a paused tree stands, and how far back one can go from what is known now.
+
+    `rewound`: it stands before the moment when it was paused. `at_start`: nothing older is kept.
+    `full`: there is no room for what happens now; it will come as one step.
+    """
+
+    behind_ns: int = 0
+    reach_ns: int = 0
+    kept_bytes: int = 0
+    limit_bytes: int = 0
+    rewound: bool = False
+    at_start: bool = False
+    full: bool = False
+
+
 class Header(msgspec.Struct, frozen=True):
     """The line above every screen. Rates are per second over the last seconds."""
 
@@ -178,6 +202,9 @@ class Header(msgspec.Struct, frozen=True):
     """Boot clock of the frame; an age is `now_ns - start_ns`."""
     message: str = ""
     """What is going on (`snapshot…`, `resync after 12 lost events`), or empty."""
+    past: Past = Past()
+    replay: Position | None = None
+    """None: this is a live host."""
 
 
 class Explanation(msgspec.Struct, frozen=True):

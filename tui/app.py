@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from core.text import safe_text
-from core.view import Frame
+from core.view import Frame, Past
 from tui.config import Config
 from tui.engine import Engine
 from tui.history import History
@@ -153,9 +153,16 @@ class EbpfApp(App[None]):
         """Return whether what is shown is this host now, not a recording."""
         return self._open_probe is not None
 
+    @property
+    def past(self) -> Past:
+        """Return how far behind what is shown stands."""
+        return self.frame.header.past if self.frame is not None else Past()
+
     def action_reload(self) -> None:
         if self._open_probe is None:
             self.notify("what is shown here has no probe to load", severity="warning", markup=False)
+        elif self.past.rewound:
+            self.notify("no probe goes into the past: Z goes on to now", severity="warning", markup=False)
         else:
             self.engine.reload(self._open_probe)
 

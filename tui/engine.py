@@ -43,3 +43,9 @@ class Engine(Protocol):
 
     def pause(self, on: bool) -> None:
         """Hold the tree still; requests are still answered."""
+
+    def step(self, span_ns: int) -> None:
+        """Show the tree as it was so much earlier (negative) or later; the end is live again."""
+
+    def change_speed(self, step: int) -> None:
+        """Let a replay run faster (1) or slower (-1)."""

@@ -129,6 +129,16 @@ COMMANDS: tuple[Command, ...] = (
     Command("processes.columns", "C", "columns", "Columns", "choose which are shown", "processes"),
     Command("processes.invert", "I", "invert", "Invert", "the other way round", "processes"),
     Command("processes.pause", "Z", "pause", "Pause", "hold still; keys still work", "processes", 60),
+    Command(
+        "processes.earlier", "left_square_bracket", "step(-1)", "Back", "pause; a second back", "processes"
+    ),
+    Command(
+        "processes.later", "right_square_bracket", "step(1)", "Forward", "a second on, and live", "processes"
+    ),
+    Command("processes.far_earlier", "left_curly_bracket", "step(-10)", "Back 10 s", "ten back", "processes"),
+    Command("processes.far_later", "right_curly_bracket", "step(10)", "On 10 s", "ten on", "processes"),
+    Command("processes.slower", "less_than_sign", "speed(-1)", "Slower", "a replay only", "processes"),
+    Command("processes.faster", "greater_than_sign", "speed(1)", "Faster", "a replay only", "processes"),
     Command("processes.signal", "f9,K", "signal", "Signal", "needs --allow-signals", "processes"),
     Command("processes.resolve", "r", "resolve(False)", "Resolve", "ask the tiers again", "processes", 55),
     Command("processes.evict", "R", "resolve(True)", "Evict", "forget, then ask again", "processes"),

@@ -33,7 +33,10 @@ from core.recording import (
 )
 from core.records import Found, Sample
 from core.replay import ReplayFeed
+from core.session import open_replay
 from core.tree_rows import process_text
+from core.view import ViewRequest
+from tests.core.test_session import Listener, row_of
 from tests.world import settle
 
 
@@ -208,3 +211,59 @@ def test_the_commands(tmp_path: Path) -> None:
         [*run, "replay", str(path), "--json"], capture_output=True, text=True, check=False
     )
     assert (broken.returncode, broken.stderr.count("\n")) == (1, 1)
+
+
+def test_a_replay_is_held_skipped_and_runs_at_another_speed(tmp_path: Path) -> None:
+    path = tmp_path / "host.rec"
+    record(path, False, [])
+    now = 0
+    feed = ReplayFeed(path, speed=0.001, clock_ns=lambda: now)
+    first = feed.now_ns()
+    now = 1_000_000
+    feed.hold(True)
+    now = 9_000_000
+    assert feed.now_ns() == first + 1_000
+    feed.skip(5_000)
+    assert feed.now_ns() == first + 6_000
+    feed.hold(False)
+    assert feed.now_ns() == first + 6_000
+    feed.set_speed(0.01)
+    now += 100_000
+    assert feed.now_ns() == first + 7_000
+    assert feed.position.ns == 7_000
+    feed.skip(10**15)
+    assert feed.position.ns == feed.position.length_ns
+    feed.events()
+    assert feed.ended
+
+
+def test_a_paused_replay_is_stepped_forward_and_back(tmp_path: Path) -> None:
+    path = tmp_path / "host.rec"
+    record(path, True, [["/bin/sleep", "0.3"], ["/bin/sleep", "0.4"]])
+    shown = Listener.on(open_replay(path, 0.0001))
+    session = shown.session
+    session.request(ViewRequest(height=100_000))
+    session.start()
+    try:
+        shown.wait(lambda frame: row_of(frame, os.getpid()) is not None)
+        session.pause(True)
+        frame = shown.wait(lambda frame: frame.header.paused)
+        early = frame.window.processes
+        for _ in range(50):
+            session.step(100_000_000)
+            frame = shown.wait(lambda frame, last=frame: frame.revision > last.revision)  # type: ignore[misc]
+            assert frame.header.replay is not None
+            if frame.header.replay.ns >= frame.header.replay.length_ns:
+                break
+        assert frame.header.replay is not None
+        assert frame.header.replay.ns == frame.header.replay.length_ns
+        for _ in range(50):
+            session.step(-1_000_000_000)
+            frame = shown.wait(lambda frame, last=frame: frame.revision > last.revision)  # type: ignore[misc]
+            if frame.header.past.at_start:
+                break
+        assert frame.header.past.at_start
+        assert frame.window.processes <= early
+    finally:
+        session.stop()
+    assert shown.errors == []

@@ -30,6 +30,14 @@ class Listener:
         self.session = Session(lambda: Engine(self._open(probe)))
         self.session.subscribe(self._note, self.errors.append)
 
+    @classmethod
+    def on(cls, session: Session) -> Listener:
+        """Listen to another session."""
+        listener = cls(probe=False)
+        listener.session = session
+        session.subscribe(listener._note, listener.errors.append)
+        return listener
+
     def _open(self, probe: bool) -> Feed:
         self.feed = open_feed(LOCAL, probe=probe)
         return self.feed
@@ -163,3 +171,45 @@ def test_a_reload_keeps_the_tree(tmp_path: Path) -> None:
     finally:
         listener.session.stop()
     assert listener.errors == []
+
+
+def test_a_process_that_ended_is_there_again_in_the_past(listener: Listener) -> None:
+    session = listener.session
+    child = subprocess.Popen(["/bin/sleep", "77"])
+    frame = listener.wait(lambda frame: "sleep 77" in getattr(row_of(frame, child.pid), "text", ""))
+    row = row_of(frame, child.pid)
+    assert row is not None
+    listener.wait(lambda frame: frame.header.now_ns > row.start_ns + 2_500_000_000, 10)  # more than a step
+    child.kill()
+    child.wait()
+    gone = listener.wait(lambda frame: row_of(frame, child.pid) is None, 15)  # history is over, too
+    session.explain(row.key if isinstance(row.key, ProcessKey) else None)
+    for _ in range(40):
+        session.step(-1_000_000_000)
+        gone = frame = listener.wait(
+            lambda frame, last=gone: frame.revision > last.revision and frame.header.past.rewound  # type: ignore[misc]
+        )
+        again = row_of(frame, child.pid)
+        if again is not None and not again.ended and "sleep 77" in again.text:
+            break
+    else:
+        raise AssertionError("it did not come back")
+    assert again.key == row.key
+    assert frame.header.paused
+    assert frame.header.now_ns < listener.feed.now_ns() - 4_000_000_000
+    assert frame.header.past.behind_ns > 4_000_000_000
+    assert 0 < frame.header.past.kept_bytes < frame.header.past.limit_bytes
+    assert frame.explanation is not None
+    assert frame.explanation.key == row.key
+    assert ("args", "/bin/sleep 77") in frame.explanation.image
+    later = subprocess.Popen(["/bin/sleep", "78"])
+    for _ in range(100):  # through everything that has happened meanwhile, to live
+        session.step(1_000_000_000)
+        frame = listener.wait(lambda frame, last=frame: frame.revision > last.revision)  # type: ignore[misc]
+        if not frame.header.paused:
+            break
+    assert not frame.header.paused
+    listener.wait(lambda frame: "sleep 78" in getattr(row_of(frame, later.pid), "text", ""))
+    assert row_of(listener.frames[-1], child.pid) is None
+    later.kill()
+    later.wait()

@@ -24,10 +24,11 @@ from core.model import (
     TrailStep,
     Usage,
 )
+from core.rewind import LIMIT_BYTES, Facts, Timeline
 from core.text import safe_text
 from core.tree import Tree
 from core.tree_rows import process_text
-from core.view import Explanation, Frame, Header, ProcessView, ViewRequest
+from core.view import Explanation, Frame, Header, Past, Position, ProcessView, ViewRequest
 
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
@@ -186,6 +187,7 @@ class FixtureEngine:
         self, views: list[ProcessView] | None = None, *, tiers: Tiers = ALL_ON, message: str = ""
     ) -> None:
         self._tree = Tree({0: "root", 33: "www-data", 1000: "deploy", 1001: "orders"}.__getitem__)
+        self._line = Timeline(self._tree, Facts(tiers))
         self._starts: dict[int, int] = {}
         self._views: dict[ProcessKey, ProcessView] = {}
         self._callbacks: list[Callable[[Frame], None]] = []
@@ -194,7 +196,7 @@ class FixtureEngine:
         self._tiers = tiers
         self._message = message
         self._revision = 0
-        self.paused = False
+        self.replay: Position | None = None
         self.now_ns = NOW
         self.stats: tuple[tuple[str, int], ...] = ()
         self.running = False
@@ -204,10 +206,17 @@ class FixtureEngine:
         for view in small_host() if views is None else views:
             self._starts[view.entry.pid] = view.entry.start_ns
             self._put(view)
+        self._line.hold(NOW)  # nothing that was there at the start is a change
+        self._line = Timeline(self._tree, Facts(tiers))
+
+    @property
+    def paused(self) -> bool:
+        return self._line.held
 
     def put(self, view: ProcessView) -> None:
         """A process comes or changes; the screen hears of it."""
         self._starts[view.entry.pid] = view.entry.start_ns
+        self._line.begin(self.now_ns, Facts(self._tiers))
         self._put(view)
         self.publish()
 
@@ -219,7 +228,8 @@ class FixtureEngine:
         """A process goes."""
         key = ProcessKey(pid, self._starts.pop(pid))
         del self._views[key]
-        self._tree.drop(key)
+        self._line.begin(self.now_ns, Facts(self._tiers))
+        self._line.drop(key)
         self.publish()
 
     def subscribe(
@@ -253,7 +263,23 @@ class FixtureEngine:
         self.publish()
 
     def pause(self, on: bool) -> None:
-        self.paused = on
+        if on:
+            self._line.hold(self.now_ns)
+        else:
+            self._line.release()
+        self.publish()
+
+    def step(self, span_ns: int) -> None:
+        if span_ns < 0:
+            self._line.hold(self.now_ns)
+            self._line.back(-span_ns)
+        elif not self._line.forward(span_ns):
+            self._line.release()
+        self.publish()
+
+    def change_speed(self, step: int) -> None:
+        assert self.replay is not None
+        self.replay = msgspec.structs.replace(self.replay, speed=self.replay.speed * 2.0**step)
         self.publish()
 
     def publish(self) -> None:
@@ -261,7 +287,9 @@ class FixtureEngine:
         if not self.running:
             return
         self._revision += 1
-        window = self._tree.window(self._request, self.now_ns)
+        line = self._line
+        now_ns = line.at_ns if line.held else self.now_ns
+        window = self._tree.window(self._request, now_ns)
         frame = Frame(
             revision=self._revision,
             header=Header(
@@ -273,8 +301,17 @@ class FixtureEngine:
                 containers=window.containers,
                 events_per_second=412.0,
                 paused=self.paused,
-                now_ns=self.now_ns,
+                now_ns=now_ns,
                 message=self._message,
+                past=Past(
+                    behind_ns=self.now_ns - line.at_ns if line.held else 0,
+                    kept_bytes=line.bytes,
+                    limit_bytes=LIMIT_BYTES,
+                    rewound=line.rewound,
+                    at_start=line.at_start,
+                    full=line.full,
+                ),
+                replay=self.replay,
             ),
             window=window,
             explanation=self._explanation(),
@@ -288,7 +325,7 @@ class FixtureEngine:
         if start is not None:
             view = msgspec.structs.replace(view, parent=ProcessKey(view.entry.ppid, start))
         self._views[view.key] = view
-        self._tree.put(view)
+        self._line.put(view)
 
     def _explanation(self) -> Explanation | None:
         view = self._views.get(self._explained) if self._explained is not None else None

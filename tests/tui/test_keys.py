@@ -7,18 +7,19 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 from fixture_engine import NOW, SECOND, WEB, FixtureEngine, large_host, process
-from harness import engine, go_to, lines, not_opened, opened, press, processes, settle, text, tree
+from harness import engine, go_to, lines, not_opened, opened, press, processes, settle, text, tree, words
 from textual.events import Key
 from textual.geometry import Region
 from textual.pilot import Pilot
 
 from core.model import ProcessKey
-from core.view import Grouping, SortKey
+from core.view import Grouping, Position, SortKey
 from tui.app import EbpfApp
 from tui.keymap import COMMANDS, SCOPES, bindings
 from tui.screens.help import HelpScreen
 from tui.screens.room import Room
 from tui.screens.sort_menu import SortMenu
+from tui.settings import Settings
 from tui.widgets import header_bar
 from tui.widgets.lines import LineWidget
 
@@ -342,6 +343,60 @@ async def pause_is_shown_and_stays_navigable(pilot: Pilot[None]) -> None:
     assert not engine(pilot).paused
 
 
+@checks("processes.earlier", "processes.later", "processes.far_earlier", "processes.far_later")
+async def brackets_go_through_the_past(pilot: Pilot[None]) -> None:
+    host = engine(pilot)
+    view = tree(pilot)
+    await go_to(pilot, 4123)
+    for age in (20, 12, 3):
+        host.now_ns = NOW + (20 - age) * SECOND
+        host.put(process(7000 + age, 612, f"/bin/visitor {age}", age=0))
+    host.now_ns = NOW + 20 * SECOND
+    host.drop(4122)
+    await settle(pilot)
+    total = view.row_count
+    await press(pilot, "left_square_bracket")
+    assert host.paused
+    assert view.row_count == total + 1
+    assert "nginx: worker process" in str([row.text for row in view.window.rows if row.pid == 4122])
+    assert view.cursor_row is not None
+    assert view.cursor_row.pid == 4123  # the same process, one row lower
+    assert "paused · 1s ago · [ back · ] forward" in lines(pilot)[0]
+    await press(pilot, "left_curly_bracket")
+    assert "paused · 11s ago" in lines(pilot)[0]
+    assert "visitor 3" not in text(pilot)
+    await press(pilot, *"/visitor", "enter")  # the filter works there
+    assert [row.pid for row in view.window.rows if not row.dim and row.pid] == [7012, 7020]
+    await press(pilot, "escape")
+    await go_to(pilot, 4123)
+    await press(pilot, "left_curly_bracket", "left_square_bracket")
+    assert "nothing older is kept: five minutes at most" in words(pilot)
+    assert "paused · 20s ago · ] forward" in lines(pilot)[0]
+    pilot.app.clear_notifications()
+    await press(pilot, "right_curly_bracket", "right_square_bracket")
+    assert "visitor 12" in str([row.text for row in view.window.rows])
+    await press(pilot, "right_curly_bracket", "right_curly_bracket")
+    assert not host.paused
+    assert view.row_count == total
+    assert "paused" not in lines(pilot)[0]
+    assert view.cursor_row.pid == 4123
+
+
+@checks("processes.slower", "processes.faster")
+async def only_a_replay_goes_faster(pilot: Pilot[None]) -> None:
+    await press(pilot, "greater_than_sign")
+    assert "only a replay can go slower or faster" in words(pilot)
+    pilot.app.clear_notifications()
+    engine(pilot).replay = Position(12 * SECOND, 300 * SECOND, 1.0)
+    engine(pilot).publish()
+    await settle(pilot)
+    assert "1× 0:12/5:00" in lines(pilot)[0]
+    await press(pilot, "greater_than_sign")
+    assert "2× 0:12/5:00" in lines(pilot)[0]
+    await press(pilot, "less_than_sign", "less_than_sign")
+    assert "0.5× 0:12/5:00" in lines(pilot)[0]
+
+
 @checks("tree.tag", "tree.untag_all")
 async def v_tags_and_goes_on(pilot: Pilot[None]) -> None:
     view = tree(pilot)
@@ -496,3 +551,27 @@ async def test_without_news_nothing_is_painted_and_news_paint_their_line_only(
         await settle(pilot)
         # The process, and the sums of its group two rows above.
         assert painted == [("TreeView", [6, 8])]
+
+
+async def test_nothing_is_done_to_the_past() -> None:
+    host = FixtureEngine()
+    async with opened(host, settings=Settings(allow_signals=True), live=True) as pilot:
+        host.now_ns += 5 * SECOND
+        host.drop(4122)
+        await press(pilot, "left_square_bracket")
+        await go_to(pilot, 4122)
+        for key, refusal in (
+            ("r", "the past cannot be resolved again"),
+            ("R", "the past cannot be resolved again"),
+            ("K", "no signals into the past: Z goes on to now"),
+            ("L", "no probe goes into the past"),
+        ):
+            await press(pilot, key)
+            assert refusal in words(pilot)
+            assert pilot.app.screen is processes(pilot)
+            pilot.app.clear_notifications()
+        assert (host.resolved, host.reloads) == ([], 0)
+        await press(pilot, "Z")
+        await go_to(pilot, 4121)
+        await press(pilot, "r")
+        assert host.resolved == [(4121, False)]

@@ -18,10 +18,13 @@ from tui.screens.column_menu import ColumnMenu
 from tui.screens.room import Room
 from tui.screens.signal_menu import SignalMenu
 from tui.screens.sort_menu import SortMenu
+from tui.widgets import format as fmt
 from tui.widgets.explain_pane import ExplainPane
 from tui.widgets.filter_line import FilterInput, FilterLine
 from tui.widgets.search_line import SearchInput, SearchLine
 from tui.widgets.tree_view import TreeView, process_key
+
+_TO_NOW = "Z goes on to now"
 
 
 class ProcessesScreen(Room):
@@ -156,6 +159,20 @@ class ProcessesScreen(Room):
         paused = self.app.frame is not None and self.app.frame.header.paused
         self.app.engine.pause(not paused)
 
+    def action_step(self, seconds: int) -> None:
+        """Back or forward in time; back pauses, and the end goes on."""
+        past = self.app.past
+        if seconds < 0 and past.at_start and past.behind_ns:
+            kept = f"{fmt.size(past.kept_bytes)} of {fmt.size(past.limit_bytes)} kept"
+            self.notify(f"nothing older is kept: five minutes at most, {kept}", markup=False)
+        self.app.engine.step(seconds * 1_000_000_000)
+
+    def action_speed(self, step: int) -> None:
+        if self.app.frame is None or self.app.frame.header.replay is None:
+            self.notify("only a replay can go slower or faster", severity="warning", markup=False)
+        else:
+            self.app.engine.change_speed(step)
+
     def action_signal(self) -> None:
         """Ask which signal, then send it to the tagged processes, or to the one under the cursor."""
         tree = self.tree
@@ -182,9 +199,13 @@ class ProcessesScreen(Room):
             return "signals are off: start with `ebpf-tui --allow-signals`"
         if not self.app.is_live:
             return "what is shown here is not running: no signal can reach it"
+        if self.app.past.rewound:
+            return f"no signals into the past: {_TO_NOW}"
         return "" if keys else "no process here: move to one, or tag some with v"
 
     def action_resolve(self, evict: bool) -> None:
         key = process_key(self.tree.cursor_row)
-        if key is not None:
+        if self.app.past.rewound:
+            self.notify(f"the past cannot be resolved again: {_TO_NOW}", severity="warning", markup=False)
+        elif key is not None:
             self.app.engine.resolve(key.tgid, evict=evict)

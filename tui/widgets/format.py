@@ -36,6 +36,13 @@ def age(ns: int) -> str:
     return f"{days}d" if days < 1000 else f"{days // 365}y"
 
 
+def clock(ns: int) -> str:
+    """A span of time to the second: `0:07`, `12:30`, `1:00:05`."""
+    seconds = max(0, ns) // 1_000_000_000
+    hours, minutes = divmod(seconds // 60, 60)
+    return f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
+
+
 def duration(ns: int) -> str:
     """How long something took: `0.4 µs`, `6.3 ms`, `1.20 s`."""
     if ns < 1_000_000:

@@ -10,8 +10,8 @@ from textual.strip import Strip
 
 from core.model import TierState
 from core.text import safe_text
-from core.view import Header
-from tui.widgets.format import count
+from core.view import Header, Past, Position
+from tui.widgets.format import age, clock, count, size
 from tui.widgets.lines import LineWidget, Part, strip_of, width_of
 
 MESSAGE_SECONDS = 8.0
@@ -132,8 +132,10 @@ class HeaderBar(LineWidget):
                     (f"  {word} {count(value)}", self.style_of("header--alarm") if value else number)
                 )
         right.append((" ", number))
+        if header.replay is not None and left_out < 5:
+            right.append((f"{replay_words(header.replay)} ", number))
         if header.paused:
-            right.append(("paused ", self.style_of("header--off")))
+            right.append((paused_words(header.past, left_out), self.style_of("header--off")))
         return left, middle, right
 
     def _tier(self, name: str, state: TierState) -> list[Part]:
@@ -159,6 +161,27 @@ class HeaderBar(LineWidget):
                 if state.reason and not state.on
             ]
             notes.extend(wrap(f"{tiers.step} — {'; '.join(reasons)}" if reasons else tiers.step, width - 2))
+        if header.past.full:
+            kept = size(header.past.kept_bytes)
+            notes.append(f"the past takes {kept}, all there is room for: what happens now comes as one step")
         if self._message:
             notes.append(safe_text(self._message))
         return notes
+
+
+def paused_words(past: Past, left_out: int) -> str:
+    """Say that the tree stands still, how far behind, and which keys move it, as far as there is room."""
+    seconds = past.behind_ns // 1_000_000_000
+    words = f"paused · {age(past.behind_ns) if seconds < 60 else clock(past.behind_ns)} ago"
+    if not past.rewound:
+        words = "paused"
+    if left_out >= 4:
+        return f"{words} "
+    back = "" if past.at_start else "[ back · "
+    return f"{words} · {back}] forward " if past.rewound else f"{words}{' · [ back' if back else ''} "
+
+
+def replay_words(replay: Position) -> str:
+    """Say how fast a recording runs and where in it this is: `2× 0:12/5:00`."""
+    ended = " end" if replay.ns >= replay.length_ns else ""
+    return f"{replay.speed:g}× {clock(replay.ns)}/{clock(replay.length_ns)}{ended}"
