@@ -19,9 +19,10 @@ from core.view import Frame, Past
 from tui.config import Config
 from tui.engine import Engine
 from tui.history import History
-from tui.keymap import Command, bindings, commands
+from tui.keymap import CHANGES, Command, bindings, commands
 from tui.output import Exit
 from tui.palette import CommandProvider
+from tui.read_only import changes
 from tui.screens.help import HelpScreen
 from tui.screens.processes import ProcessesScreen
 from tui.screens.resolver import ResolverScreen
@@ -138,8 +139,9 @@ class EbpfApp(App[None]):
                 screen.show_frame(self.frame)
 
     def commands(self, scopes: Iterable[str]) -> list[Command]:
-        """Return the commands of these scopes with the keys that they have here."""
-        return commands(scopes, self.config.keys)
+        """Return the commands of these scopes that can be used here, with the keys that they have."""
+        found = commands(scopes, self.config.keys)
+        return [command for command in found if not (self.settings.read_only and command.id in CHANGES)]
 
     def action_room(self, name: str) -> None:
         self.switch_mode(name)
@@ -158,6 +160,7 @@ class EbpfApp(App[None]):
         """Return how far behind what is shown stands."""
         return self.frame.header.past if self.frame is not None else Past()
 
+    @changes("the probe is not loaded anew")
     def action_reload(self) -> None:
         if self._open_probe is None:
             self.notify("what is shown here has no probe to load", severity="warning", markup=False)
@@ -165,6 +168,12 @@ class EbpfApp(App[None]):
             self.notify("no probe goes into the past: Z goes on to now", severity="warning", markup=False)
         else:
             self.engine.reload(self._open_probe)
+
+    def action_suspend_process(self) -> None:
+        if self.is_web:
+            self.notify("no terminal to give back in a browser: q ends it", severity="warning", markup=False)
+        else:
+            super().action_suspend_process()
 
     def action_interrupt(self) -> None:
         self.exit(return_code=int(Exit.INTERRUPTED))
@@ -177,6 +186,8 @@ def run(settings: Settings, config: Config) -> int:
     from tui.reload import probe_opener
 
     session = open_session(settings.host, probe=settings.probe, ask_runtimes=settings.ask_runtimes)
+    if settings.read_only:  # found by nobody who would reload its probe
+        return show(session, settings, config)
     opener = probe_opener(settings)
     with announced(lambda: session.reload(opener)):
         return show(session, settings, config, opener)

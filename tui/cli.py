@@ -36,12 +36,15 @@ COMMANDS = {
     "cgroup": "container id and runtime of a cgroup text",
     "containers": "the containers of this host and their processes",
     "record": "write what happens to a file, to be replayed anywhere",
+    "serve": "the screens in a browser on this machine, read-only",
     "replay": "look at a recording: the same screens, or JSON",
     "config": "your own keys, theme and columns: show, validate, init",
     "probe": "have the running sessions load the probe anew (probe reload)",
     "doctor": "what this host allows, and the command that would change it",
     "info": "versions and the paths of configuration, cache and recordings",
 }
+_CHANGES = ("build", "verify", "record", "probe")
+"""Commands that write, or load into the kernel what they are given."""
 
 
 class ReaderGone(Exception):
@@ -90,6 +93,7 @@ class LazyGroup(click.Group):
     help="Ask the sockets of Docker and podman for the names of containers that no file tells.",
 )
 @click.option("--allow-signals", is_flag=True, help="Let the screens send signals (F9); else they only look.")
+@click.option("--read-only", is_flag=True, help="Only look: no signals, builds, probe reloads and editors.")
 @click.option("--ascii", "ascii_only", is_flag=True, help="Draw the screens with ASCII characters only.")
 @click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal, for selecting text.")
 @click.option("--color/--no-color", default=None, help="Colour, whatever the terminal and NO_COLOR say.")
@@ -103,6 +107,7 @@ def cli(
     no_probe: bool,
     ask_runtimes: bool,
     allow_signals: bool,
+    read_only: bool,
     ascii_only: bool,
     no_mouse: bool,
     color: bool | None,
@@ -114,6 +119,8 @@ def cli(
     """
     if log_file is not None:
         _open_log(log_file)
+    if read_only:
+        _refuse_changes(ctx.invoked_subcommand, allow_signals)
     host = Host(host_root.resolve()) if host_root else LOCAL
     ctx.obj = Settings(
         host=host,
@@ -122,6 +129,7 @@ def cli(
         log_file=log_file,
         ask_runtimes=ask_runtimes,
         allow_signals=allow_signals,
+        read_only=read_only,
         ascii=ascii_only,
         mouse=not no_mouse,
     )
@@ -129,6 +137,13 @@ def cli(
         from tui.open_screens import open_screens
 
         sys.exit(open_screens(ctx.obj))
+
+
+def _refuse_changes(command: str | None, allow_signals: bool) -> None:
+    """Raise CommandError for what --read-only contradicts."""
+    other = "--allow-signals" if allow_signals else f"`{command}`" if command in _CHANGES else ""
+    if other:
+        raise CommandError(f"--read-only and {other} exclude each other", Exit.USAGE)
 
 
 def _open_log(path: Path) -> None:

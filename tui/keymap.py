@@ -161,6 +161,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("search.clear", "escape", "clear", "Clear", "clear and close", "search", 20),
 )
 
+CHANGES = frozenset({"app.reload", "processes.signal", "build.target", "build.all", "objects.verify"})
+"""Commands that do something to the host: refused on screens that only look (tui/read_only.py)."""
+
 
 @cache
 def _shown(key: str) -> str:

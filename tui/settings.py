@@ -13,6 +13,7 @@ class Settings:
     """`probe` False: answer from procfs only. `color` None: decide by the terminal and NO_COLOR.
 
     `ask_runtimes`: the sockets of Docker and podman may be asked for names that no file tells.
+    `read_only`: the screens look, and change nothing on the host (tui/read_only.py).
     `allow_signals`: the screens may send signals; otherwise they only look. `ascii` and `mouse` say how the
     screens are drawn and whether they take the mouse; the configuration can say the same.
     """
@@ -25,3 +26,4 @@ class Settings:
     allow_signals: bool = False
     ascii: bool = False
     mouse: bool = True
+    read_only: bool = False

@@ -19,6 +19,7 @@ from buildgen.plan import BuildPlan
 from buildgen.runner import BuildRun, run_build
 from core.text import safe_text
 from tui.keymap import bindings
+from tui.read_only import changes
 from tui.screens.build_board import (
     Board,
     Measure,
@@ -129,11 +130,13 @@ class BuildScreen(Room):
 
     # --- building ------------------------------------------------------------------------------
 
+    @changes("nothing is built")
     def action_build(self) -> None:
         row = self._selected()
         if row is not None:
             self._start([row])
 
+    @changes("nothing is built")
     def action_build_all(self) -> None:
         if self.board is not None:
             self._start(self.board.targets)

@@ -21,6 +21,7 @@ from buildgen.objects.verify import verify_object
 from buildgen.toolchain import find_toolchain
 from core.text import safe_text
 from tui.keymap import bindings
+from tui.read_only import changes
 from tui.screens import object_views as views
 from tui.screens.build_board import own_probe, read_board
 from tui.screens.object_views import Page
@@ -131,6 +132,7 @@ class ObjectsScreen(Room):
             self._place = self.inside.cursor
             self._ask(self._shown, lambda path: _code(path, program))
 
+    @changes("nothing is loaded into the kernel")
     def action_verify(self) -> None:
         """Let the kernel's verifier look at every program."""
         self._ask_shown("loading each program…", lambda path: views.verdicts(verify_object(path)))

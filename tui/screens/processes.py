@@ -14,6 +14,7 @@ from core.model import ProcessKey
 from core.signals import send_signal
 from core.view import Frame, Grouping, SortKey
 from tui.keymap import bindings
+from tui.read_only import changes
 from tui.screens.column_menu import ColumnMenu
 from tui.screens.room import Room
 from tui.screens.signal_menu import SignalMenu
@@ -173,6 +174,7 @@ class ProcessesScreen(Room):
         else:
             self.app.engine.change_speed(step)
 
+    @changes("no signals are sent")
     def action_signal(self) -> None:
         """Ask which signal, then send it to the tagged processes, or to the one under the cursor."""
         tree = self.tree

@@ -1,0 +1,1 @@
+"""`ebpf-tui serve`: the screens in a browser on this machine. Needs the extra `serve`."""

@@ -1,0 +1,178 @@
+"""The server of `ebpf-tui serve`: a page, and a websocket for each tab, on 127.0.0.1 and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from string import Template
+
+import textual_serve
+from aiohttp import web
+
+from core.text import safe_text
+from tui.output import CommandError, Exit
+from tui.web.door import Door, is_local, is_own_page
+from tui.web.session import Session
+from tui.web.showing import Showing
+
+ADDRESS = "127.0.0.1"
+MOST_SESSIONS = 4
+"""Tabs at a time: each is a process of some 60 MB with a probe of its own in the kernel."""
+
+_WAIT_FOR_A_PLACE = 6.0
+"""Seconds: a page that is loaded again comes before its old session has ended."""
+
+_FULL_SECONDS = 300.0
+_COOKIE = "ebpf-tui"
+_HERE = Path(__file__).parent
+_STATIC = Path(textual_serve.__path__[0]) / "static"
+_ENDS = {signal.SIGINT: Exit.INTERRUPTED, signal.SIGTERM: Exit.TERMINATED, signal.SIGHUP: 129}
+_HEADERS = {
+    # Styles in line: xterm.js makes some. Everything else comes from this server alone.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "font-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Server:
+    """Answers on one port. `door` says who may come in, `showing` what they see."""
+
+    def __init__(self, showing: Showing, door: Door | None = None) -> None:
+        self.door = door or Door()
+        self._showing = showing
+        self._places = asyncio.Semaphore(MOST_SESSIONS)
+        self._sockets: set[web.WebSocketResponse] = set()
+        self._page = Template((_HERE / "page.html").read_text())
+
+    async def run(self, port: int, opened: Callable[[int], None]) -> int:
+        """Serve until a signal ends it; return the exit code. `opened` gets the port that was taken.
+
+        Raises CommandError when the port cannot be had. When it returns, every session has ended.
+        """
+        end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def ended(code: int) -> None:
+            if not end.done():
+                end.set_result(code)
+
+        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=10)
+        await runner.setup()
+        try:
+            await _listen(runner, port)
+            for number, code in _ENDS.items():
+                asyncio.get_running_loop().add_signal_handler(number, ended, int(code))
+            opened(runner.addresses[0][1])
+            return await end
+        finally:
+            await runner.cleanup()
+
+    def _application(self) -> web.Application:
+        app = web.Application(middlewares=[self._guard], client_max_size=0)
+        path = self.door.path
+        app.add_routes(
+            [
+                web.get("/", self._enter),
+                web.get(path, self._index),
+                web.get(f"{path}ws", self._websocket),
+                web.get(f"{path}page.js", self._script),
+                web.static(f"{path}static", _STATIC),
+            ]
+        )
+        app.on_shutdown.append(self._close_all)
+        return app
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let in who names this machine and has the cookie; `/` is where the token is shown."""
+        if not is_local(request.headers.get("Host", "")):
+            return _refused("this is served to this machine alone: open the address as it was printed")
+        inside = request.path != "/"
+        if inside and not self.door.knows_cookie(request.cookies.get(_COOKIE, "")):
+            return _refused("open the address that `ebpf-tui serve` printed: it carries the token")
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            response = web.Response(status=error.status, text=f"{error.reason}\n")
+        if not response.prepared:
+            response.headers.update(_HEADERS)
+        return response
+
+    async def _enter(self, request: web.Request) -> web.StreamResponse:
+        """Take the token out of the address, for a cookie."""
+        if not self.door.knows_token(request.query.get("token", "")):
+            return _refused("open the address that `ebpf-tui serve` printed: it carries the token")
+        response = web.Response(status=303, headers={"Location": self.door.path})
+        response.set_cookie(_COOKIE, self.door.cookie, path=self.door.path, httponly=True, samesite="Strict")
+        return response
+
+    async def _index(self, request: web.Request) -> web.StreamResponse:
+        # Host was checked: it is a name of this machine and a number.
+        text = self._page.substitute(socket=f"ws://{request.host}{self.door.path}ws")
+        return web.Response(text=text, content_type="text/html")
+
+    async def _script(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(text=(_HERE / "page.js").read_text(), content_type="text/javascript")
+
+    async def _websocket(self, request: web.Request) -> web.StreamResponse:
+        if not is_own_page(request.headers.get("Origin", ""), request.host):
+            return _refused("only a page of this server may open its websocket")
+        socket = web.WebSocketResponse(heartbeat=15, max_msg_size=1 << 16)
+        await socket.prepare(request)
+        self._sockets.add(socket)
+        try:
+            async with asyncio.timeout(_WAIT_FOR_A_PLACE):
+                await self._places.acquire()
+        except TimeoutError:
+            await _tell_full(socket)
+        else:
+            try:
+                width, height = (_number(request.query.get(name, "")) for name in ("width", "height"))
+                await Session(socket, self._showing).serve(width or 80, height or 24)
+            finally:
+                self._places.release()
+        finally:
+            self._sockets.discard(socket)
+            await socket.close()
+        return socket
+
+    async def _close_all(self, app: web.Application) -> None:
+        await asyncio.gather(*(socket.close(code=1001) for socket in list(self._sockets)))
+
+
+async def _listen(runner: web.AppRunner, port: int) -> None:
+    try:
+        await web.TCPSite(runner, ADDRESS, port).start()
+    except OSError as error:
+        why = safe_text(os.strerror(error.errno)) if error.errno else safe_text(str(error))
+        raise CommandError(f"cannot serve on {ADDRESS}:{port}: {why}; --port 0 takes a free one") from None
+
+
+def _refused(why: str) -> web.Response:
+    return web.Response(status=403, text=f"{why}\n", headers=_HEADERS)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0
+
+
+async def _tell_full(socket: web.WebSocketResponse) -> None:
+    """Say in the tab's terminal why it stays empty, and leave it standing for a while."""
+    text = f"\x1b[?25l\x1b[2;3H{MOST_SESSIONS} sessions are open, which is the most.\x1b[4;3H"
+    await socket.send_bytes(f"{text}Close one of those tabs, then load this page again.".encode())
+    try:
+        async with asyncio.timeout(_FULL_SECONDS):
+            async for _ in socket:
+                pass  # keys that nobody takes
+    except TimeoutError:
+        pass
