@@ -1,0 +1,42 @@
+"""First paint and the tree, with the real session, beside a Textual app with one label.
+
+    python benchmarks/tui_start.py [PROCESSES]
+
+As root, for the probe. That many processes are started on this host beside what runs already. Milliseconds; the
+median of 5 starts of each, in turns.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+
+from lib.load import ROOT, alive, load
+from lib.terminal import OURS, Terminal
+
+TIMES = 5
+BARE = (sys.executable, str(ROOT / "benchmarks/lib/bare.py"), "label")
+PAINTED = b"1 Processes"
+A_ROW = "‹snapshot".encode()
+"""In the SOURCE column of what the task iterator found."""
+
+
+def start(command: tuple[str, ...], *wanted: bytes) -> list[float]:
+    with Terminal(*command) as terminal:
+        return terminal.until(wanted)
+
+
+def main() -> None:
+    processes = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    os.chdir(ROOT)
+    with load(processes):
+        print(f"{alive()} processes; median of {TIMES}; ms")
+        runs = [(*start(BARE, PAINTED), *start(OURS, PAINTED, A_ROW)) for _ in range(TIMES)]
+        bare, paint, tree = (statistics.median(column) for column in zip(*runs, strict=True))
+        print(f"bare      first paint {bare:6.0f}")
+        print(f"ebpf-tui  first paint {paint:6.0f}   {paint / bare:.2f}x of bare   the tree {tree:6.0f}")
+
+
+if __name__ == "__main__":
+    main()
