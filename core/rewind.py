@@ -17,8 +17,8 @@ from core.model import ProcessKey, Tiers, Usage
 from core.tree import Tree
 from core.view import ProcessView
 
-SPAN_NS = 300_000_000_000
-"""How far back a live session remembers, in ns: five minutes."""
+SPAN_NS = 600_000_000_000
+"""How far back a live session remembers, in ns: ten minutes."""
 
 LIMIT_BYTES = 64 * 1024 * 1024
 """As many bytes at most; what is oldest goes first."""
@@ -153,6 +153,12 @@ class Timeline:
             return
         self._note(key)
         self._tree.drop(key)
+
+    def begin_here(self) -> None:
+        """Let the past begin with the tree as it is: what has filled it was no change."""
+        self._open.clear()
+        self._past.clear()
+        self.bytes = 0
 
     def hold(self, now_ns: int) -> None:
         """From now on the tree stands still."""

@@ -153,6 +153,8 @@ class Session:
             self._tree = Tree(engine.feed.user_name)
             self._playback = Playback(self._tree, engine.feed)
             engine.start()
+            self._update_tree(engine)
+            self._playback.timeline.begin_here()
             self._loop(engine)
         except Exception as error:
             self._fail(error)

@@ -164,6 +164,19 @@ def test_minutes_are_bounded_too() -> None:
     assert 9 <= line.at_ns // SECOND - line.reach_ns // SECOND <= 12
 
 
+def test_what_fills_the_tree_at_the_start_is_no_change() -> None:
+    tree, line = made()
+    line.begin(SECOND, Facts(TIERS))
+    line.put(view(1))
+    line.begin_here()
+    line.begin(5 * SECOND, Facts(TIERS))
+    line.put(view(2))
+    line.hold(9 * SECOND)
+    assert line.back(SECOND)
+    assert not line.back(SECOND)
+    assert [row.pid for row in shown(tree).rows if row.pid] == [1]
+
+
 def test_nothing_that_happens_costs_nothing() -> None:
     _, line = made()
     for second in range(1, 100):

@@ -206,8 +206,7 @@ class FixtureEngine:
         for view in small_host() if views is None else views:
             self._starts[view.entry.pid] = view.entry.start_ns
             self._put(view)
-        self._line.hold(NOW)  # nothing that was there at the start is a change
-        self._line = Timeline(self._tree, Facts(tiers))
+        self._line.begin_here()
 
     @property
     def paused(self) -> bool:

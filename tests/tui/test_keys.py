@@ -370,7 +370,7 @@ async def brackets_go_through_the_past(pilot: Pilot[None]) -> None:
     await press(pilot, "escape")
     await go_to(pilot, 4123)
     await press(pilot, "left_curly_bracket", "left_square_bracket")
-    assert "nothing older is kept: five minutes at most" in words(pilot)
+    assert "nothing older is kept: 10m and 64M at most" in words(pilot)
     assert "paused · 20s ago · ] forward" in lines(pilot)[0]
     pilot.app.clear_notifications()
     await press(pilot, "right_curly_bracket", "right_square_bracket")

@@ -11,6 +11,7 @@ from textual.binding import BindingType
 from textual.widgets import Input
 
 from core.model import ProcessKey
+from core.rewind import SPAN_NS
 from core.signals import send_signal
 from core.view import Frame, Grouping, SortKey
 from tui.keymap import bindings
@@ -164,8 +165,8 @@ class ProcessesScreen(Room):
         """Back or forward in time; back pauses, and the end goes on."""
         past = self.app.past
         if seconds < 0 and past.at_start and past.behind_ns:
-            kept = f"{fmt.size(past.kept_bytes)} of {fmt.size(past.limit_bytes)} kept"
-            self.notify(f"nothing older is kept: five minutes at most, {kept}", markup=False)
+            limit = f"{fmt.age(SPAN_NS)} and {fmt.size(past.limit_bytes)} at most"
+            self.notify(f"nothing older is kept: {limit}, now {fmt.size(past.kept_bytes)}", markup=False)
         self.app.engine.step(seconds * 1_000_000_000)
 
     def action_speed(self, step: int) -> None:

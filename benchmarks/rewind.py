@@ -1,0 +1,101 @@
+"""What the past costs: CPU per put, bytes per minute, and the time of a step back; beside the bare tree.
+
+    python benchmarks/rewind.py
+
+10,000 processes, of which each sweep (2 s) changes the usage of 500, and 200 forks/s with fork, exec, exit
+and the end of history. No probe is needed.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import msgspec
+
+from core.model import Origin, ProcessEntry, ProcessKey, Tier, Tiers, TierState, Usage
+from core.rewind import Facts, Timeline
+from core.tree import Tree
+from core.view import ProcessView, ViewRequest
+
+SECOND = 1_000_000_000
+PROCESSES, FORKS, FRAMES, BUSY, SECONDS = 10_000, 200, 10, 500, 60
+FACTS = Facts(Tiers(TierState(True), TierState(True), TierState(True), "events+maps"))
+
+
+def process(pid: int, start_ns: int) -> ProcessView:
+    entry = ProcessEntry(
+        pid, start_ns, 2, 1, 1, b"worker", b"/usr/bin/worker", pid, 3, 0o755, 1, b"/usr/bin/worker\0--unit\0%d\0" % pid,
+        cgroup=b"/system.slice/worker-%d.service" % (pid % 50), cookie=pid,
+    )  # fmt: skip
+    return ProcessView(
+        entry, Tier.CACHE, Origin.EVENT, ProcessKey(1, 1), usage=Usage(1, 4 << 20, "S", 1, 0.0)
+    )
+
+
+def minute(tree: Tree, line: Timeline | None) -> tuple[float, int]:
+    """Live through a minute; return CPU seconds, and how many puts and drops that was."""
+    put, drop = (tree.put, tree.drop) if line is None else (line.put, line.drop)
+    live = [process(pid, pid) for pid in range(2, PROCESSES)]
+    for view in live:
+        tree.put(view)
+    ended: list[list[ProcessView]] = []
+    pid = PROCESSES
+    count = 0
+    spent = 0
+    for frame in range(SECONDS * FRAMES):
+        now = frame * SECOND // FRAMES
+        born = [process(pid + n, now + n) for n in range(FORKS // FRAMES)]
+        gone = [msgspec.structs.replace(view, ended_ns=now) for view in (ended[-1] if ended else [])]
+        used = []
+        if frame % (2 * FRAMES) == 0:
+            chosen = range(frame % 7, BUSY * 10, 10)
+            used = [
+                msgspec.structs.replace(live[at], usage=Usage(frame, 4 << 20, "R", 1, frame % 97 / 1))
+                for at in chosen
+            ]
+        forgotten = ended[-5 * FRAMES] if len(ended) >= 5 * FRAMES else []
+        started = time.process_time_ns()
+        if line is not None:
+            line.begin(now, FACTS)
+        for view in (*born, *gone, *used):
+            put(view)
+        for view in forgotten:
+            drop(view.key)
+        tree.window(ViewRequest(), now)
+        spent += time.process_time_ns() - started
+        count += len(born) + len(gone) + len(used) + len(forgotten)
+        ended.append(born)
+        pid += len(born)
+    return spent / 1e9, count
+
+
+def main() -> None:
+    bare, count = min(minute(Tree(str), None) for _ in range(3))
+    runs = []
+    for _ in range(3):
+        tree = Tree(str)
+        line = Timeline(tree, FACTS)
+        runs.append((minute(tree, line)[0], tree, line))
+    kept, tree, line = min(runs, key=lambda run: run[0])
+    print(f"a minute of {count:,} changes       tree alone {bare:.3f} s CPU, with the past {kept:.3f} s")
+    print(
+        f"the past costs                    {100 * (kept - bare) / SECONDS:.2f} % of a core, {(kept - bare) * 1e6 / count:.2f} µs a change"
+    )
+    print(f"the past of that minute           {line.bytes / 2**20:.2f} MB of 64")
+    line.hold(SECONDS * SECOND)
+    for seconds in (1, 10, 40):
+        started = time.perf_counter_ns()
+        line.back(seconds * SECOND)
+        tree.window(ViewRequest(), line.at_ns)
+        print(f"{seconds:2} s back                         {(time.perf_counter_ns() - started) / 1e6:.1f} ms")
+    started = time.perf_counter_ns()
+    line.release()
+    print(f"to live again                     {(time.perf_counter_ns() - started) / 1e6:.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
