@@ -21,10 +21,11 @@ from core.engine import Engine
 from core.explain import explanation, past_explanation
 from core.feed import Feed, open_feed
 from core.host import Host
-from core.lineage import Process
+from core.lineage import MAX_LIVE, Process
 from core.model import ProcessKey, Resolution
 from core.playback import Playback
 from core.probe.loader import ProbeUnavailable
+from core.records import MapFill
 from core.replay import ReplayFeed
 from core.rewind import Facts
 from core.tree import Tree
@@ -44,6 +45,9 @@ NAMES_NS = 500_000_000
 
 PROCFS_SWEEP_NS = 1_000_000_000
 """The same without events: a new process has to show within 1.5 s."""
+
+FILLS_NS = 10_000_000_000
+"""Time between two looks at how full the kernel's maps are: the kernel walks them for it."""
 
 AUDITED = 16
 """Processes compared with /proc after each sweep: some 3 ms of work."""
@@ -68,6 +72,8 @@ class Session:
         self._explained: ProcessKey | None = None
         self._moves: deque[Callable[[Engine], None]] = deque(maxlen=64)
         self._second_shown = 0
+        self._fills: tuple[MapFill, ...] = ()
+        self._fills_until = 0
         self._todo: deque[tuple[int, bool]] = deque(maxlen=64)
         self._shown: dict[Process, ProcessKey] = {}
         self._latest: dict[int, Resolution] = {}
@@ -201,6 +207,9 @@ class Session:
                 next_names = clock() + NAMES_NS
             if clock() >= next_sweep:
                 engine.sweep()
+                if clock() >= self._fills_until:
+                    self._fills = engine.feed.map_fill()
+                    self._fills_until = clock() + FILLS_NS
                 if engine.feed.live:
                     engine.audit.step(AUDITED)
                 next_sweep = clock() + (SWEEP_NS if engine.feed.exact else PROCFS_SWEEP_NS)
@@ -250,6 +259,10 @@ class Session:
             window=window,
             explanation=self._explain(engine),
             stats=engine.stats.snapshot(),
+            latency=engine.resolver.latency,
+            fills=self._fills,
+            cached=len(engine.lineage),
+            cache_limit=MAX_LIVE,
         )
         for callback in self._callbacks:
             callback(frame)

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from core.latency import TierLatency
 from core.model import (
     ContainerContext,
     Origin,
@@ -16,6 +17,7 @@ from core.model import (
     Tiers,
     Usage,
 )
+from core.records import MapFill
 
 
 class ProcessView(msgspec.Struct, frozen=True, gc=False):
@@ -226,3 +228,9 @@ class Frame(msgspec.Struct, frozen=True):
     explanation: Explanation | None = None
     stats: tuple[tuple[str, int], ...] = ()
     """Counters by name, for the Resolver screen: `hits cache`, `miss`, `added event`, …"""
+    latency: tuple[TierLatency, ...] = ()
+    fills: tuple[MapFill, ...] = ()
+    """The probe's maps, some seconds old; empty where that cannot be known."""
+    cached: int = 0
+    """Live processes in the cache, of `cache_limit` at most."""
+    cache_limit: int = 0

@@ -133,7 +133,12 @@ class EbpfApp(App[None]):
     def on_ebpf_app_frame_ready(self) -> None:
         self._frame_waits = False
         if self.frame is not None:
-            self.history.add(self.frame.header.now_ns, self.frame.stats)
+            header = self.frame.header
+            now_ns = header.now_ns + header.past.behind_ns  # the counters are those of now
+            self.history.add(now_ns, self.frame.stats)
+            if not header.paused:
+                rate = round(header.events_per_second)
+                self.history.note(now_ns, (("events/s", rate), ("drift", header.drift)))
         for screen in self.screen_stack:
             if isinstance(screen, Room) and self.frame is not None and screen.is_mounted:
                 screen.show_frame(self.frame)

@@ -32,6 +32,14 @@ class History:
             self._latest[name] = value
         self._first = False
 
+    def note(self, now_ns: int, gauges: tuple[tuple[str, int], ...]) -> None:
+        """Take what goes up and down, under names that no counter has; the largest of a bucket counts."""
+        number = now_ns // BUCKET_NS
+        if self._buckets and number == self._buckets[-1][0]:
+            bucket = self._buckets[-1][1]
+            for name, value in gauges:
+                bucket[name] = max(bucket.get(name, 0), value)
+
     @property
     def counters(self) -> dict[str, int]:
         """The counters of the latest frame."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from core.feed import Feed
+from core.latency import TierLatency
 from core.model import (
     ContainerContext,
     Credentials,
@@ -24,6 +25,7 @@ from core.model import (
     TrailStep,
     Usage,
 )
+from core.records import MapFill
 from core.rewind import LIMIT_BYTES, Facts, Timeline
 from core.text import safe_text
 from core.tree import Tree
@@ -315,6 +317,14 @@ class FixtureEngine:
             window=window,
             explanation=self._explanation(),
             stats=self.stats,
+            latency=(
+                TierLatency(Tier.CACHE, 8_400, 447, 895, 61_000),
+                TierLatency(Tier.MAPS, 210, 6_143, 10_239, 80_000),
+                TierLatency(Tier.PROCFS, 6, 180_223, 262_143, 255_000),
+            ),
+            fills=(MapFill("pid_cache", 1_204, 16_384), MapFill("proc_cache", 9_822, 16_384)),
+            cached=window.processes,
+            cache_limit=131_072,
         )
         for callback in self._callbacks:
             callback(frame)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from fixture_build import board, failed, findings, half_way
-from fixture_engine import ALL_ON, NO_PROBE, NOW, SECOND, FixtureEngine
+from fixture_engine import ALL_ON, NO_PROBE, NOW, SECOND, FixtureEngine, process
 from harness import go_to, not_opened, press, processes, settle
 from textual.pilot import Pilot
 
@@ -154,8 +154,26 @@ async def resolver(pilot: Pilot[None]) -> None:
             ("reparent success", added // 9),
         )
         app.history.add(engine.now_ns, engine.stats)
+        app.history.note(engine.now_ns, (("events/s", 380 + step * 37 % 101), ("drift", 0)))
     engine.publish()
     await settle(pilot)
+
+
+async def rewound(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, EbpfApp)
+    engine = app.engine
+    assert isinstance(engine, FixtureEngine)
+    await explain(pilot)
+    engine.now_ns = NOW + 5 * SECOND
+    engine.put(process(7001, 2214, "less notes", age=0, uid=1000))
+    engine.drop(4123)
+    engine.now_ns = NOW + 15 * SECOND
+    engine.drop(7001)
+    engine.now_ns = NOW + 17 * SECOND
+    await settle(pilot)
+    await press(pilot, "left_curly_bracket")
+    await press(pilot, "left_square_bracket", "left_square_bracket", "right_square_bracket")
 
 
 PICTURES = {
@@ -179,4 +197,5 @@ PICTURES = {
     "headers": Picture(headers),
     "objects": Picture(objects, own_data=False),
     "resolver": Picture(resolver),
+    "rewind": Picture(rewound),
 }

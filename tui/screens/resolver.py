@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 
 from core.model import Tier, Tiers, TierState
 from core.text import safe_text
-from core.view import Frame
+from core.view import Frame, Past
 from tui.history import BUCKET_NS, sparkline
 from tui.screens.room import Room
 from tui.widgets import format as fmt
@@ -14,6 +14,7 @@ from tui.widgets.list_pane import Cell, Line, ListPane, cells, titles
 
 _PER_SECOND = 1_000_000_000 / BUCKET_NS
 _RATE_BUCKETS = 5
+_BAR = 20
 
 _MEANINGS = {
     "miss": "no tier knew the pid",
@@ -38,7 +39,8 @@ class ResolverScreen(Room):
     NAME = "resolver"
     DEFAULT_CSS = """
     ResolverScreen {
-        & #tiers { height: 6; }
+        & #tiers { height: 5; }
+        & #state { height: 8; }
         & #counters { height: 1fr; }
     }
     """
@@ -46,17 +48,20 @@ class ResolverScreen(Room):
     def __init__(self) -> None:
         super().__init__()
         self.tiers = ListPane()
+        self.state = ListPane()
         self.counters = ListPane()
 
     def compose_body(self) -> ComposeResult:
-        self.tiers.id, self.counters.id = "tiers", "counters"
-        self.tiers.can_focus = False
+        self.tiers.id, self.state.id, self.counters.id = "tiers", "state", "counters"
+        self.tiers.can_focus = self.state.can_focus = False
         yield self.tiers
+        yield self.state
         yield self.counters
 
     def show_frame(self, frame: Frame) -> None:
         super().show_frame(frame)
         self._show_tiers(frame.header.tiers)
+        self._show_state(frame)
         self._show_counters()
 
     def _show_tiers(self, tiers: Tiers) -> None:
@@ -81,6 +86,41 @@ class ResolverScreen(Room):
             Cell(f"  {sparkline(self.app.history.series(counter, room))}", "key"),
         ]
 
+    def _show_state(self, frame: Frame) -> None:
+        """How full what is bounded is, and what goes up and down, as a line of the last minutes."""
+        header, past = frame.header, frame.header.past
+        rows = [self._full("cache", frame.cached, frame.cache_limit)]
+        rows += [self._full(safe_text(fill.name), fill.entries, fill.capacity) for fill in frame.fills]
+        kept = f"{fmt.size(past.kept_bytes)} of {fmt.size(past.limit_bytes)}"
+        rows.append(self._line("events/s", fmt.count(round(header.events_per_second)), "events/s"))
+        rows.append(self._line("lost", fmt.count(header.lost), "lost", bad=bool(header.lost)))
+        rows.append(self._line("drift", fmt.count(header.drift), "drift", bad=bool(header.drift)))
+        rows.append([*cells(("past", 12, "title"), (kept, -22)), Cell(f"  {_reach(past)}", "dim")])
+        latency = {known.tier: known for known in frame.latency}
+        times = " · ".join(
+            f"{tier} {fmt.duration(known.p50_ns)}/{fmt.duration(known.p95_ns)}"
+            for tier in Tier
+            if (known := latency.get(tier)) is not None and known.count
+        )
+        self.state.show(titles(("STATE", 12), ("NOW", -22), ("", 2)) + f"p50/p95: {times or '–'}", rows)
+
+    def _full(self, name: str, number: int, limit: int) -> Line:
+        share = number / limit if limit else 0.0
+        bar = "█" * round(share * _BAR)
+        text = f"{fmt.count(number)} of {fmt.count(limit)}"
+        return [
+            *cells((name, 12, "title"), (text, -22)),
+            Cell("  "),
+            Cell(bar, "key"),
+            Cell("·" * (_BAR - len(bar)), "dim"),
+            Cell(f" {100 * share:.0f}%"),
+        ]
+
+    def _line(self, name: str, now: str, series: str, *, bad: bool = False) -> Line:
+        room = max(8, self.size.width - 40)
+        drawn = sparkline(self.app.history.series(series, room))
+        return [*cells((name, 12, "title"), (now, -22, "warn" if bad else "")), Cell(f"  {drawn}", "key")]
+
     def _rate(self, counter: str) -> str:
         grown = sum(self.app.history.series(counter, _RATE_BUCKETS))
         return f"{grown * _PER_SECOND / _RATE_BUCKETS:.1f}"
@@ -100,3 +140,9 @@ class ResolverScreen(Room):
             )
         head = titles(("COUNTER", 28), ("TOTAL", -12), ("PER SECOND", -10))
         self.counters.show(head, rows or [[Cell("nothing was counted yet", "dim")]])
+
+
+def _reach(past: Past) -> str:
+    return (
+        f"Z [ ] go back {fmt.clock(past.reach_ns)} at most" if past.kept_bytes else "nothing has changed yet"
+    )
