@@ -28,7 +28,8 @@ FACTS = Facts(Tiers(TierState(True), TierState(True), TierState(True), "events+m
 
 def process(pid: int, start_ns: int) -> ProcessView:
     entry = ProcessEntry(
-        pid, start_ns, 2, 1, 1, b"worker", b"/usr/bin/worker", pid, 3, 0o755, 1, b"/usr/bin/worker\0--unit\0%d\0" % pid,
+        pid, start_ns, 2, 1, 1, b"worker", b"/usr/bin/worker", pid, 3, 0o755, 1,
+        b"/usr/bin/worker\0--unit\0%d\0" % pid,
         cgroup=b"/system.slice/worker-%d.service" % (pid % 50), cookie=pid,
     )  # fmt: skip
     return ProcessView(
@@ -82,9 +83,8 @@ def main() -> None:
         runs.append((minute(tree, line)[0], tree, line))
     kept, tree, line = min(runs, key=lambda run: run[0])
     print(f"a minute of {count:,} changes       tree alone {bare:.3f} s CPU, with the past {kept:.3f} s")
-    print(
-        f"the past costs                    {100 * (kept - bare) / SECONDS:.2f} % of a core, {(kept - bare) * 1e6 / count:.2f} µs a change"
-    )
+    share, each = 100 * (kept - bare) / SECONDS, (kept - bare) * 1e6 / count
+    print(f"the past costs                    {share:.2f} % of a core, {each:.2f} µs a change")
     print(f"the past of that minute           {line.bytes / 2**20:.2f} MB of 64")
     line.hold(SECONDS * SECOND)
     for seconds in (1, 10, 40):

@@ -196,3 +196,17 @@ async def test_resolver_counts_what_grew_while_it_was_watched() -> None:
         assert "events the kernel could not hand over" in text(pilot)
         await press(pilot, "1")
         assert engine(pilot).running
+
+
+async def test_the_resolver_screen_says_how_fast_and_how_full() -> None:
+    for size in ((60, 20), (80, 24), (120, 34), (200, 50)):
+        async with opened(size=size) as pilot:
+            await press(pilot, "5")
+            shown = text(pilot)
+            assert "P50" in shown
+            assert "6.1 µs" in shown
+            assert ("10.2 µs" in shown) == (size[0] >= 100)
+            for name, value in (("proc_cache", "9 822 of 16 384"), ("pid_cache", "1 204 of 16 384")):
+                assert any(line.strip("▸ ").startswith(name) and value in line for line in lines(pilot))
+            for name in ("events/s", "lost", "drift", "past", "COUNTER"):
+                assert name in shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
+from core.latency import TierLatency
 from core.model import Tier, Tiers, TierState
 from core.text import safe_text
 from core.view import Frame, Past
@@ -15,6 +16,7 @@ from tui.widgets.list_pane import Cell, Line, ListPane, cells, titles
 _PER_SECOND = 1_000_000_000 / BUCKET_NS
 _RATE_BUCKETS = 5
 _BAR = 20
+_WIDE = 100
 
 _MEANINGS = {
     "miss": "no tier knew the pid",
@@ -60,31 +62,42 @@ class ResolverScreen(Room):
 
     def show_frame(self, frame: Frame) -> None:
         super().show_frame(frame)
-        self._show_tiers(frame.header.tiers)
+        self._show_tiers(frame.header.tiers, {known.tier: known for known in frame.latency})
         self._show_state(frame)
         self._show_counters()
 
-    def _show_tiers(self, tiers: Tiers) -> None:
+    def _show_tiers(self, tiers: Tiers, latency: dict[Tier, TierLatency]) -> None:
         history = self.app.history
         hits = {tier: history.counters.get(f"hits {tier}", 0) for tier in Tier}
         asked = sum(hits.values()) + history.counters.get("miss", 0)
-        room = max(8, self.size.width - 62)
+        columns = ("P50", "P95") if self.size.width >= _WIDE else ("P50",)
+        room = max(0, self.size.width - 50 - 11 * len(columns))
         states = {Tier.CACHE: tiers.cache, Tier.MAPS: tiers.maps, Tier.PROCFS: tiers.procfs}
-        rows = [self._tier_row(tier, states[tier], hits[tier], asked, room) for tier in Tier]
+        rows = [
+            [
+                *self._tier_row(tier, states[tier], hits[tier], asked),
+                *self._over_time(f"hits {tier}", _times(latency.get(tier), columns), room),
+            ]
+            for tier in Tier
+        ]
         missed = history.counters.get("miss", 0)
-        rows.append(self._tier_row("miss", None, missed, asked, room))
+        nothing = self._over_time("miss", _times(None, columns), room)
+        rows.append([*self._tier_row("miss", None, missed, asked), *nothing])
         head = titles(("TIER", 8), ("STATE", 7), ("ANSWERS", -10), ("SHARE", -7))
-        self.tiers.show(f"{head}{'PER SECOND':>11}  LAST MINUTES", rows, tiers.step)
+        times = "".join(f"{name:>11}" for name in columns)
+        self.tiers.show(f"{head}{'PER SECOND':>11}{times}  LAST MINUTES", rows, tiers.step)
 
-    def _tier_row(self, name: str, state: TierState | None, hits: int, asked: int, room: int) -> Line:
+    def _tier_row(self, name: str, state: TierState | None, hits: int, asked: int) -> Line:
         word, kind = ("", "") if state is None else ("● on", "good") if state.on else ("○ off", "warn")
         share = f"{100 * hits / asked:.1f}%" if asked else "–"
         counter = name if state is None else f"hits {name}"
         return [
             *cells((name, 8, "title"), (word, 7, kind), (fmt.count(hits), -10), (share, -7)),
             *cells((self._rate(counter), -10)),
-            Cell(f"  {sparkline(self.app.history.series(counter, room))}", "key"),
         ]
+
+    def _over_time(self, counter: str, times: str, room: int) -> Line:
+        return [Cell(times), Cell(f"  {sparkline(self.app.history.series(counter, room))}", "key")]
 
     def _show_state(self, frame: Frame) -> None:
         """How full what is bounded is, and what goes up and down, as a line of the last minutes."""
@@ -96,13 +109,7 @@ class ResolverScreen(Room):
         rows.append(self._line("lost", fmt.count(header.lost), "lost", bad=bool(header.lost)))
         rows.append(self._line("drift", fmt.count(header.drift), "drift", bad=bool(header.drift)))
         rows.append([*cells(("past", 12, "title"), (kept, -22)), Cell(f"  {_reach(past)}", "dim")])
-        latency = {known.tier: known for known in frame.latency}
-        times = " · ".join(
-            f"{tier} {fmt.duration(known.p50_ns)}/{fmt.duration(known.p95_ns)}"
-            for tier in Tier
-            if (known := latency.get(tier)) is not None and known.count
-        )
-        self.state.show(titles(("STATE", 12), ("NOW", -22), ("", 2)) + f"p50/p95: {times or '–'}", rows)
+        self.state.show(f"{titles(('STATE', 12), ('NOW', -22))}  FULL, OR THE LAST MINUTES", rows)
 
     def _full(self, name: str, number: int, limit: int) -> Line:
         share = number / limit if limit else 0.0
@@ -146,3 +153,11 @@ def _reach(past: Past) -> str:
     return (
         f"Z [ ] go back {fmt.clock(past.reach_ns)} at most" if past.kept_bytes else "nothing has changed yet"
     )
+
+
+def _times(known: TierLatency | None, columns: tuple[str, ...]) -> str:
+    """How long half of the answers took at most, and 95 % of them where there is room."""
+    if known is None:
+        return " " * 11 * len(columns)
+    times = (known.p50_ns, known.p95_ns)[: len(columns)]
+    return "".join(f"{fmt.duration(ns) if known.count else '–':>11}" for ns in times)
