@@ -29,6 +29,9 @@ FORMAT = 1
 MAX_BYTES = 256 * 1024 * 1024
 """A recording that grows beyond this ends; in bytes of the compressed file."""
 
+MAX_UNPACKED = 512 * 1024 * 1024
+"""The same before compression: a reader gives up a little beyond it, whatever a file unpacks to."""
+
 _MAX_MESSAGE = 64 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
 
@@ -109,9 +112,11 @@ class Writer:
         self._file = gzip.GzipFile(fileobj=self._raw, mode="wb", compresslevel=5, mtime=0)
         self._encode = msgspec.msgpack.Encoder().encode
         self._full = False
+        self._unpacked = 0
 
     def write(self, message: Message) -> None:
         data = self._encode(message)
+        self._unpacked += len(data)
         self._file.write(_LENGTH.pack(len(data)) + data)
 
     def flush(self) -> None:
@@ -122,7 +127,7 @@ class Writer:
     @property
     def full(self) -> bool:
         if not self._raw.closed:
-            self._full = self._raw.tell() >= MAX_BYTES
+            self._full = self._raw.tell() >= MAX_BYTES or self._unpacked >= MAX_UNPACKED
         return self._full
 
     def close(self) -> None:
@@ -136,6 +141,7 @@ def read(path: Path) -> Iterator[Message]:
     shown = safe_text(str(path))
     with gzip.open(path, "rb") as file:
         first = True
+        unpacked = 0
         while True:
             try:
                 size = file.read(_LENGTH.size)
@@ -144,6 +150,9 @@ def read(path: Path) -> Iterator[Message]:
                 (length,) = _LENGTH.unpack(size)
                 if length > _MAX_MESSAGE:
                     raise RecordingError(f"{shown}: a message of {length} bytes; the file is damaged")
+                unpacked += length
+                if unpacked > MAX_UNPACKED + _MAX_MESSAGE:
+                    raise RecordingError(f"{shown}: unpacks to more than a recording can hold")
                 data = file.read(length)
                 if len(data) < length:
                     break

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core import recording
 from core.engine import Engine
 from core.feed import HostFacts, open_feed
 from core.host import LOCAL
@@ -267,3 +268,21 @@ def test_a_paused_replay_is_stepped_forward_and_back(tmp_path: Path) -> None:
     finally:
         session.stop()
     assert shown.errors == []
+
+
+def test_a_file_that_unpacks_to_more_than_a_recording_holds_is_given_up(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "MAX_UNPACKED", 100_000)
+    monkeypatch.setattr(recording, "_MAX_MESSAGE", 10_000_000)
+    (head, *_) = read(whole)
+    writer = Writer(tmp_path / "bomb.rec")
+    writer.write(head)
+    assert not writer.full
+    for number in range(200):
+        writer.write(User(number, 0, "x" * 1_000_000))
+    assert writer.full
+    writer.close()
+    assert (tmp_path / "bomb.rec").stat().st_size < 1_000_000
+    with pytest.raises(RecordingError, match="unpacks to more"):
+        list(read(tmp_path / "bomb.rec"))

@@ -17,6 +17,7 @@ _PER_SECOND = 1_000_000_000 / BUCKET_NS
 _RATE_BUCKETS = 5
 _BAR = 20
 _WIDE = 100
+_SEEN = 4
 
 _MEANINGS = {
     "miss": "no tier knew the pid",
@@ -71,7 +72,7 @@ class ResolverScreen(Room):
         hits = {tier: history.counters.get(f"hits {tier}", 0) for tier in Tier}
         asked = sum(hits.values()) + history.counters.get("miss", 0)
         columns = ("P50", "P95") if self.size.width >= _WIDE else ("P50",)
-        room = max(0, self.size.width - 50 - 11 * len(columns))
+        room = max(0, self.size.width - 51 - 11 * len(columns))
         states = {Tier.CACHE: tiers.cache, Tier.MAPS: tiers.maps, Tier.PROCFS: tiers.procfs}
         rows = [
             [
@@ -85,7 +86,8 @@ class ResolverScreen(Room):
         rows.append([*self._tier_row("miss", None, missed, asked), *nothing])
         head = titles(("TIER", 8), ("STATE", 7), ("ANSWERS", -10), ("SHARE", -7))
         times = "".join(f"{name:>11}" for name in columns)
-        self.tiers.show(f"{head}{'PER SECOND':>11}{times}  LAST MINUTES", rows, tiers.step)
+        minutes = "  LAST MINUTES" if room >= _SEEN else ""
+        self.tiers.show(f"{head}{'PER SECOND':>11}{times}{minutes}", rows, tiers.step)
 
     def _tier_row(self, name: str, state: TierState | None, hits: int, asked: int) -> Line:
         word, kind = ("", "") if state is None else ("● on", "good") if state.on else ("○ off", "warn")
@@ -97,7 +99,8 @@ class ResolverScreen(Room):
         ]
 
     def _over_time(self, counter: str, times: str, room: int) -> Line:
-        return [Cell(times), Cell(f"  {sparkline(self.app.history.series(counter, room))}", "key")]
+        drawn = sparkline(self.app.history.series(counter, room)) if room >= _SEEN else ""
+        return [Cell(times), Cell(f"  {drawn}" if drawn else "", "key")]
 
     def _show_state(self, frame: Frame) -> None:
         """How full what is bounded is, and what goes up and down, as a line of the last minutes."""
@@ -113,13 +116,14 @@ class ResolverScreen(Room):
 
     def _full(self, name: str, number: int, limit: int) -> Line:
         share = number / limit if limit else 0.0
-        bar = "█" * round(share * _BAR)
+        length = max(4, min(_BAR, self.size.width - 45))
+        bar = "█" * round(share * length)
         text = f"{fmt.count(number)} of {fmt.count(limit)}"
         return [
             *cells((name, 12, "title"), (text, -22)),
             Cell("  "),
             Cell(bar, "key"),
-            Cell("·" * (_BAR - len(bar)), "dim"),
+            Cell("·" * (length - len(bar)), "dim"),
             Cell(f" {100 * share:.0f}%"),
         ]
 
