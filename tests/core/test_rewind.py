@@ -145,6 +145,8 @@ def test_the_bytes_are_counted_and_bounded_live_and_held() -> None:
     world.line.hold(world.second * SECOND)
     while world.line.back(10 * SECOND):
         assert world.line.bytes <= 2 * limit
+        steps = (*world.line._past, *world.line._future)
+        assert world.line.bytes == sum(step.size for step in steps)
     for _ in range(400):
         if world.line.full:
             break
