@@ -81,6 +81,12 @@ _SHOWN = {
     "plus": "+",
     "minus": "-",
     "asterisk": "*",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "left_curly_bracket": "{",
+    "right_curly_bracket": "}",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
 }
 
 COMMANDS: tuple[Command, ...] = (
