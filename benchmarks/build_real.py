@@ -1,15 +1,18 @@
 """Real sources: the kernel's samples and self-tests, built by us and by hand-written commands.
 
-Run: python benchmarks/build_real.py KERNEL_SOURCE [ARM64]. KERNEL_SOURCE is an unpacked linux-source, ARM64 a
-directory with Debian's header packages of arm64 (`dpkg -x` of each): the samples are built for that, too.
+Run: python benchmarks/build_real.py KERNEL_SOURCE [ARM64] [--keep DIR]. KERNEL_SOURCE is an unpacked linux-source,
+ARM64 a directory with Debian's header packages of arm64 (`dpkg -x` of each): the samples are built for that, too.
+--keep leaves our objects in DIR, one directory for each set: inspect_real.py compares them with libbpf and LLVM.
 Prints how many of each set build either way; what is built by hand and not by us is listed and is a failure.
 The hand-written commands are those of the kernel's own Makefiles, without what is for their own build.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -68,7 +71,7 @@ def by_us(made: Path, chosen: Set) -> tuple[set[str], list[BuildEvent]]:
     return {target.source.stem for target in planned.targets if target.output.exists()}, events
 
 
-def compare(chosen: Set) -> bool:
+def compare(chosen: Set, keep: Path | None) -> bool:
     """Build a set both ways and print the counts; return whether we build all that is built by hand."""
     sources = chosen.sources
     with tempfile.TemporaryDirectory() as made, ThreadPoolExecutor(2) as pool:
@@ -77,6 +80,8 @@ def compare(chosen: Set) -> bool:
         worked = pool.map(lambda source: by_hand(chosen.command, source, hand, chosen.llc), sources)
         theirs = {source.stem for source, ok in zip(sources, worked, strict=True) if ok}
         ours, events = by_us(Path(made), chosen)
+        if keep is not None:
+            shutil.copytree(Path(made, "build"), keep / chosen.name.replace(" ", "-"), dirs_exist_ok=True)
     diagnoses = [event.diagnosis for event in events if isinstance(event, Diagnosed)]
     known = sum(diagnosis.known for diagnosis in diagnoses)
     print(f"{chosen.name}: {len(sources)} sources, by hand {len(theirs)}, by us {len(ours)}; "
@@ -114,14 +119,19 @@ def samples(kernel: Path, clang: str, llc: str, arch: Arch, host: Host) -> Set:
 
 
 def main() -> int:
-    kernel = Path(sys.argv[1]).absolute()
+    words = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    words.add_argument("kernel", type=Path)
+    words.add_argument("arm64", type=Path, nargs="?")
+    words.add_argument("--keep", type=Path)
+    asked = words.parse_args()
+    kernel = asked.kernel.absolute()
     tools = find_toolchain()
     clang, llc = str(tools.clang.path), str(tools.llc.path)
     sets = [self_tests(kernel, clang), samples(kernel, clang, llc, local_arch(), LOCAL)]
-    if len(sys.argv) > 2:
-        cross = Host(Path(sys.argv[2]).absolute())
+    if asked.arm64:
+        cross = Host(asked.arm64.absolute())
         sets.append(samples(kernel, clang, llc, parse_arch("arm64"), cross))
-    fine = [compare(chosen) for chosen in sets]
+    fine = [compare(chosen, asked.keep) for chosen in sets]
     return 0 if all(fine) else 1
 
 

@@ -1,0 +1,101 @@
+"""What `inspect` says of every object in a directory, beside what libbpf and llvm-objdump say of it.
+
+Run: python benchmarks/inspect_real.py DIR, with eBPF objects anywhere below DIR (`build_real.py --keep DIR` leaves
+some hundred there). libbpf's view: name, section, type and instruction count of each program, and each map with
+its five numbers. llvm-objdump's: the instructions of each section with code. Every difference is printed, and is
+a failure; a file that libbpf does not open (of the other byte order, say) is compared with llvm-objdump alone.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from buildgen.errors import ObjectError
+from buildgen.objects import ObjectFile, read_object
+from buildgen.toolchain import find_toolchain
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/buildgen"))
+from libbpf_view import ProgramView, view
+
+_SECTION = re.compile(r"^Disassembly of section (.*):$")
+_INSN = re.compile(r"^\s*\d+:\s((?:[0-9a-f]{2}[ \t])+)")
+
+
+def libbpf_differs(found: ObjectFile, counts: Counter[str]) -> list[str] | None:
+    """Return what libbpf sees otherwise; None when it does not open the file."""
+    seen = view(found.path)
+    if seen is None:
+        return None
+    programs, maps, _names = seen
+    counts["programs"] += len(programs)
+    counts["maps"] += len(maps)
+    ours = sorted(
+        ProgramView(p.name, p.elf_section, p.type, p.insns) for p in found.programs if not p.subprogram
+    )
+    their_maps = sorted(tuple(one) for one in maps)
+    our_maps = sorted((m.type, m.key_size, m.value_size, m.max_entries, m.flags) for m in found.maps)
+    differs = [f"program: libbpf {one}" for one in sorted(programs) if one not in ours]
+    differs += [f"program: inspect {one}" for one in ours if one not in programs]
+    if our_maps != their_maps:
+        differs.append(f"maps: libbpf {their_maps}, inspect {our_maps}")
+    return differs
+
+
+def llvm_differs(found: ObjectFile, objdump: Path, counts: Counter[str]) -> list[str]:
+    """Return the sections whose 8-byte slots of code llvm-objdump counts otherwise."""
+    said = subprocess.run([objdump, "-d", found.path], capture_output=True, text=True, check=True).stdout
+    theirs: Counter[str] = Counter()
+    section = ""
+    for line in said.splitlines():
+        if head := _SECTION.match(line):
+            section = head[1]
+        elif insn := _INSN.match(line):
+            theirs[section] += len(insn[1].split()) // 8
+    ours: Counter[str] = Counter()
+    for program in found.programs:
+        ours[program.elf_section] += program.insns
+    counts["instructions"] += sum(theirs.values())
+    return [
+        f"{name}: llvm-objdump {theirs[name]} instructions, inspect {ours[name]}"
+        for name in sorted({*ours, *theirs})
+        if ours[name] != theirs[name]
+    ]
+
+
+def main() -> int:
+    tools = find_toolchain()
+    if tools.objdump is None:
+        sys.exit(f"LLVM {tools.major} has no llvm-objdump here")
+    counts: Counter[str] = Counter()
+    wrong, took, slowest = 0, 0.0, (0.0, Path())
+    for path in sorted(Path(sys.argv[1]).rglob("*.o")):
+        counts["objects"] += 1
+        begin = time.perf_counter()
+        try:
+            found = read_object(path)
+        except ObjectError as error:
+            wrong += 1
+            print(f"{path}: not read: {error}")
+            continue
+        seconds = time.perf_counter() - begin
+        took, slowest = took + seconds, max(slowest, (seconds, path))
+        differs = libbpf_differs(found, counts)
+        if differs is None:
+            counts["not opened by libbpf"] += 1
+            print(f"{path}: libbpf does not open it")
+        differs = [*(differs or ()), *llvm_differs(found, tools.objdump, counts)]
+        wrong += bool(differs)
+        print("".join(f"{path}: {one}\n" for one in differs), end="")
+    print(", ".join(f"{number} {what}" for what, number in counts.items()))
+    print(f"objects that differ: {wrong}")
+    print(f"reading them took {took:.2f} s; the slowest {slowest[0] * 1000:.0f} ms, {slowest[1].name}")
+    return 1 if wrong or not counts["objects"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
