@@ -45,185 +45,182 @@ class Diagnosis:
 class _Row:
     """`cause` and `fix` may name the groups of `says`, and {triple}, {kernel}, {arch}, {libbpf}, {libc}."""
 
-    says: re.Pattern[bytes]
+    says: bytes
+    """A pattern, compiled when a build fails: a build that does not need not wait for forty of them."""
     cause: str
     fix: str
 
 
-def _row(says: bytes, cause: str, fix: str) -> _Row:
-    return _Row(re.compile(says), cause, fix)
-
-
 _ROWS = (
-    _row(
+    _Row(
         rb"fatal error: 'asm/(?P<header>[\w./-]+)' file not found",
         "-target bpf leaves out the directory that has asm/{header}",
         "include vmlinux.h instead of kernel headers, or {libc}, which brings /usr/include/{triple}/asm",
     ),
-    _row(
+    _Row(
         rb"fatal error: '(?:\./)?(?:include/)?linux/kconfig\.h' file not found",
         "only the arch half of the kernel headers is there; linux/kconfig.h is in the common half",
         "install the common headers package of the same version (linux-headers-…-common on Debian)",
     ),
-    _row(
+    _Row(
         rb"fatal error: 'generated/autoconf\.h' file not found",
         "only the common half of the kernel headers is there; generated/autoconf.h is made for one flavour",
         "install the headers package of the flavour, e.g. linux-headers-{debian}",
     ),
-    _row(
+    _Row(
         rb"fatal error: 'vmlinux\.h' file not found",
         "no vmlinux.h beside the source, in the include directories or in their {kernel}/ folder",
         "put one there, or build where /sys/kernel/btf/vmlinux is, so that it can be generated",
     ),
-    _row(
+    _Row(
         rb"fatal error: 'bpf/(?P<header>[\w./-]+)' file not found",
         "libbpf's header bpf/{header} is not installed",
         "{libbpf}",
     ),
-    _row(
+    _Row(
         rb"bpf_helper_defs\.h:[^\n]*error: unknown type name '(?P<type>__\w+)'",
         "<bpf/bpf_helpers.h> is included before the types that it uses, such as {type}",
         "include vmlinux.h or <linux/bpf.h> before it",
     ),
-    _row(
+    _Row(
         rb"error: invalid output constraint '(?P<constraint>[^']*)' in asm",
         "kernel headers with inline assembly were compiled for BPF",
         "build it as prebuilt (name it *_kern.c or list it under `prebuilt`), or use vmlinux.h in it",
     ),
-    _row(
+    _Row(
         rb"error: (?:unknown register name|invalid input constraint) '[^']*' in asm",
         "the kernel headers are for another architecture than the compiler's target, {arch}",
         "use the headers of {arch}: `ebpf-tui headers --arch {arch}` shows which are there",
     ),
-    _row(
+    _Row(
         rb"Must specify a BPF target arch via __TARGET_ARCH_xxx",
         "bpf_tracing.h was not told whose registers hold the arguments",
         "define __TARGET_ARCH_{kernel} (the kernel's name of the architecture, not the compiler's)",
     ),
-    _row(
+    _Row(
         rb"incomplete definition of type '(?:const )?(?:volatile )?struct (?P<type>user_pt_regs|pt_regs)'",
         "struct {type} of {arch} is not among the types: this vmlinux.h is of another architecture",
         "put a vmlinux.h of {arch} at include/{kernel}/vmlinux.h",
     ),
-    _row(
+    _Row(
         rb"'asm goto' constructs are not supported yet",
         "clang is too old for these kernel headers",
         "use clang 11 or newer: {llvm}",
     ),
-    _row(
+    _Row(
         rb"error: expected '\(' after 'asm'",
         "clang is too old for the kernel's asm_inline",
         "use clang 11 or newer: {llvm}",
     ),
-    _row(
+    _Row(
         rb"Opaque pointers are only supported in -opaque-pointers mode|Unknown attribute kind"
         rb"|error: Invalid record|Invalid bitcode|Producer: 'LLVM[^']*' Reader: 'LLVM[^']*'",
         "clang is newer than the llc that reads its bitcode",
         "use one LLVM major for both: set EBPF_CLANG=clang-N, or `clang` in ebpf.toml",
     ),
-    _row(
+    _Row(
         rb"using builtin_preserve_access_index\(\) without -g",
         "CO-RE needs the types of the program, and it is compiled without -g",
         "remove -g0 from the object's flags",
     ),
-    _row(
+    _Row(
         rb"Cannot select: intrinsic %llvm\.(?:preserve\.\w+\.access\.index|bpf\.\w+)",
         "the source uses CO-RE, and is built against kernel headers: only -target bpf resolves that",
         "build it as co-re (name it *.bpf.c or list it under `sources`), or leave out the CO-RE access",
     ),
-    _row(
+    _Row(
         rb"attribute 'preserve_access_index' is not supported by '#pragma clang attribute'",
         "clang is too old for CO-RE",
         "use clang 11 or newer: {llvm}",
     ),
-    _row(
+    _Row(
         rb"unknown target CPU '(?P<cpu>v\d)'|'(?P<cpu2>v\d)' is not a recognized processor",
         "this LLVM does not know that generation of BPF instructions",
         "use -mcpu=v3 (kernel 5.1 and newer), or clang 18 for v4",
     ),
-    _row(
+    _Row(
         rb"libbpf: BTF is required, but is missing or corrupted",
         "the object has no BTF: it was compiled without -g, or stripped too much",
         "compile with -g and strip with `llvm-strip -g` only",
     ),
-    _row(
+    _Row(
         rb"libbpf: elf: couldn't find symbol table in (?P<object>\S+), stripped object file",
         "the object has no symbol table: plain llvm-strip removed it",
         "strip with `llvm-strip -g` only",
     ),
-    _row(
+    _Row(
         rb"libbpf: elf: endianness mismatch",
         "the object is in the byte order of another architecture",
         "build it for {local}",
     ),
-    _row(
+    _Row(
         rb"Cannot access kernel '[^']*' from non-GPL compatible program|cannot call GPL-restricted function",
         "the program's licence is not one that the kernel counts as GPL compatible",
         'say so in SEC("license"): "GPL", "GPL v2", "Dual BSD/GPL", "Dual MIT/GPL" or "Dual MPL/GPL"',
     ),
-    _row(
+    _Row(
         rb"Unsupported BTF_KIND:19|failed to find valid kernel BTF",
         "this libbpf is older than the BTF of the kernel",
         "use libbpf 1.0 or newer: {libbpf_runtime}",
     ),
-    _row(
+    _Row(
         rb"read string section: string table is empty",
         "the BTF of a kernel module is broken",
         "it is not needed unless the program traces that module; unload the module otherwise",
     ),
-    _row(
+    _Row(
         rb"failed to resolve CO-RE relocation <(?P<kind>\w+)> \[\d+\] (?P<what>[^\n(]+?) \(",
         "the kernel has no {what}: a CO-RE relocation ({kind}) did not match",
         "guard the access with bpf_core_field_exists(), or use the name that this kernel gives it",
     ),
-    _row(
+    _Row(
         rb"invalid func unknown#195896080|relo #\d+: no matching targets found",
         "a CO-RE relocation did not match the kernel: a struct or field that the program reads is not there",
         "guard the access with bpf_core_field_exists(); the log line before names the relocation",
     ),
-    _row(
+    _Row(
         rb"Unable to find kernel headers|chdir\((?P<dir>/lib/modules/[^)]*)\): No such file or directory",
         "the kernel's headers are not where /lib/modules says",
         "`ebpf-tui headers` says which package or mount is missing",
     ),
-    _row(
+    _Row(
         rb"error: implicit declaration of function '(?P<function>bpf_\w+)'",
         "the helper {function} is in no header of this source",
         "include <bpf/bpf_helpers.h>; {libbpf}",
     ),
-    _row(
+    _Row(
         rb"(?:/bin/sh: \d+: |sh: )(?P<tool>\S+?): (?:not found|command not found|Permission denied)",
         "{tool} cannot be run",
         "install {tool}, or change `launcher` or `clang` in ebpf.toml",
     ),
-    _row(
+    _Row(
         rb"ninja: error: '(?P<path>[^']*)', needed by '[^']*', missing and no known rule",
         "{path} is not there",
         "was it moved or deleted? build again",
     ),
-    _row(
+    _Row(
         rb"fatal error: '(?P<header>[^'\n]+)' file not found",
         "no directory that is searched has {header}",
         "add its directory to `include` in ebpf.toml, or make the file first if a build step makes it",
     ),
-    _row(
+    _Row(
         rb"error: (?:incomplete definition of|variable has incomplete|field has incomplete) "
         rb"type '(?P<type>[^'\n]+)'",
         "{type} is declared, but defined in no header that this source includes",
         "include the header that defines it; another kernel version may have it elsewhere or not at all",
     ),
-    _row(
+    _Row(
         rb"error: no member named '(?P<field>\w+)' in '(?P<type>(?:struct|union) [^'\n]+)'",
         "{type} has no field {field} in the types that this source sees",
         "kernels rename fields (kernfs_node.parent is __parent since 6.15): use the name in this vmlinux.h "
         "or these headers, or declare the struct with both names and ask bpf_core_field_exists()",
     ),
-    _row(
+    _Row(
         rb"error: (?P<what>[^\n]+?) \[-Werror,-W(?P<warning>[\w-]+)(?:=[\w-]*)?\]",
         "a warning that is an error here: {what}",
         'correct it, or let it pass with flags = ["-Wno-error={warning}"] of the object in ebpf.toml',
     ),
-    _row(rb"No space left on device", "the disk is full", "free some space and build again"),
+    _Row(rb"No space left on device", "the disk is full", "free some space and build again"),
 )  # fmt: skip
 
 
@@ -237,7 +234,7 @@ def diagnose(output: str, log: bytes, arch: Arch | None = None) -> Diagnosis:
     file = first["file"].decode("utf-8", "surrogateescape") if first else None
     line = int(first["line"][:9]) if first else None
     for row in _ROWS:
-        found = row.says.search(log)
+        found = re.search(row.says, log)
         if found:
             words = _words(found, arch or local_arch())
             return Diagnosis(output, row.cause.format_map(words), row.fix.format_map(words), file, line)
