@@ -1,8 +1,9 @@
 """Real sources: the kernel's samples and self-tests, built by us and by hand-written commands.
 
-Run: python benchmarks/build_real.py KERNEL_SOURCE [ARM64] [--keep DIR]. KERNEL_SOURCE is an unpacked linux-source,
-ARM64 a directory with Debian's header packages of arm64 (`dpkg -x` of each): the samples are built for that, too.
---keep leaves our objects in DIR, one directory for each set: inspect_real.py compares them with libbpf and LLVM.
+Run: python benchmarks/build_real.py KERNEL_SOURCE [ARM64] [--keep DIR]. KERNEL_SOURCE is an unpacked
+linux-source, ARM64 a directory with Debian's header packages of arm64 (`dpkg -x` of each): the samples are
+built for that, too. --keep leaves our objects in DIR, one directory for each set: inspect_real.py compares
+them with libbpf and LLVM.
 Prints how many of each set build either way; what is built by hand and not by us is listed and is a failure.
 The hand-written commands are those of the kernel's own Makefiles, without what is for their own build.
 """

@@ -1,8 +1,10 @@
 """A whole build beside the same commands in a hand-written build.ninja, both from nothing, taking turns.
 
-Run: python benchmarks/build_whole.py [OBJECTS]. The peer is what one would write by hand: a rule for clang
+Run: python benchmarks/build_whole.py [OBJECTS…]. The peer is what one would write by hand: a rule for clang
 with `deps = gcc`, one for llc and llvm-strip, run by the same ninja. Ours is the whole command `ebpf-tui
-build` with planning, header discovery and the look at the toolchain. On a busy machine look at the CPU time.
+build` with planning, header discovery and the look at the toolchain, its modules compiled as those of an
+installed program are. Each number is a median; the ratio is that of the pairs, with the smallest and the
+largest of them. On a busy machine look at the CPU time.
 """
 
 from __future__ import annotations
@@ -78,47 +80,52 @@ def write_by_hand(ours: Path, hand: Path) -> None:
     (hand / "build.ninja").write_text("\n".join(lines) + "\n")
 
 
-def timed(command: list[str], out: Path) -> tuple[float, float]:
+def timed(command: list[str], out: Path, environment: dict[str, str]) -> tuple[float, float]:
     """Return the seconds of a build from nothing: by the clock, and of CPU time."""
     for made in out.iterdir():
         if made.name != "build.ninja":
             shutil.rmtree(made) if made.is_dir() else made.unlink()
     before, begin = os.times(), time.perf_counter()
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     took, after = time.perf_counter() - begin, os.times()
     return took, sum(after[2:4]) - sum(before[2:4])
 
 
-def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 32
-    with tempfile.TemporaryDirectory() as made:
-        project, ours, hand = (Path(made, name) for name in ("project", "ours", "hand"))
-        for place in (project, ours, hand):
-            place.mkdir()
-        write_sources(project, count)
-        for _event in run_build(plan(load_project(project), out=ours)):  # makes build.ninja, warms the disk
-            pass
-        write_by_hand(ours, hand)
-        commands = {
-            "ebpf-tui build": (
-                [sys.executable, "-m", "tui.cli", "build", "-C", str(project), "--out", str(ours)], ours,
-            ),
-            "by hand": ([str(find_ninja()), "-C", str(hand)], hand),
-        }  # fmt: skip
-        took: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
-        for _ in range(ROUNDS):
-            for name, (command, out) in commands.items():
-                took[name].append(timed(command, out))
-        objects = {name: len(list(out.rglob("*.o"))) for name, (_, out) in commands.items()}
-    for number, what in enumerate(("seconds", "CPU seconds")):
-        ours_, theirs = ([one[number] for one in runs] for runs in took.values())
-        for name, values in zip(took, (ours_, theirs), strict=True):
-            best, middle = min(values), statistics.median(values)
-            print(f"{name:16} {objects[name]} objects, {what}: best {best:.2f}, median {middle:.2f}")
-        middle = statistics.median(a / b for a, b in zip(ours_, theirs, strict=True))
+def measure(count: int, made: Path, environment: dict[str, str]) -> None:
+    """Build so many objects both ways, taking turns, and print a line for each kind of seconds."""
+    project, ours, hand = (made / f"{name}{count}" for name in ("project", "ours", "hand"))
+    for place in (project, ours, hand):
+        place.mkdir()
+    write_sources(project, count)
+    for _event in run_build(plan(load_project(project), out=ours)):  # makes build.ninja, warms the disk
+        pass
+    write_by_hand(ours, hand)
+    build = [sys.executable, "-m", "tui.cli", "build", "-C", str(project), "--out", str(ours)]
+    ninja = [str(find_ninja()), "-C", str(hand)]
+    timed(build, ours, environment)  # compiles the modules
+    pairs = [(timed(build, ours, environment), timed(ninja, hand, environment)) for _ in range(ROUNDS)]
+    objects = {len(list(out.rglob("*.o"))) for out in (ours, hand)}
+    assert objects == {count}, objects
+    for number, what in enumerate(("clock", "CPU")):
+        mine, theirs = ([one[number] for one in side] for side in zip(*pairs, strict=True))
+        ratios = sorted(a / b for a, b in zip(mine, theirs, strict=True))
         print(
-            f"{'ratio':16} best {min(ours_) / min(theirs):.3f}, median of pairs {middle:.3f}   (at most 1.1)"
+            f"{count:7}  {what:7} {statistics.median(mine):11.2f} s {statistics.median(theirs):10.2f} s"
+            f"   {statistics.median(ratios):.3f}  ({ratios[0]:.3f} to {ratios[-1]:.3f})",
+            flush=True,
         )
+
+
+def main() -> None:
+    counts = [int(count) for count in sys.argv[1:]] or [8, 24, 64]
+    print("objects  seconds   ebpf-tui build    by hand   ratio  (at most 1.1)")
+    with tempfile.TemporaryDirectory() as made:
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": f"{made}/modules"}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        for count in counts:
+            measure(count, Path(made), environment)
 
 
 if __name__ == "__main__":

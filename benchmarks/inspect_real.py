@@ -1,9 +1,10 @@
 """What `inspect` says of every object in a directory, beside what libbpf and llvm-objdump say of it.
 
-Run: python benchmarks/inspect_real.py DIR, with eBPF objects anywhere below DIR (`build_real.py --keep DIR` leaves
-some hundred there). libbpf's view: name, section, type and instruction count of each program, and each map with
-its five numbers. llvm-objdump's: the instructions of each section with code. Every difference is printed, and is
-a failure; a file that libbpf does not open (of the other byte order, say) is compared with llvm-objdump alone.
+Run: python benchmarks/inspect_real.py DIR, with eBPF objects anywhere below DIR (`build_real.py --keep DIR`
+leaves some hundred there). libbpf's view: name, section, type and instruction count of each program, and each
+map with its five numbers. llvm-objdump's: the instructions of each section with code. Every difference is
+printed, and is a failure; a file that libbpf does not open (of the other byte order, say) is compared with
+llvm-objdump alone.
 """
 
 from __future__ import annotations
@@ -34,9 +35,7 @@ def libbpf_differs(found: ObjectFile, counts: Counter[str]) -> list[str] | None:
     programs, maps, _names = seen
     counts["programs"] += len(programs)
     counts["maps"] += len(maps)
-    ours = sorted(
-        ProgramView(p.name, p.elf_section, p.type, p.insns) for p in found.programs if not p.subprogram
-    )
+    ours = sorted(ProgramView(p.name, p.section, p.type, p.insns) for p in found.programs if not p.subprogram)
     their_maps = sorted(tuple(one) for one in maps)
     our_maps = sorted((m.type, m.key_size, m.value_size, m.max_entries, m.flags) for m in found.maps)
     differs = [f"program: libbpf {one}" for one in sorted(programs) if one not in ours]

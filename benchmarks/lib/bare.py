@@ -25,7 +25,9 @@ class Lines(ScrollView, can_focus=True):
         self.virtual_size = Size(110, COUNT)
 
     def render_line(self, y: int) -> Strip:
-        line = f"{y + self.scroll_offset.y:>8} /usr/bin/worker --config /etc/worker.toml".ljust(self.size.width)
+        line = f"{y + self.scroll_offset.y:>8} /usr/bin/worker --config /etc/worker.toml".ljust(
+            self.size.width
+        )
         return Strip([Segment(line, Style(bgcolor="black"))], self.size.width)
 
 
