@@ -1,0 +1,39 @@
+"""`ebpf-tui serve`, running for a test."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+class Served:
+    """`ebpf-tui serve`, running. `sessions` are the processes of its tabs."""
+
+    def __init__(self, *options: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tui.cli", *options, "serve", "--json"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=Path(__file__).resolve().parents[2],
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        self.told: dict[str, Any] = json.loads(self.process.stdout.readline())
+        self.url: str = self.told["url"]
+        self.root = self.url.partition("?")[0]
+
+    def sessions(self) -> list[int]:
+        return [int(pid) for pid in self._children().split()]
+
+    def _children(self) -> str:
+        pid = self.process.pid
+        tasks = Path(f"/proc/{pid}/task").iterdir()
+        return " ".join((task / "children").read_text() for task in tasks)
+
+    def end(self, number: signal.Signals) -> tuple[int, str]:
+        """Send a signal; return the exit code and what was narrated."""
+        self.process.send_signal(number)
+        _, said = self.process.communicate(timeout=30)
+        return self.process.returncode, said
