@@ -155,6 +155,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("build.again", "r", "again", "Look again", "read the projects anew", "build", 40),
     Command("headers.arch", "a", "arch", "Arch", "next architecture", "headers", 10),
     Command("headers.variant", "v", "variant", "Variant", "flags of the next variant", "headers", 20),
+    Command("headers.copy", "c", "copy", "Copy command", "the compiler's whole command", "headers", 25),
     Command("headers.again", "r", "again", "Look again", "search the disk anew", "headers", 30),
     Command("objects.open", "enter", "open", "Open", "the object; in it, a program's code", "objects", 10),
     Command("objects.verify", "l", "verify", "Verify", "what the kernel's verifier says", "objects", 20),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -177,6 +180,19 @@ async def test_headers_shows_verdicts_directories_and_flags() -> None:
         assert headers._arch.name != first
         await press(pilot, "r")
         await until(pilot, lambda: f"{headers._arch.name} · prebuilt-debug" in text(pilot))
+
+
+async def test_the_command_that_is_copied_is_the_one_that_flags_prints() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "tui.cli", "flags", "--json"],
+        capture_output=True, text=True, timeout=60, check=True, cwd=Path(__file__).resolve().parents[2],
+    )  # fmt: skip
+    async with opened(size=(120, 34)) as pilot:
+        await press(pilot, "3")
+        await until(pilot, lambda: "flags of prebuilt" in text(pilot))
+        await press(pilot, "c")
+        assert pilot.app.clipboard == json.loads(ran.stdout)["command"]
+        assert "copied: " in text(pilot)
 
 
 async def test_resolver_counts_what_grew_while_it_was_watched() -> None:

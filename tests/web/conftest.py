@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from served import Served  # noqa: E402  # after the path is set
+from served import Served  # after the path is set
 
 
 @pytest.fixture

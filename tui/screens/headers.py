@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -13,8 +14,10 @@ from textual.containers import Container
 from textual.message import Message
 
 from buildgen.arch import ARCHES, Arch, local_arch
+from buildgen.errors import ToolchainError
 from buildgen.flags import VARIANTS, Flag, compile_flags
 from buildgen.headers import Candidate, HeadersNotFound, find_header_dirs
+from buildgen.toolchain import find_toolchain
 from core.host import Host
 from core.text import safe_text
 from tui.keymap import bindings
@@ -34,6 +37,7 @@ class Findings:
     header_flags: tuple[Flag, ...]
     warnings: tuple[str, ...]
     problem: str = ""
+    compiler: str = "clang"
 
 
 def search(host: Host, arch: Arch) -> Findings:
@@ -45,7 +49,17 @@ def search(host: Host, arch: Arch) -> Findings:
             arch, safe_text(host.kernel_release()), error.candidates, (), (), (), f"none found: {error.hint}"
         )
     dirs = tuple(_in_tree(path, found.trees) for path in found.dirs)
-    return Findings(arch, found.release.text, found.candidates, dirs, found.flags, found.warnings)
+    return Findings(
+        arch, found.release.text, found.candidates, dirs, found.flags, found.warnings, compiler=_compiler()
+    )
+
+
+def _compiler() -> str:
+    try:
+        clang = find_toolchain().clang
+    except ToolchainError:
+        return "clang"
+    return str(clang.path) if clang is not None else "clang"
 
 
 def _in_tree(path: Path, trees: tuple[Path, ...]) -> tuple[str, str]:
@@ -112,6 +126,21 @@ class HeadersScreen(Room):
         self._variant = VARIANTS[(VARIANTS.index(self._variant) + 1) % len(VARIANTS)]
         self._show_flags()
 
+    def action_copy(self) -> None:
+        """Copy the command as `ebpf-tui flags` prints it; through the terminal, so over ssh too (OSC 52)."""
+        found = self._findings
+        if found is None:
+            return
+        flags = (flag.flag for flag in self._flags(found))
+        command = shlex.join([found.compiler, *flags, "-c", "SOURCE.c", "-o", "OUTPUT.bc"])
+        self.app.copy_to_clipboard(command)
+        self.notify(f"copied: {safe_text(command, 60)}", markup=False)
+
+    def _flags(self, found: Findings) -> tuple[Flag, ...]:
+        """Return all flags of the variant that is shown."""
+        prebuilt = self._variant.base == "prebuilt"
+        return (*compile_flags(found.arch, self._variant), *(found.header_flags if prebuilt else ()))
+
     def action_again(self) -> None:
         self._look()
 
@@ -169,9 +198,7 @@ class HeadersScreen(Room):
                 above = tree
             lines.append([Cell(f"{number:>2} ", "dim"), Cell(path)])
         lines.append([Cell(f"flags of {self._variant}", "title")])
-        prebuilt = self._variant.base == "prebuilt"
-        flags = (*compile_flags(found.arch, self._variant), *(found.header_flags if prebuilt else ()))
-        for flag in flags:
+        for flag in self._flags(found):
             lines.append([Cell(safe_text(flag.flag), "key"), Cell(f"  {flag.why}", "dim")])
         self.flags.show("directories and flags", lines, f"{found.arch.name} · {self._variant}")
 

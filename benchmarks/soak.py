@@ -1,0 +1,101 @@
+"""Whether a long session grows: `soak.py [MINUTES]` (30). The screens on this host in a pseudo-terminal, with the
+probe where it is allowed, while some 200 processes a second come and go and keys are pressed.
+
+Prints resident memory every so often, its slope after the first fifth, CPU, and the bytes that were written.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+LOAD = "while :; do for i in 1 2 3 4 5 6 7 8 9 10; do /bin/true & done; wait; sleep 0.045; done"
+KEYS = (
+    b"j",
+    b"\x1b[6~",
+    b"t",
+    b"\r",
+    b"k",
+    b"\r",
+    b"5",
+    b"1",
+    b"*",
+    b"*",
+    b"P",
+    b"P",
+    b"/x\r",
+    b"\x1b",
+    b"G",
+    b"g",
+)
+
+
+def soak(seconds: float, samples: int = 30) -> list[tuple[float, int]]:
+    """Run a session for so long; return (seconds, resident bytes) pairs, and print them as they come."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 34, 120, 0, 0))
+    screens = subprocess.Popen(
+        [sys.executable, "-P", "-m", "tui.cli"], cwd=ROOT, stdin=slave, stdout=slave, stderr=slave,
+        start_new_session=True, env=os.environ | {"TERM": "xterm-256color"},
+    )  # fmt: skip
+    load = subprocess.Popen(["bash", "-c", LOAD], start_new_session=True)
+    os.close(slave)
+    watched = psutil.Process(screens.pid)
+    began = time.monotonic()
+    forks, written, pressed = _forks(), 0, 0
+    taken: list[tuple[float, int]] = []
+    try:
+        while (now := time.monotonic() - began) < seconds:
+            if select.select([master], [], [], 0.2)[0]:
+                written += len(os.read(master, 1 << 16))
+            if now > 2 and now > pressed * 0.5:
+                os.write(master, KEYS[pressed % len(KEYS)])
+                pressed += 1
+            if now > (len(taken) + 1) * seconds / samples:
+                taken.append((now, watched.memory_info().rss))
+                print(f"{now:7.0f} s  rss {taken[-1][1] / 2**20:7.1f} MB", flush=True)
+        cpu = sum(watched.cpu_times()[:2])
+        print(f"forks/s {(_forks() - forks) / seconds:.0f}  keys {pressed}  CPU {100 * cpu / seconds:.1f} %"
+              f"  {written / seconds:.0f} bytes/s to the terminal")  # fmt: skip
+        screens.terminate()
+        while screens.poll() is None:
+            if select.select([master], [], [], 0.1)[0]:
+                os.read(master, 1 << 16)
+        return taken
+    finally:
+        screens.kill()
+        os.killpg(load.pid, 9)
+        screens.wait()
+        load.wait()
+        os.close(master)
+
+
+def slope(taken: list[tuple[float, int]]) -> float:
+    """Return bytes a second, by least squares, without the first fifth."""
+    rest = taken[len(taken) // 5 :]
+    mean_t = sum(t for t, _ in rest) / len(rest)
+    mean_b = sum(b for _, b in rest) / len(rest)
+    below = sum((t - mean_t) ** 2 for t, _ in rest)
+    return sum((t - mean_t) * (b - mean_b) for t, b in rest) / below
+
+
+def _forks() -> int:
+    lines = Path("/proc/stat").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("processes "))
+
+
+if __name__ == "__main__":
+    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 30.0
+    found = soak(minutes * 60)
+    print(f"slope after the first fifth: {slope(found) * 3600 / 2**20:+.1f} MB an hour")
