@@ -1,5 +1,7 @@
-"""Whether a long session grows: `soak.py [MINUTES]` (30). The screens on this host in a pseudo-terminal, with the
-probe where it is allowed, while some 200 processes a second come and go and keys are pressed.
+"""Whether a long session grows: `soak.py [MINUTES]` (30).
+
+The screens on this host in a pseudo-terminal, with the probe where it is allowed, while some 200 processes
+a second come and go and keys are pressed. The sessions' processes are looked at from outside.
 
 Prints resident memory every so often, its slope after the first fifth, CPU, and the bytes that were written.
 """
