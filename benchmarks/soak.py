@@ -8,6 +8,7 @@ Prints resident memory every so often, its slope after the first fifth, CPU, and
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -72,8 +73,9 @@ def soak(seconds: float, samples: int = 30) -> list[tuple[float, int]]:
               f"  {written / seconds:.0f} bytes/s to the terminal")  # fmt: skip
         screens.terminate()
         while screens.poll() is None:
-            if select.select([master], [], [], 0.1)[0]:
-                os.read(master, 1 << 16)
+            with contextlib.suppress(OSError):  # it has closed its end
+                if select.select([master], [], [], 0.1)[0]:
+                    os.read(master, 1 << 16)
         return taken
     finally:
         screens.kill()
