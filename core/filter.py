@@ -5,8 +5,9 @@ Letter case does not matter.
 
     src:cache        the tier that answered: cache, maps, procfs, none
     src:event        how the entry came in: event, snapshot; or both as on the screen: cache‹procfs
-    ctr:web          part of a container's name, image or runtime, or the start of its id; `ctr:` any at all
-    pod:shop         part of the pod's name or namespace; `pod:` any pod
+    ctr:web          part of a container's name, image or runtime, or the start of its id, and all that is
+                     nested in it; `ctr:` any at all
+    pod:shop         part of the pod's name, namespace or uid; `pod:` any pod
     user:root        the user's name or uid
     pid:1,300-399    pids and ranges
     state:RD         state letters of /proc/PID/stat; X is ended
@@ -19,10 +20,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from core.model import Origin, Tier
+from core.model import ContainerContext, Origin, Tier
 from core.view import ProcessView
 
 
@@ -135,28 +136,32 @@ def _source(value: str) -> Test:
 
 
 def _container(value: str) -> Test:
-    def test(subject: Subject) -> bool:
-        container = subject.view.container
-        if container is None or not container.id:
-            return False
-        if container.id.lower().startswith(value):
+    def names(container: ContainerContext) -> bool:
+        if (container.id or "").lower().startswith(value):
             return True
         return any(
             value in (field or "").lower() for field in (container.name, container.image, container.runtime)
         )
 
-    return test
+    return lambda subject: any(container.id and names(container) for container in _levels(subject))
 
 
 def _pod(value: str) -> Test:
-    def test(subject: Subject) -> bool:
-        container = subject.view.container
-        if container is None or not (container.pod or container.pod_uid):
+    def test(container: ContainerContext) -> bool:
+        if not (container.pod or container.pod_uid):
             return False
         names = (container.pod, container.namespace, container.pod_uid)
         return any(value in (name or "").lower() for name in names)
 
-    return test
+    return lambda subject: any(map(test, _levels(subject)))
+
+
+def _levels(subject: Subject) -> Iterator[ContainerContext]:
+    """Yield the container of a process and the ones that it is nested in."""
+    container = subject.view.container
+    while container is not None:
+        yield container
+        container = container.outer
 
 
 def _user(value: str) -> Test:

@@ -151,7 +151,8 @@ class ContainerContext(msgspec.Struct, frozen=True, gc=False):
     `id` is None for what is not a container. `runtime` is one of docker, containerd, cri-o, podman,
     ecs, garden, lxc, nspawn, unknown when there is an id; `systemd` for a unit without one; else None.
     `name`, `image`, `pod`, `namespace` come from the runtime's own state on disk; where it could not
-    be read `reason` says why. `parent_id` is the outer container of a nested one.
+    be read `reason` says why. `pod_uid` is the uid of a Kubernetes pod, the id of one of podman's.
+    `outer` is the container that a nested one is in; its `cgroup_path` ends where that container does.
     """
 
     id: str | None = None
@@ -161,9 +162,14 @@ class ContainerContext(msgspec.Struct, frozen=True, gc=False):
     pod: str | None = None
     namespace: str | None = None
     pod_uid: str | None = None
-    parent_id: str | None = None
     cgroup_path: bytes = b""
     reason: str | None = None
+    outer: ContainerContext | None = None
+
+    @property
+    def parent_id(self) -> str | None:
+        """The id of the outer container of a nested one."""
+        return self.outer.id if self.outer else None
 
     @property
     def short_id(self) -> str:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from core.containers.container_id import container_of_cgroup
+from core.containers.container_id import LEVELS, container_of_cgroup
 from core.model import ContainerContext, ProcessEntry, Tiers, TierState, Usage
 from core.probe.maps import KernelMaps
 from core.procfs import ProcfsError, Stat
@@ -182,7 +182,7 @@ class ReplayFeed:
             case Pids():
                 self.procfs.shown = message.pids
             case Named():
-                self.names.learn(message.cgroup, _safe(message.container))
+                self.names.learn(message.cgroup, _safe_container(message.container))
             case User():
                 self._users[message.uid] = safe_text(message.name, 64)
             case Head():
@@ -256,6 +256,21 @@ def _safe(record: _Record) -> _Record:
         if type(value := getattr(record, name)) is str
     }
     return msgspec.structs.replace(record, **facts)
+
+
+def _safe_container(container: ContainerContext) -> ContainerContext:
+    """Return a container, and the ones it is in, with safe texts; no more levels than there can be."""
+    levels: list[ContainerContext] = []
+    level: ContainerContext | None = container
+    while level is not None and len(levels) < LEVELS:
+        if level.id not in [inner.id for inner in levels]:
+            levels.append(_safe(level))
+        level = level.outer
+    outer = None
+    for level in reversed(levels):
+        outer = msgspec.structs.replace(level, outer=outer)
+    assert outer is not None
+    return outer
 
 
 def _recorded_tiers(tiers: Tiers) -> Tiers:

@@ -135,7 +135,7 @@ class Tree:
         def matches(node: Node) -> bool:
             if node.view is not None:
                 return wanted(self._subject(node.view, node))
-            return needle in group_text(node.container).lower()
+            return needle in group_text(node).lower()
 
         return find(self._forest, question, matches)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 
 from core.model import ContainerContext, ProcessKey
-from core.tree_node import Node, Rank, carry, group_key, is_below, weight
+from core.tree_node import Node, Rank, carry, group_key, is_below, is_pod, level_above, weight
 from core.tree_order import MOVING, rank_of
 from core.view import Grouping, ProcessView, RowKey, SortKey
 
@@ -22,7 +22,9 @@ class Forest:
     """All nodes in one grouping and one order.
 
     In `CONTAINERS` a process stands below its parent when both are in the same container, else at
-    the top of its group. In `PARENTS` it stands below its parent, else at the top.
+    the top of its group. Groups are levels: a container below its pod or the container it is nested
+    in, whether that one has processes of its own or not. In `PARENTS` a process stands below its
+    parent, else at the top.
     """
 
     def __init__(self, grouping: Grouping, sort: SortKey, reverse: bool, folded: frozenset[RowKey]) -> None:
@@ -228,55 +230,85 @@ class Forest:
             parent = None
         if parent is not None and parent is not node:
             return parent
-        return self._group(view.container) if self.grouping is Grouping.CONTAINERS else self.root
+        if self.grouping is Grouping.PARENTS:
+            return self.root
+        return self._group(group_key(view.container), view.container)
 
     def _same_group(self, parent: Node, view: ProcessView) -> bool:
         if self.grouping is Grouping.PARENTS:
             return True
         assert parent.view is not None
-        return group_key(parent.view.container) == group_key(view.container)
+        above = parent.view.container
+        return above is view.container or group_key(above) == group_key(view.container)
 
-    def _group(self, container: ContainerContext | None) -> Node:
-        key = group_key(container)
+    def _group(self, key: str, container: ContainerContext | None) -> Node:
+        """Return the node of a group, made with the levels above it when it is new."""
         group = self.groups.get(key)
         if group is None:
             group = self.groups[key] = Node(key, container=container)
             group.folded = key in self.folded
-            group.rank = self._rank_of(group)
-            group.parent = self.root
-            insort(self.root.children, group, key=_rank)
-            self._changed[group] = None
-        elif container is not None and container.name and container != group.container:
-            group.container = container  # its name became known; settle moves it to its place
-            self._changed[group] = None
+            self._hang(group, self._above(group))
+        elif container is not group.container and container is not None and container != group.container:
+            self._learn(group, container)
         return group
 
-    def _attach(self, node: Node) -> None:
-        parent = self._place(node)
+    def _above(self, group: Node) -> Node:
+        level = level_above(str(group.key), group.container)
+        return self.root if level is None else self._group(*level)
+
+    def _learn(self, group: Node, container: ContainerContext) -> None:
+        """Take what is known now of a group. A name or a level that is known once stays so."""
+        if _name(group, group.container) and not _name(group, container):
+            return
+        group.container = container  # settle moves it to its place among the others
+        self._changed[group] = None
+        above, before = self._above(group), group.parent
+        if above is self.root or above is before or before is None:
+            return
+        if is_below(above, group):  # two processes disagree about which container is in which
+            self._prune(above)
+            return
+        self._unhook(group)
+        self._hang(group, above)
+        self._prune(before)
+
+    def _hang(self, node: Node, parent: Node) -> None:
+        node.rank = self._rank_of(node)
         node.parent = parent
         insort(parent.children, node, key=_rank)
         carry(parent, node, 1)
         self._changed[node] = self._changed[parent] = None
 
+    def _attach(self, node: Node) -> None:
+        self._hang(node, self._place(node))
+
     def _detach(self, node: Node) -> None:
         parent = node.parent
-        if parent is None:
-            return
+        if parent is not None:
+            self._unhook(node)
+            self._prune(parent)
+
+    def _unhook(self, node: Node) -> None:
+        parent = node.parent
+        assert parent is not None
         del parent.children[bisect_left(parent.children, node.rank, key=_rank)]
         carry(parent, node, -1)
         node.parent = None
         self._changed[parent] = None
-        if parent.parent is self.root and parent.view is None and not parent.children:
-            self._remove_group(parent)
 
-    def _remove_group(self, group: Node) -> None:
-        del self.root.children[bisect_left(self.root.children, group.rank, key=_rank)]
-        carry(self.root, group, -1)
-        # What the group has not settled yet is the farewell of its last process.
-        self._changed.pop(group, None)
-        self._changed[self.root] = None
-        group.parent = None
-        del self.groups[str(group.key)]
+    def _prune(self, group: Node) -> None:
+        """Take away a group that nothing is in, and the levels above it that held only this one."""
+        while not group.children and group.view is None and group.parent is not None:
+            above = group.parent
+            self._unhook(group)
+            # What the group has not settled yet is the farewell of its last process.
+            self._changed.pop(group, None)
+            del self.groups[str(group.key)]
+            group = above
 
     def _rank_of(self, node: Node) -> Rank:
         return rank_of(node, self.sort, self.reverse)
+
+
+def _name(group: Node, container: ContainerContext | None) -> str | None:
+    return None if container is None else container.pod if is_pod(group.key) else container.name

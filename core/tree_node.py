@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from core.model import ContainerContext
@@ -15,7 +16,7 @@ Rank = tuple[Any, ...]
 
 
 class Node:
-    """A process, a group of processes, or the invisible root.
+    """A process, a group of processes (a container, a pod, the host), or the invisible root.
 
     `count`, `cpu`, `rss` and `matched` are settled sums over the subtree, the node included; the
     fields with `d_` are what has come in since. `visible` is how many rows the subtree shows.
@@ -67,8 +68,45 @@ class Node:
 
 
 def group_key(container: ContainerContext | None) -> str:
-    """Return the key of the group that a process in `container` belongs to."""
-    return container.id if container is not None and container.id else HOST
+    """Return the key of the group that a process in `container` belongs to.
+
+    Ids of 64 digits stand for themselves. The others are names, and one may be `host`.
+    """
+    if container is None or not container.id:
+        return HOST
+    return container.id if len(container.id) == 64 else f"ctr:{container.id}"
+
+
+def pod_key(container: ContainerContext) -> str | None:
+    """Return the key of the pod that `container` is in, None when it is in none."""
+    if container.pod_uid:
+        return f"pod:{container.pod_uid}"
+    return f"pod:{container.namespace or ''}/{container.pod}" if container.pod else None
+
+
+def level_above(key: str, container: ContainerContext | None) -> tuple[str, ContainerContext] | None:
+    """Return the group that the group `key` is a level of, by what is known of a container in it.
+
+    A container is in its pod and a pod in the container that it runs in (Kubernetes in Docker); a
+    container that was made inside one of a pod (Docker in Kubernetes) is in that one.
+    """
+    if container is None or not container.id:
+        return None
+    pod = pod_key(container)
+    if pod is not None and pod != key and pod not in map(pod_key, _outer_ones(container)):
+        return pod, container
+    return None if container.outer is None else (group_key(container.outer), container.outer)
+
+
+def _outer_ones(container: ContainerContext) -> Iterator[ContainerContext]:
+    outer = container.outer
+    while outer is not None:
+        yield outer
+        outer = outer.outer
+
+
+def is_pod(key: RowKey) -> bool:
+    return isinstance(key, str) and key.startswith("pod:")
 
 
 def weight(view: ProcessView) -> tuple[int, int, int]:

@@ -4,26 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.tree_node import HOST, Node, Rank
+from core.tree_node import HOST, Node, Rank, is_pod
 from core.view import SortKey
 
 MOVING = frozenset({SortKey.CPU, SortKey.MEMORY})
 """Orders that depend on the sums of subtrees, and so change all the time."""
 
 
+_PROCESS, _GROUP, _HOST = range(3)
+
+
 def rank_of(node: Node, sort: SortKey, reverse: bool) -> Rank:
     """Return what `node` is sorted by; unique among siblings.
 
     CPU and memory order by the sum of the subtree, so that the way to the busiest process is
-    always at the top, whoever its parents are. The host's group is last, also when all is reversed.
+    always at the top, whoever its parents are. In a container its own processes come before the
+    containers in it, and the host's group is last, also when all is reversed.
     """
-    lead = _lead(node, sort)
-    if node.view is not None:
-        return (lead, node.view.entry.start_ns, node.view.entry.pid)
-    is_host = node.key == HOST
-    last = not is_host if reverse else is_host
-    name = (node.container.name if node.container is not None else None) or str(node.key)
-    return (last, lead if sort in MOVING else 0, name, node.key)
+    view = node.view
+    if view is not None:
+        if sort is SortKey.TREE:
+            return (_PROCESS, view.entry.start_ns, view.entry.pid)
+        return (_PROCESS, _lead(node, sort), view.entry.start_ns, view.entry.pid)
+    place = _HOST if node.key == HOST else _GROUP
+    lead = _lead(node, sort) if sort in MOVING else 0
+    return (-place if reverse else place, lead, _name(node), node.key)
+
+
+def _name(node: Node) -> str:
+    container = node.container
+    if container is None:
+        return ""
+    if is_pod(node.key):
+        return f"{container.namespace or ''}/{container.pod}" if container.pod else str(node.key)
+    return container.name or str(node.key)
 
 
 def _lead(node: Node, sort: SortKey) -> Any:

@@ -9,14 +9,17 @@ from core.model import ContainerContext, ProcessEntry, Tier
 from core.scrub import scrub_args
 from core.text import safe_text
 from core.tree_forest import Forest
-from core.tree_node import HOST, Node
-from core.view import Grouping, ProcessView, Row
+from core.tree_node import HOST, Node, is_pod
+from core.view import ProcessView, Row
 
 TEXT_LIMIT = 1024
 """Characters of a command line that a row carries: more than any terminal is wide."""
 
 _ARGV_LIMIT = 4 * TEXT_LIMIT
 """Bytes of argv that are looked at for a row; an argv may have megabytes."""
+
+_INDENT = "  "
+"""In front of a group that is in another one, for each level."""
 
 _DEEP = 16
 """Levels that are drawn with a guide each; below, the number of levels stands in front."""
@@ -48,20 +51,38 @@ def source_text(view: ProcessView) -> str:
     return str(view.source)
 
 
-def group_detail(container: ContainerContext) -> str:
-    """Return `runtime · image · pod · short id`, whatever of it is known."""
-    pod = "/".join(part for part in (container.namespace, container.pod) if part)
-    parts = [container.runtime, container.image, f"pod {pod}" if pod else None]
-    if container.name:
-        parts.append(container.short_id)
-    return " · ".join(part for part in parts if part)
+def group_text(node: Node) -> str:
+    """Return all that a group's row says of its container or pod; `host` for the group of no container."""
+    return " · ".join(part for part in (_group_name(node), _group_detail(node)) if part)
 
 
-def group_text(container: ContainerContext | None) -> str:
-    """Return all that a group's row says of its container; `host` for the group of no container."""
-    if container is None or not container.id:
+def _group_name(node: Node) -> str:
+    container = node.container
+    if node.key == HOST or container is None:
         return HOST
-    return f"{container_name(container)} · {group_detail(container)}"
+    return _pod_name(container) if is_pod(node.key) else container_name(container)
+
+
+def _pod_name(container: ContainerContext) -> str:
+    """Return namespace and name, the uid where the name is not known."""
+    if container.pod is None:
+        return container.pod_uid or ""
+    return f"{container.namespace}/{container.pod}" if container.namespace else container.pod
+
+
+def _group_detail(node: Node) -> str:
+    """Return what a group is, and of which containers it is the level above."""
+    container = node.container
+    if node.key == HOST or container is None:
+        return ""
+    inner = sum(child.view is None and not is_pod(child.key) for child in node.children)
+    number = f"{inner} container{'' if inner == 1 else 's'}" if inner else None
+    if is_pod(node.key):
+        parts = ["pod", number]
+    else:
+        short_id = container.short_id if container.name else None
+        parts = [container.runtime, container.image, short_id, number and f"holds {number}"]
+    return " · ".join(part for part in parts if part)
 
 
 def container_name(container: ContainerContext | None) -> str:
@@ -75,7 +96,7 @@ def rows_from(forest: Forest, first: int, now_ns: int, user_name: Callable[[int]
     """Yield the shown rows from index `first` on, in the order of the screen."""
     for node, guides in _walk(forest, first):
         row = (
-            _group_row(node)
+            _group_row(node, guides)
             if node.view is None
             else _process_row(node, node.view, guides, now_ns, user_name)
         )
@@ -87,8 +108,8 @@ def rows_from(forest: Forest, first: int, now_ns: int, user_name: Callable[[int]
 
 def _walk(forest: Forest, first: int) -> Iterator[tuple[Node, str]]:
     """Yield (node, guides) from row `first` on. Whole subtrees above it are stepped over."""
-    flat = 1 if forest.grouping is Grouping.CONTAINERS else 0
     levels = [(forest.siblings(forest.root), [forest.root.shown])]
+    groups = 0  # how many of the open levels are groups
     lines: list[str] = []  # what each open level draws below itself
     skip = first
     while levels:
@@ -98,6 +119,7 @@ def _walk(forest: Forest, first: int) -> Iterator[tuple[Node, str]]:
             levels.pop()
             if lines:
                 lines.pop()
+            groups = min(groups, len(lines))
             continue
         if not node.visible:
             continue
@@ -105,22 +127,26 @@ def _walk(forest: Forest, first: int) -> Iterator[tuple[Node, str]]:
         if skip >= node.visible:
             skip -= node.visible
             continue
-        depth = len(levels) - 1
         last = left[0] == 0
         if skip:
             skip -= 1
         else:
-            yield node, _guides(lines, flat, depth, last)
+            yield node, _INDENT * groups if node.view is None else _guides(lines[groups:], last)
         if not node.folded and node.shown:
+            if node.view is None:
+                groups += 1
             lines.append("   " if last else "│  ")
             levels.append((forest.siblings(node), [node.shown]))
 
 
-def _guides(lines: list[str], flat: int, depth: int, last: bool) -> str:
-    """Return the drawing in front of a node; the topmost processes of a group have none."""
-    if depth <= flat:
+def _guides(lines: list[str], last: bool) -> str:
+    """Return the drawing in front of a process; the topmost ones of a group have none.
+
+    `lines` is what each process above it draws below itself, beginning with the topmost one.
+    """
+    if not lines:
         return ""
-    above = lines[flat + 1 :]
+    above = lines[1:]
     tip = "└─ " if last else "├─ "
     if len(above) > _DEEP:
         return f"⋯{len(above)} " + "".join(above[-_DEEP:]) + tip
@@ -163,22 +189,26 @@ def _process_row(
     )
 
 
-def _group_row(node: Node) -> Row:
-    container = node.container
+def _group_row(node: Node, indent: str) -> Row:
     is_host = node.key == HOST
-    # The group is as old as its oldest process that has no parent in it; of the host that says nothing.
-    start_ns = 0 if is_host else min(child.view.entry.start_ns for child in node.children if child.view)
+    name = _group_name(node)
     return Row(
         key=node.key,
-        kind="host" if is_host else "container",
-        guides="",
-        text=HOST if is_host else container_name(container),
+        kind="host" if is_host else "pod" if is_pod(node.key) else "container",
+        guides=indent,
+        text=name,
         folded=node.folded,
         cpu_percent=node.cpu / 1000,
         rss_bytes=node.rss,
-        start_ns=start_ns,
+        # A group is as old as its oldest process that has no parent in it; of the host that says nothing.
+        start_ns=0 if is_host else _oldest_start(node),
         count=node.count,
-        container="" if is_host else container_name(container),
-        detail="" if is_host or container is None else group_detail(container),
+        container="" if is_host or is_pod(node.key) else name,
+        detail=_group_detail(node),
         ended=not node.count,
     )
+
+
+def _oldest_start(group: Node) -> int:
+    """Return when the oldest process of a group, or of the levels below it, was started."""
+    return min(child.view.entry.start_ns if child.view else _oldest_start(child) for child in group.children)

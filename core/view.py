@@ -44,7 +44,8 @@ class ProcessView(msgspec.Struct, frozen=True, gc=False):
 
 
 RowKey = ProcessKey | str
-"""A process by its identity; a container or pod by its id; the host group as the text `host`."""
+"""A process by its identity; a container by its id (`ctr:NAME` where that is a name); a pod as `pod:UID`;
+the host group as the text `host`."""
 
 
 class Grouping(StrEnum):
@@ -115,13 +116,13 @@ class ViewRequest(msgspec.Struct, frozen=True):
 class Row(msgspec.Struct, frozen=True):
     """One line of the tree, ready to be drawn. Text fields are safe; there is no markup in them.
 
-    `guides` is the drawing in front of the name (`│  ├─ `). `folded` is None for a leaf. `dim` marks
+    `guides` is the drawing in front of the name (`│  ├─ `), of a group inside another one its indentation. `folded` is None for a leaf. `dim` marks
     an ancestor that the filter keeps only for context. `count`, `cpu_percent` and `rss_bytes` of a
     group (and of a folded node) are sums over everything below it.
     """
 
     key: RowKey
-    kind: str  # process, container, host
+    kind: str  # process, container, pod, host
     guides: str
     text: str
     folded: bool | None = None

@@ -4,7 +4,7 @@ Three shapes are ids wherever they stand in a path: 64 hex digits (docker, conta
 32 hex digits, a dash and digits (ECS), and 8-4-4-4-4 hex digits (Garden). A shape with a hex digit right
 before or after it is part of something longer (a UUID, a digest) and counts for nothing. LXC and
 systemd-nspawn have no such ids: the container's name is its id there. The last valid id of a path is the
-innermost container, the one before it its parent.
+innermost container, those before it are the ones it is nested in.
 
 The runtime is what stands nearest before the id; id and runtime are told apart because a runtime's
 marker may be in a folder above the id, or be missing.
@@ -13,9 +13,12 @@ marker may be in a folder above the id, or be missing.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import zip_longest
 from typing import NamedTuple
+
+import msgspec
 
 from core.model import ContainerContext
 from core.text import safe_text
@@ -25,6 +28,9 @@ _PATH_MAX = 4096
 
 _CACHED_PATHS = 16_384
 _NAME_MAX = 255
+
+LEVELS = 8
+"""Containers in containers that are told, the inner ones; a path of 4096 bytes could name sixty."""
 
 _ID = re.compile(
     rb"(?<![0-9a-fA-F])"
@@ -51,10 +57,12 @@ _RUNTIME_OF_FOLDER = {b"docker": "docker", b"ecs": "ecs", b"libpod_parent": "pod
 
 _POD_UID = re.compile(
     rb"(?:^|[/-])pod(?:([0-9a-f]{8})([-_])([0-9a-f]{4})\2([0-9a-f]{4})\2([0-9a-f]{4})\2([0-9a-f]{12})|([0-9a-f]{32}))"
-    rb"(?![0-9a-f])",
+    rb"(?![0-9a-f])"
+    rb"|(?:libpod_pod_|/libpod_parent/)([0-9a-f]{64})(?![0-9a-f])",
     re.IGNORECASE,
 )
-"""A UUID with dashes (cgroupfs driver) or underscores (systemd driver), or the 32 digits of a static pod."""
+"""A UUID with dashes (cgroupfs driver) or underscores (systemd driver), or the 32 digits of a static pod;
+podman's pods have an id of 64 digits."""
 
 _NOT_A_CONTAINER = re.compile(
     rb"(?:crio|libpod)-conmon-|(?:machine-|user-)?libpod_pod_|lxc\.monitor(?:\.|$)|.*\.mount$", re.DOTALL
@@ -68,7 +76,16 @@ _LIBVIRT = re.compile(rb"(qemu|lxc)-[0-9]+-")
 _ESCAPED = re.compile(rb"\\x([0-9a-fA-F]{2})")
 
 
+class Level(NamedTuple):
+    """One container along a path; `path` ends where the container's own cgroup does."""
+
+    path: bytes
+    id: str
+    runtime: str
+
+
 class _Found(NamedTuple):
+    parts: int
     id: str
     runtime: str
 
@@ -84,20 +101,45 @@ def container_of_cgroup(path: bytes) -> ContainerContext:
     return _cached(path) if len(path) <= _PATH_MAX else _parse(path)
 
 
-def _parse(path: bytes) -> ContainerContext:
+def levels_of_cgroup(path: bytes) -> list[Level]:
+    """Return the containers along a path, outermost first: at most eight, the inner ones."""
     # The kernel appends this to the path of a removed cgroup; it is not part of the unit's name.
     parts = path.removesuffix(b" (deleted)").split(b"/")
-    found = _containers(parts)
-    inner = found[-1] if found else None
-    outer = next((c for c in reversed(found) if inner and c.id != inner.id), None)
-    unit = "systemd" if parts[-1].endswith((b".service", b".scope")) else None
+    return [
+        Level(b"/".join(parts[: found.parts]), found.id, found.runtime)
+        for found in _containers(parts)[-LEVELS:]
+    ]
+
+
+def context_of_levels(path: bytes, levels: Sequence[Level]) -> ContainerContext:
+    """Return the container of `path` when these are the containers along it, outermost first.
+
+    One that is said to be inside itself (a user can make such a cgroup) is the inner one only.
+    """
+    kept: dict[str, Level] = {}
+    for level in reversed(levels[-LEVELS:]):
+        kept.setdefault(level.id, level)
+    context = None
+    for level in reversed(kept.values()):
+        context = ContainerContext(
+            id=level.id,
+            runtime=level.runtime,
+            pod_uid=_pod_uid(level.path),
+            cgroup_path=level.path,
+            outer=context,
+        )
+    if context is not None:
+        return msgspec.structs.replace(context, cgroup_path=path)
+    name = path.removesuffix(b" (deleted)")
     return ContainerContext(
-        id=inner.id if inner else None,
-        runtime=inner.runtime if inner else unit,
+        runtime="systemd" if name.endswith((b".service", b".scope")) else None,
         pod_uid=_pod_uid(path),
-        parent_id=outer.id if outer else None,
         cgroup_path=path,
     )
+
+
+def _parse(path: bytes) -> ContainerContext:
+    return context_of_levels(path, levels_of_cgroup(path))
 
 
 _cached = lru_cache(maxsize=_CACHED_PATHS)(_parse)
@@ -108,7 +150,8 @@ def _containers(parts: list[bytes]) -> list[_Found]:
     found: list[_Found] = []
     runtime: str | None = None
     skip_next = False
-    for part, following in zip_longest(parts, parts[1:], fillvalue=b""):
+    pairs = zip_longest(parts, parts[1:], fillvalue=b"")
+    for number, (part, following) in enumerate(pairs, start=1):
         if skip_next:
             skip_next = False
             continue
@@ -116,8 +159,8 @@ def _containers(parts: list[bytes]) -> list[_Found]:
             skip_next = part == b"lxc.monitor"
             continue
         if named := _named_container(part, following):
-            found.append(named)
             skip_next = part in (b"lxc", b"lxc.payload")
+            found.append(_Found(number + skip_next, *named))
             runtime = None  # what is below it was started by another runtime
             continue
         runtime = _runtime_of(part) or runtime
@@ -125,7 +168,8 @@ def _containers(parts: list[bytes]) -> list[_Found]:
         skip_next = part == b"libpod_parent" and not following.startswith(b"libpod-")
         for match in _ID.finditer(part):
             shape = match.lastgroup or "hex"
-            found.append(_Found(match.group().decode("ascii"), runtime or _RUNTIME_OF_SHAPE[shape]))
+            name = match.group().decode("ascii")
+            found.append(_Found(number, name, runtime or _RUNTIME_OF_SHAPE[shape]))
     return found
 
 
@@ -139,27 +183,27 @@ def _runtime_of(part: bytes) -> str | None:
     return runtime
 
 
-def _named_container(part: bytes, following: bytes) -> _Found | None:
-    """Return the container that a component names without an id: lxc and systemd-nspawn."""
+def _named_container(part: bytes, following: bytes) -> tuple[str, str] | None:
+    """Return id and runtime where a component names a container without an id: lxc and systemd-nspawn."""
     if part in (b"lxc", b"lxc.payload"):  # before LXC 4, and with lxc.cgroup.dir
-        return _Found(_name(following), "lxc") if following else None
+        return (_name(following), "lxc") if following else None
     if part.startswith(b"lxc.payload."):
-        return _Found(_name(part[len(b"lxc.payload.") :]), "lxc")
+        return _name(part[len(b"lxc.payload.") :]), "lxc"
     # On cgroup v2 nspawn itself waits in `supervisor`, beside the container's `payload`.
     return None if following == b"supervisor" else _machine(part)
 
 
-def _machine(part: bytes) -> _Found | None:
+def _machine(part: bytes) -> tuple[str, str] | None:
     """Return the container of a unit that systemd-machined or nspawn's own service made."""
     if part.startswith(b"systemd-nspawn@") and part.endswith(b".service"):
-        return _Found(_name(part[len(b"systemd-nspawn@") : -len(b".service")]), "nspawn")
+        return _name(part[len(b"systemd-nspawn@") : -len(b".service")]), "nspawn"
     if not (part.startswith(b"machine-") and part.endswith(b".scope")):
         return None
     name = _unescape(part[len(b"machine-") : -len(b".scope")])
     libvirt = _LIBVIRT.match(name)
     if libvirt and libvirt.group(1) == b"qemu":
         return None
-    return _Found(_name(name), "lxc" if libvirt else "nspawn")
+    return _name(name), "lxc" if libvirt else "nspawn"
 
 
 def _name(name: bytes) -> str:
@@ -175,5 +219,5 @@ def _pod_uid(path: bytes) -> str | None:
     uid = None
     for match in _POD_UID.finditer(path):
         groups = match.groups()
-        uid = groups[6] or b"-".join((groups[0], *groups[2:6]))
+        uid = groups[7] or groups[6] or b"-".join((groups[0], *groups[2:6]))
     return uid.decode("ascii").lower() if uid else None

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from core.containers.container_id import container_of_cgroup
+from core.containers.container_id import container_of_cgroup, context_of_levels, levels_of_cgroup
 from core.containers.containerd import ContainerdState
 from core.containers.daemons import Daemons, Home
 from core.containers.docker import DockerState
@@ -128,10 +128,12 @@ class ContainerNames:
             if len(self._answers) > _CONTAINERS_KEPT:
                 self._answers.popitem(last=False)
         facts = answer.facts
+        outer = self.lookup(context.outer) if context.outer else None
         if facts is None:
-            return msgspec.structs.replace(context, reason=answer.reason)
+            return msgspec.structs.replace(context, reason=answer.reason, outer=outer)
         return msgspec.structs.replace(
             context,
+            outer=outer,
             runtime=facts.runtime or context.runtime,
             name=facts.name,
             image=facts.image,
@@ -195,18 +197,13 @@ class ContainerNames:
         return changed
 
     def _locate(self, cgroup: bytes) -> ContainerContext:
-        """Return the container of a path by its id or by the state of runc and crun, the inner one."""
-        context = container_of_cgroup(cgroup)
+        """Return the containers of a path by their ids or by the state of runc and crun, the inner one."""
         # Not without " (deleted)": that is a zombie of an earlier container, perhaps of the same name.
-        found = self._oci.at(cgroup)
-        if found is None:
-            return context
-        path, placed = found
-        inside = container_of_cgroup(cgroup[len(path) :])
-        if inside.id is not None:
-            return msgspec.structs.replace(context, parent_id=inside.parent_id or placed.id)
-        outer = container_of_cgroup(path[: path.rfind(b"/")]).id
-        return msgspec.structs.replace(context, id=placed.id, runtime=placed.runtime, parent_id=outer)
+        placed = self._oci.levels(cgroup)
+        if not placed:
+            return container_of_cgroup(cgroup)
+        levels = sorted((*levels_of_cgroup(cgroup), *placed), key=lambda level: len(level.path))
+        return context_of_levels(cgroup, levels)
 
     def _home(self, cgroup: bytes) -> Home | None:
         user = _USER_SLICE.search(cgroup)

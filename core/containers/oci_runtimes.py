@@ -18,6 +18,7 @@ from collections.abc import Iterator
 import msgspec
 
 from core.containers.bundle import facts_of_bundle
+from core.containers.container_id import Level
 from core.containers.containerd import ContainerdState
 from core.containers.daemons import Home
 from core.containers.facts import Facts
@@ -74,7 +75,7 @@ class _Root:
 
 
 class OciRuntimes:
-    """Containers by cgroup path. `refresh` looks at the disk, `at` never does."""
+    """Containers by cgroup path. `refresh` looks at the disk, `levels` never does."""
 
     def __init__(self, files: StateFiles, storage: StorageState, containerd: ContainerdState) -> None:
         self._files = files
@@ -88,17 +89,18 @@ class OciRuntimes:
         self.problems: dict[str, str] = {}
         """State folders that could not be read, and why: their containers look like host processes."""
 
-    def at(self, path: bytes) -> tuple[bytes, Placed] | None:
-        """Return the innermost container whose cgroup is `path` or above it, with its own path.
+    def levels(self, path: bytes) -> list[Level]:
+        """Return the containers whose cgroup is `path` or above it, outermost first.
 
         The root cgroup is nobody's: a container that was put there would swallow the host.
         """
+        found: list[Level] = []
         while len(path) > 1 and self._by_path:
             placed = self._by_path.get(path)
             if placed:
-                return path, placed
+                found.insert(0, Level(path, placed.id, placed.runtime))
             path = path[: path.rfind(b"/")] if b"/" in path else b""
-        return None
+        return found
 
     def refresh(self) -> set[str]:
         """Read what changed since the last call; return the ids whose paths or bundle are others now.

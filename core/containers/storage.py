@@ -53,10 +53,10 @@ class StorageState:
         metadata = self._metadata(record, source)
         bundle = facts_of_bundle(self._files, f"{folder}/{container_id}/userdata", container_id, owner)
         facts = bundle or Facts(source=source)
-        pod, note = facts.pod, None
+        pod, pod_uid, note = facts.pod, facts.pod_uid, None
         if pod is None and facts.runtime != "cri-o":
             try:
-                pod = self._podman_pod(posixpath.dirname(folder), container_id, owner)
+                pod_uid, pod = self._podman_pod(posixpath.dirname(folder), container_id, owner)
             except StateError as error:
                 note = f"its pod is not known: {error}"
         return msgspec.structs.replace(
@@ -65,18 +65,20 @@ class StorageState:
             name=facts.name or shown(metadata.name or next(iter(record.names or ()), None)),
             image=facts.image or shown(metadata.image_name),
             pod=pod,
+            pod_uid=pod_uid,
             note=note,
         )
 
-    def _podman_pod(self, root: str, container_id: str, owner: int | None) -> str | None:
-        """Return the name of a container's pod from podman's database, None when it is in none."""
+    def _podman_pod(self, root: str, container_id: str, owner: int | None) -> tuple[str | None, str | None]:
+        """Return id and name of a container's pod from podman's database, None twice when it is in none."""
         database = f"{root}/libpod/bolt_state.db"
         container = self._files.read_bolt(database, (b"ctr", container_id.encode()), owner) or {}
         pod_id = container.get(b"pod-id")
         if not pod_id:
-            return None
+            return None, None
         names = self._files.read_bolt(database, (b"id-registry",), owner) or {}
-        return shown(names.get(pod_id, pod_id).decode(errors="surrogateescape"))
+        name = names.get(pod_id, pod_id)
+        return shown(pod_id.decode(errors="surrogateescape")), shown(name.decode(errors="surrogateescape"))
 
     def _index(self, source: str, owner: int | None) -> dict[str, _Record]:
         """Return the records of one containers.json by id, read again only when it changed."""

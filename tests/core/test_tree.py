@@ -15,6 +15,9 @@ from core.view import Grouping, ProcessView, Row, RowKey, SortKey, ViewRequest, 
 SECOND = 1_000_000_000
 WEB = ContainerContext(id="a" * 64, runtime="docker", name="web", image="nginx:1.27")
 DB = ContainerContext(id="b" * 64, runtime="containerd", namespace="shop", pod="db-0")
+IN_DB = ContainerContext(id="d" * 64, runtime="docker", name="inner", outer=DB)
+UNSEEN = ContainerContext(id="c" * 64, runtime="docker", cgroup_path=b"/docker/" + b"c" * 64)
+IN_UNSEEN = ContainerContext(id="job", runtime="unknown", name="job", outer=UNSEEN)
 
 
 def process(
@@ -84,7 +87,8 @@ def test_containers_stand_before_the_host_and_processes_below_their_parents() ->
     )
     shown = window(tree)
     assert drawn(shown) == [
-        "bbbbbbbbbbbb",
+        "shop/db-0",
+        "  bbbbbbbbbbbb",
         "/bin/p30",
         "web",
         "/bin/p20",
@@ -95,9 +99,95 @@ def test_containers_stand_before_the_host_and_processes_below_their_parents() ->
         "/bin/p1",
         "└─ /bin/p7",
     ]
-    assert (shown.processes, shown.containers, shown.total) == (7, 2, 10)
-    assert shown.rows[0].detail == "containerd · pod shop/db-0"
-    assert shown.rows[2].detail == "docker · nginx:1.27 · aaaaaaaaaaaa"
+    assert (shown.processes, shown.containers, shown.total) == (7, 2, 11)
+    assert [row.detail for row in shown.rows[:2]] == ["pod · 1 container", "containerd"]
+    assert shown.rows[3].detail == "docker · nginx:1.27 · aaaaaaaaaaaa"
+
+
+def nested_host() -> Tree:
+    return tree_of(
+        process(1, cpu=1),
+        process(30, 1, container=DB, cpu=2, rss=10),
+        process(31, 30, container=DB, rss=1),
+        process(40, 30, container=IN_DB, cpu=4, rss=100),
+        process(50, 1, container=IN_UNSEEN, cpu=9),
+    )
+
+
+def test_pods_and_outer_containers_are_levels_with_sums_of_all_below() -> None:
+    tree = nested_host()
+    shown = window(tree)
+    assert drawn(shown)[:9] == [
+        "cccccccccccc",  # runs nothing itself: its node stands for what is in it
+        "  job",
+        "/bin/p50",
+        "shop/db-0",
+        "  bbbbbbbbbbbb",
+        "/bin/p30",
+        "└─ /bin/p31",
+        "    inner",
+        "/bin/p40",
+    ]
+    unseen, _, _, pod, db, *_ = shown.rows
+    assert [row.kind for row in (unseen, pod, db)] == ["container", "pod", "container"]
+    assert (pod.count, pod.cpu_percent, pod.rss_bytes, pod.start_ns) == (3, 6.0, 111, 30 * SECOND)
+    assert (db.count, db.detail) == (3, "containerd · holds 1 container")
+    assert (unseen.count, unseen.detail) == (1, "docker · holds 1 container")
+    assert shown.containers == 3
+    assert drawn(window(tree, folded=frozenset({POD})))[3:5] == ["shop/db-0", "host"]
+    assert set(window(tree, below=POD).below) == {POD, DB.id, IN_DB.id, key(30)}
+    assert window(tree, folded=frozenset({DB.id}), anchor=key(40)).anchor_index == 4
+    by_cpu = drawn(window(tree, sort=SortKey.CPU, reverse=True))
+    assert by_cpu.index("host") == len(by_cpu) - 3 + 1
+    assert by_cpu.index("/bin/p30") < by_cpu.index("    inner")
+
+
+def test_levels_go_with_the_last_process_in_them_and_come_when_they_are_known() -> None:
+    tree = nested_host()
+    tree.put(process(40, 30, container=IN_DB, ended_ns=1))
+    inner = next(row for row in window(tree).rows if row.text == "inner")
+    assert (inner.count, inner.ended) == (0, True)
+    for pid in (50, 40, 30):
+        tree.drop(key(pid))
+    assert drawn(window(tree)) == ["shop/db-0", "  bbbbbbbbbbbb", "/bin/p31", "host", "/bin/p1"]
+    tree.drop(key(31))
+    tree.put(process(60, container=ContainerContext(id="d" * 64, runtime="docker")))
+    assert drawn(window(tree)) == ["dddddddddddd", "/bin/p60", "host", "/bin/p1"]
+    tree.put(process(60, container=IN_DB))
+    assert drawn(window(tree))[:3] == ["shop/db-0", "  bbbbbbbbbbbb", "    inner"]
+
+
+def test_two_processes_that_disagree_about_the_outer_container_make_no_loop() -> None:
+    left, right = (ContainerContext(id=letter * 64, runtime="docker") for letter in "12")
+    between = ContainerContext(id="3" * 64, runtime="docker", outer=left)
+    tree = tree_of(
+        process(1, container=ContainerContext(id="1" * 64, runtime="docker", outer=right)),
+        process(2, container=ContainerContext(id="2" * 64, runtime="docker", outer=between)),
+    )
+    assert {row.pid for row in window(tree).rows} == {0, 1, 2}
+    assert window(tree).total == 4
+    for pid in (1, 2):
+        tree.drop(key(pid))
+    assert window(tree).total == 0
+
+
+def test_a_container_that_is_called_host_is_not_the_host() -> None:
+    tree = tree_of(process(1), process(2, container=ContainerContext(id="host", runtime="lxc", name="host")))
+    assert [(row.key, row.kind) for row in window(tree).rows if not row.pid] == [
+        ("ctr:host", "container"),
+        ("host", "host"),
+    ]
+
+
+def test_filters_know_the_outer_container_and_the_pod_by_name_and_uid() -> None:
+    uid = "11111111-2222-3333-4444-555555555555"
+    outer = ContainerContext(id="e" * 64, runtime="containerd", name="node", pod="ci-7", pod_uid=uid)
+    inner = ContainerContext(id="f" * 64, runtime="docker", name="build", outer=outer)
+    tree = tree_of(process(1), process(2, container=outer), process(3, container=inner))
+    for text in ("ctr:node", "pod:ci-7", f"pod:{uid}", "ctr:eeee"):
+        assert {row.pid for row in window(tree, filter=text).rows if row.pid} == {2, 3}, text
+    assert {row.pid for row in window(tree, filter="ctr:build").rows if row.pid} == {3}
+    assert {row.pid for row in window(tree, filter="!ctr:node").rows if row.pid} == {1}
 
 
 def test_parents_view_is_one_forest_with_the_container_as_a_column() -> None:
@@ -274,26 +364,35 @@ def test_a_very_deep_chain_is_shown_and_its_guides_stay_short() -> None:
 
 # --- against a plain re-computation ---------------------------------------------------------------
 
-CONTAINERS = [None, None, WEB, DB]
+CONTAINERS = [None, None, WEB, DB, IN_DB, IN_UNSEEN]
+POD = "pod:shop/db-0"
+LEVELS: dict[str | None, tuple[str, ...]] = {
+    None: ("host",),
+    WEB.id: ("a" * 64,),
+    DB.id: (POD, "b" * 64),
+    IN_DB.id: (POD, "b" * 64, "d" * 64),
+    IN_UNSEEN.id: ("c" * 64, "ctr:job"),
+}
+NAMES = {"host": "~", "a" * 64: "web", POD: "shop/db-0", "d" * 64: "inner"}
 
 
 def plain_rows(
     views: dict[int, ProcessView], folded: frozenset[RowKey], matching: set[int]
 ) -> list[tuple[RowKey, int, int]]:
     """(key, live processes, RSS) of the container view in birth order, computed the slow way."""
+    in_order = sorted(views.values(), key=lambda one: one.entry.pid)
+    rows: list[tuple[RowKey, int, int]] = []
 
-    def group(view: ProcessView) -> str:
-        return view.container.id if view.container and view.container.id else "host"
+    def levels(view: ProcessView) -> tuple[str, ...]:
+        return LEVELS[view.container.id if view.container else None]
 
     def parent(view: ProcessView) -> ProcessView | None:
         found = views.get(view.parent.tgid) if view.parent else None
-        return found if found and group(found) == group(view) else None
+        return found if found and levels(found) == levels(view) else None
 
     def below(view: ProcessView) -> list[ProcessView]:
-        inner = [child for child in views.values() if parent(child) is view]
+        inner = [child for child in in_order if parent(child) is view]
         return [view, *(deeper for child in inner for deeper in below(child))]
-
-    rows: list[tuple[RowKey, int, int]] = []
 
     def add(view: ProcessView) -> None:
         mine = below(view)
@@ -303,20 +402,25 @@ def plain_rows(
         rss = sum(one.usage.rss_bytes for one in sums if one.usage)
         rows.append((view.key, len(sums) if len(sums) > 1 else 0, rss))
         if view.key not in folded:
-            for child in sorted(views.values(), key=lambda one: one.entry.pid):
+            for child in in_order:
                 if parent(child) is view:
                     add(child)
 
-    names = {"host": (1, ""), WEB.id: (0, "web"), DB.id: (0, DB.id)}
-    for name in sorted({group(view) for view in views.values()}, key=names.__getitem__):
-        members = [view for view in views.values() if group(view) == name]
-        if not any(view.entry.pid in matching for view in members):
-            continue
-        rows.append((name, len(members), sum(view.usage.rss_bytes for view in members if view.usage)))
-        if name not in folded:
-            for view in sorted(members, key=lambda one: one.entry.pid):
-                if parent(view) is None:
-                    add(view)
+    def add_groups(above: tuple[str, ...]) -> None:
+        depth = len(above)
+        inside = [view for view in in_order if levels(view)[:depth] == above and len(levels(view)) > depth]
+        for name in sorted({levels(view)[depth] for view in inside}, key=lambda key: NAMES.get(key, key)):
+            members = [view for view in inside if levels(view)[depth] == name]
+            if not any(view.entry.pid in matching for view in members):
+                continue
+            rows.append((name, len(members), sum(view.usage.rss_bytes for view in members if view.usage)))
+            if name not in folded:
+                for view in members:
+                    if levels(view) == (*above, name) and parent(view) is None:
+                        add(view)
+                add_groups((*above, name))
+
+    add_groups(())
     return rows
 
 
@@ -340,7 +444,8 @@ def test_random_lives_give_the_rows_of_a_plain_recomputation(seed: int) -> None:
             views[pid] = view
         if rng.random() < 0.5:
             continue
-        folded = frozenset(rng.sample([key(n) for n in range(1, 26)] + ["host", WEB.id], rng.randint(0, 5)))
+        groups: list[RowKey] = ["host", "a" * 64, POD, "b" * 64, "c" * 64]
+        folded = frozenset(rng.sample([key(n) for n in range(1, 26)] + groups, rng.randint(0, 5)))
         wanted = rng.choice(["", "red"])
         matching = {pid for pid, view in views.items() if wanted.encode() in view.entry.cmdline}
         expected = plain_rows(views, folded, matching)

@@ -59,7 +59,8 @@ def test_what_is_folded_away_is_found_and_it_says_where(tree: Tree) -> None:
 def test_the_filter_language_and_the_words_of_groups(tree: Tree) -> None:
     assert find(tree, "pid:4").key == key(4)
     assert find(tree, "nginx:1.27").key == WEB.id
-    assert find(tree, "shop/db-0").key == DB.id
+    assert find(tree, "shop/db-0").key == "pod:shop/db-0"
+    assert find(tree, "containerd").key == DB.id
     assert find(tree, "host").key == "host"
     assert find(tree, "nothing") == Found()
     assert find(tree, " ") == Found()

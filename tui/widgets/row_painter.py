@@ -63,7 +63,8 @@ class RowPainter:
 
     def _group(self, row: Row, age: str, columns: tuple[Column, ...], selected: bool) -> list[Part]:
         name, detail = self.style("tree--group", selected), self.style("tree--group-detail", selected)
-        label = f"{'▸' if row.folded else '▾'} {'⬢ ' if row.kind == 'container' else ''}{row.text}"
+        sign = "" if row.kind == "host" else "⬢ "
+        label = f"{row.guides}{'▸' if row.folded else '▾'} {sign}{row.text}"
         count = f"{fmt.count(row.count)} process{'' if row.count == 1 else 'es'}"
         about = " · ".join(part for part in (count, row.detail) if part)
         numeric = [column for column in columns if column.numeric]

@@ -269,8 +269,8 @@ class TreeView(TreeWindow):
 
 
 def _depth(row: Row) -> int:
-    """How far a row is indented; groups stand outermost."""
-    return -1 if row.kind != "process" else len(row.guides)
+    """How far a row is indented; every group stands outside of every process."""
+    return len(row.guides) - (0 if row.kind == "process" else 1000)
 
 
 def process_key(row: Row | None) -> ProcessKey | None:
