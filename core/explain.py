@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from core.lineage import Process
-from core.model import Credentials, Outcome, ProcessEntry, ProcessKey, Resolution, TrailStep
+from core.model import (
+    ContainerContext,
+    Credentials,
+    Outcome,
+    ProcessEntry,
+    ProcessKey,
+    Resolution,
+    TrailStep,
+)
 from core.process import Validity
 from core.scrub import scrub_args
 from core.text import safe_text
@@ -124,10 +132,18 @@ def _container(view: ProcessView) -> str:
     container = view.container
     if container is None or container.id is None:
         return ""
+    pod = "/".join(part for part in (container.namespace, container.pod) if part)
     words = [container.runtime or "unknown", safe_text(container.id, 128)]
-    words += [word for word in (container.name, container.image, container.pod) if word]
+    words += [word for word in (container.name, container.image, pod and f"pod {pod}") if word]
     reason = f"  ({container.reason})" if container.reason else ""
-    return " · ".join(words) + reason
+    return " · ".join(words) + "".join(_outside(container.outer)) + reason
+
+
+def _outside(outer: ContainerContext | None) -> Iterator[str]:
+    """Name the containers that a nested one is in, from inside outwards."""
+    while outer is not None:
+        yield f"  inside {outer.name or outer.short_id}"
+        outer = outer.outer
 
 
 def _exit(process: Process) -> list[tuple[str, str]]:

@@ -116,9 +116,9 @@ class ViewRequest(msgspec.Struct, frozen=True):
 class Row(msgspec.Struct, frozen=True):
     """One line of the tree, ready to be drawn. Text fields are safe; there is no markup in them.
 
-    `guides` is the drawing in front of the name (`│  ├─ `), of a group inside another one its indentation. `folded` is None for a leaf. `dim` marks
-    an ancestor that the filter keeps only for context. `count`, `cpu_percent` and `rss_bytes` of a
-    group (and of a folded node) are sums over everything below it.
+    `guides` is the drawing in front of the name (`│  ├─ `), of a group inside another one its indentation.
+    `folded` is None for a leaf. `dim` marks an ancestor that the filter keeps only for context. `count`,
+    `cpu_percent` and `rss_bytes` of a group (and of a folded node) are sums over everything below it.
     """
 
     key: RowKey

@@ -62,6 +62,20 @@ SHOP = ContainerContext(
 NAMELESS = ContainerContext(id="c0ffee123456" + "2" * 52, runtime="podman")
 
 
+POD_UID = "2f8a1c6e-4b7d-4e59-9c03-7d15b6a0e842"
+SIDECAR = msgspec.structs.replace(
+    SHOP, id="aa04d2c17be9" + "3" * 52, name="metrics", image="registry.local/statsd:2", pod_uid=POD_UID
+)
+RUNNER = ContainerContext(
+    id="93bd5f0e7c21" + "4" * 52, runtime="docker", name="ci-runner", image="docker:27-dind"
+)
+CI_JOB = ContainerContext(
+    id="e51f77a90b3d" + "5" * 52, runtime="docker", name="job-118", image="node:22", outer=RUNNER
+)
+ELSEWHERE = ContainerContext(id="0c9e8d7f6a5b" + "6" * 52, runtime="docker")
+LOOSE_JOB = ContainerContext(id="job-7", runtime="unknown", name="job-7", outer=ELSEWHERE)
+
+
 def process(
     pid: int,
     parent: int,
@@ -158,6 +172,25 @@ def small_host() -> list[ProcessView]:
             origin=Origin.PROCFS, rss=1 << 20,
         ),
     ]  # fmt: skip
+
+
+def nested_host() -> list[ProcessView]:
+    """The small host with a pod of two containers, Docker in Docker, and one in a container unseen itself."""
+    hour = 3600 * SECOND
+    views = [
+        msgspec.structs.replace(view, container=msgspec.structs.replace(SHOP, pod_uid=POD_UID))
+        if view.container is SHOP
+        else view
+        for view in small_host()
+    ]
+    return [
+        *views,
+        process(5300, 5200, "/usr/bin/statsd --port 8125", age=DAY, container=SIDECAR, cpu=0.6, rss=31 << 20),
+        process(7001, 700, "dockerd --host unix:///run/ci.sock", age=9 * hour, container=RUNNER, cpu=1.4),
+        process(7040, 7001, "/usr/local/bin/npm ci", age=40 * SECOND, container=CI_JOB, cpu=88, uid=1000),
+        process(7052, 7040, "node lint.js", age=9 * SECOND, container=CI_JOB, cpu=12.5, uid=1000),
+        process(7100, 1, "/bin/step --all", age=hour, container=LOOSE_JOB, rss=2 << 20),
+    ]
 
 
 def large_host(count: int = 10_000) -> list[ProcessView]:

@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from fixture_build import board, failed, findings, half_way
-from fixture_engine import ALL_ON, NO_PROBE, NOW, SECOND, FixtureEngine, process
+from fixture_engine import ALL_ON, NO_PROBE, NOW, SECOND, FixtureEngine, nested_host, process, small_host
 from harness import go_to, not_opened, press, processes, settle
 from textual.pilot import Pilot
 
 from core.model import Tiers
+from core.view import ProcessView
 from tui.app import EbpfApp
 from tui.config import Config
 from tui.screens.build import BuildScreen
@@ -30,9 +31,10 @@ class Picture:
     tiers: Tiers = ALL_ON
     own_data: bool = True
     config: Config = field(default_factory=Config)
+    host: Callable[[], list[ProcessView]] = small_host
 
     def app(self) -> EbpfApp:
-        engine = FixtureEngine(tiers=self.tiers)
+        engine = FixtureEngine(self.host(), tiers=self.tiers)
         engine.stats = (("hits cache", 0), ("hits maps", 0), ("hits procfs", 0), ("miss", 0))
         return EbpfApp(engine, Settings(allow_signals=True), self.config, not_opened)
 
@@ -40,6 +42,11 @@ class Picture:
 async def tree(pilot: Pilot[None]) -> None:
     await settle(pilot)
     await go_to(pilot, 4122)
+
+
+async def pods(pilot: Pilot[None]) -> None:
+    await settle(pilot)
+    await go_to(pilot, 7052)
 
 
 async def explain(pilot: Pilot[None]) -> None:
@@ -183,6 +190,7 @@ PICTURES = {
     "mono": Picture(explain, config=Config(theme="mono")),
     "ascii": Picture(explain, config=Config(ascii=True)),
     "explain": Picture(explain),
+    "pods": Picture(pods, host=nested_host),
     "parents": Picture(parents),
     "filter": Picture(filtered),
     "search": Picture(search),

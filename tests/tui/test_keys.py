@@ -193,7 +193,7 @@ async def asterisk_folds_everything_and_back(pilot: Pilot[None]) -> None:
     assert row.text == "web"  # what is folded away leaves the cursor on what hides it
     assert [line[:10].strip() for line in lines(pilot)[3:7]] == [
         "▸ ⬢ c0ffee",
-        "▸ ⬢ orders",
+        "▸ ⬢ shop/o",
         "▸ ⬢ web",
         "▸ host",
     ]
@@ -294,7 +294,10 @@ async def t_changes_between_containers_and_parents(pilot: Pilot[None]) -> None:
 @checks("processes.sort", "processes.sort_cpu", "processes.sort_memory", "processes.sort_age")
 async def orders(pilot: Pilot[None]) -> None:
     view = tree(pilot)
-    for key, sort, first in (("P", SortKey.CPU, "orders"), ("M", SortKey.MEMORY, "orders")):
+    for key, sort, first in (
+        ("P", SortKey.CPU, "shop/orders-6c9d"),
+        ("M", SortKey.MEMORY, "shop/orders-6c9d"),
+    ):
         await press(pilot, key)
         row = view.row_at(0)
         assert row is not None
@@ -330,7 +333,7 @@ async def invert_keeps_the_host_last(pilot: Pilot[None]) -> None:
     await press(pilot, "I")
     view = tree(pilot)
     groups = [row.text for row in view.window.rows if row.kind != "process"]
-    assert groups == ["web", "orders", "c0ffee123456", "host"]
+    assert groups == ["web", "shop/orders-6c9d", "orders", "c0ffee123456", "host"]
 
 
 @checks("processes.pause")
@@ -550,7 +553,7 @@ async def test_without_news_nothing_is_painted_and_news_paint_their_line_only(
         engine(pilot).put(process(4122, 4121, "nginx: worker busy", age=2 * 86_400 * SECOND, container=WEB))
         await settle(pilot)
         # The process, and the sums of its group two rows above.
-        assert painted == [("TreeView", [6, 8])]
+        assert painted == [("TreeView", [7, 9])]
 
 
 async def test_nothing_is_done_to_the_past() -> None:
