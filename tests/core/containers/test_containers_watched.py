@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+from core.tree_node import group_key
 from tests.containers_real import (
     IMAGE,
     Containerd,
@@ -85,7 +86,7 @@ def everything_is_told(rows: Rows, cgroup: str, expected: Expected, count: int) 
             lambda pid=pid: getattr(rows.row(pid), "container", "") == expected.name,  # type: ignore[misc]
             f"the row of {pid} in {expected.name}",
         )
-    group = rows.row(expected.id)
+    group = rows.row(group_key(rows.container(min(truth))))
     assert group is not None
     assert group.text == expected.name
     for word in (expected.runtime, expected.image or ""):
