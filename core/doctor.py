@@ -18,7 +18,8 @@ import msgspec
 from core.host import Host
 from core.privileges import Capability, as_root, current_privileges, install_libbpf
 from core.probe.libbpf import LibbpfMissing, load_libbpf
-from core.probe.loader import SHIPPED_OBJECT, Probe, ProbeUnavailable
+from core.probe.loader import SHIPPED_OBJECT, Probe
+from core.probe.refusals import ProbeUnavailable
 from core.text import safe_text
 
 KERNEL_FLOOR = (5, 8)

@@ -34,6 +34,7 @@ class Engine:
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
         self.stats = Stats()
+        self._note_hit = self.stats.count
         self.lineage = Lineage(self.stats)
         self._procfs = feed.procfs
         self.resolver = Resolver(
@@ -88,7 +89,9 @@ class Engine:
         """Apply one event, in the kernel's order; return the process it was about, if it is cached."""
         process = self._appliers[type(event)](event)
         if process is not None and process.ended_ns is None:
-            self._answered_by_cache(process)
+            process.source = Tier.CACHE
+            if not process.entry.kthread:
+                self._note_hit("hits cache")
         return process
 
     def _exit(self, event: Exit) -> Process | None:
@@ -123,10 +126,9 @@ class Engine:
 
         Kernel threads are not resolved: they have no image. Their rows come from the cache all the same.
         """
-        if process.entry.kthread:
-            process.source = Tier.CACHE
-        else:
-            self.resolver.note_hit(process)
+        process.source = Tier.CACHE
+        if not process.entry.kthread:
+            self._note_hit("hits cache")
 
     def resync(self) -> None:
         """Read the whole truth again after a loss."""

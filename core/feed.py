@@ -13,8 +13,9 @@ from core.host import LOCAL, Host
 from core.model import ContainerContext, ProcessEntry, Tiers, TierState, Usage
 from core.privileges import Capability, current_privileges
 from core.probe import layout
-from core.probe.loader import Probe, ProbeOptions, ProbeUnavailable
+from core.probe.loader import Probe, ProbeOptions
 from core.probe.maps import KernelMaps, ProbeMaps
+from core.probe.refusals import ProbeUnavailable
 from core.procfs import Procfs, ProcfsError, Stat, time_namespace_offset
 from core.records import Event, Found, Lost, MapFill, Sample
 from core.text import safe_text

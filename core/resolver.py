@@ -104,11 +104,6 @@ class Resolver:
         """Ask other maps from now on: the probe was loaded anew, or is gone."""
         self._maps, self._maps_state = maps, state
 
-    def note_hit(self, process: Process) -> None:
-        """Count the resolution of an event's own process, which the event has just cached."""
-        self._stats.count("hits cache")
-        process.source = Tier.CACHE
-
     def _resolve(self, query: _Query) -> Resolution:
         pid = query.pid
         started = time.perf_counter_ns()

@@ -24,7 +24,7 @@ from core.host import Host
 from core.lineage import MAX_LIVE, Process
 from core.model import ProcessKey, Resolution
 from core.playback import Playback
-from core.probe.loader import ProbeUnavailable
+from core.probe.refusals import ProbeUnavailable
 from core.records import MapFill
 from core.replay import ReplayFeed
 from core.rewind import Facts

@@ -35,12 +35,15 @@ class Tree:
 
     def put(self, view: ProcessView) -> None:
         """Add a process, or replace what is known of it."""
-        node = self._forest.nodes.get(view.key)
-        if node is not None and node.view is not None:
+        key = view.entry.key
+        node = self._forest.nodes.get(key)
+        if node is None or node.view is None:
+            self._tally(view, 1)
+        elif not _counts_alike(node.view, view):
             self._tally(node.view, -1)
-        self._tally(view, 1)
+            self._tally(view, 1)
         self._youngest_ns = max(self._youngest_ns, view.entry.start_ns)
-        self._forest.put(view, self._matches(view, node))
+        self._forest.put(key, view, self._filter is None or self._matches(view, node))
 
     def drop(self, key: ProcessKey) -> None:
         """Forget a process; an unknown key is not an error."""
@@ -86,7 +89,7 @@ class Tree:
             texts = {node.key: (node.text, node.text_of) for node in self._forest.nodes.values()}
             self._forest = Forest(request.grouping, request.sort, request.reverse, request.folded)
             for view in views:
-                node = self._forest.put(view, False)
+                node = self._forest.put(view.entry.key, view, False)
                 node.text, node.text_of = texts[view.key]
             self._refilter(request.filter)
         elif request.filter != self._filter_text:
@@ -185,3 +188,8 @@ class Tree:
             self._containers[key] += step
             if not self._containers[key]:
                 del self._containers[key]
+
+
+def _counts_alike(left: ProcessView, right: ProcessView) -> bool:
+    """True when the numbers of the header are the same with either."""
+    return (left.ended_ns is None) == (right.ended_ns is None) and left.container is right.container

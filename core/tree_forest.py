@@ -43,9 +43,8 @@ class Forest:
         """Return the node of a process or group, None when it is not there."""
         return self.groups.get(key) if isinstance(key, str) else self.nodes.get(key)
 
-    def put(self, view: ProcessView, matches: bool) -> Node:
-        """Add a process or replace what is known of it."""
-        key = view.key
+    def put(self, key: ProcessKey, view: ProcessView, matches: bool) -> Node:
+        """Add a process or replace what is known of it. `key` is the view's own."""
         node = self.nodes.get(key)
         old = None
         if node is None:
@@ -55,7 +54,8 @@ class Forest:
             old = node.view
         self._weigh(node, old, view)
         node.view = view
-        self.set_match(node, matches)
+        if matches != node.matches:
+            self.set_match(node, matches)
         if old is None:
             node.rank = self._rank_of(node)
             if view.parent is not None:
@@ -63,7 +63,7 @@ class Forest:
             self._attach(node)
             self._adopt(key)
         else:
-            self._move(node, old, view)
+            self._move(key, node, old, view)
         return node
 
     def drop(self, key: ProcessKey) -> None:
@@ -167,6 +167,9 @@ class Forest:
 
     def _weigh(self, node: Node, old: ProcessView | None, new: ProcessView) -> None:
         """Note by how much the process itself weighs more or less than before."""
+        self._changed[node] = None
+        if old is not None and old.usage is new.usage and (old.ended_ns is None) == (new.ended_ns is None):
+            return
         count, cpu, rss = weight(new)
         if old is not None:
             was_count, was_cpu, was_rss = weight(old)
@@ -174,16 +177,14 @@ class Forest:
         node.d_count += count
         node.d_cpu += cpu
         node.d_rss += rss
-        self._changed[node] = None
 
-    def _move(self, node: Node, old: ProcessView, new: ProcessView) -> None:
-        key = new.key
+    def _move(self, key: ProcessKey, node: Node, old: ProcessView, new: ProcessView) -> None:
         if old.parent != new.parent:
             if old.parent is not None:
                 self._disown(old.parent, key)
             if new.parent is not None:
                 self._children_of.setdefault(new.parent, {})[key] = None
-        elif old.container == new.container:
+        elif old.container is new.container or old.container == new.container:
             if self.sort is SortKey.NAME:
                 self._rerank(node)
             return

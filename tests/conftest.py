@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from core.host import LOCAL
-from core.probe.loader import Probe, ProbeOptions, ProbeUnavailable
+from core.probe.loader import Probe, ProbeOptions
+from core.probe.refusals import ProbeUnavailable
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from core.feed import Feed, open_feed
-from core.probe.loader import SHIPPED_OBJECT, ProbeOptions, ProbeUnavailable
+from core.probe.loader import SHIPPED_OBJECT, ProbeOptions
+from core.probe.refusals import ProbeUnavailable
 from core.text import safe_text
 from tui.settings import Settings
 

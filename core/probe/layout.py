@@ -21,6 +21,7 @@ LAYOUT = 3
 FACTS = Struct("=II12Q24I16s16s")
 ENDING = Struct("=IIQQ80xI64xI")
 """Of the facts only what an exit and a reaping need: kind, flags, ts, start, pid, exit code."""
+_unpack_facts, _unpack_ending = FACTS.unpack_from, ENDING.unpack_from  # for every event
 SAMPLE = Struct("=3Q8I16s")
 PID_ENTRY = Struct("=8Q14I16s16s")
 PROC_ENTRY = Struct("=3Q6I512s512s")
@@ -91,14 +92,17 @@ def decode_event(data: bytes) -> Event:
     """Make the event of one ring buffer record. Raises ValueError for what no probe of ours sent."""
     try:
         kind = data[0]  # the probe is little-endian; its kinds are small numbers
-        if kind in (EXIT, REAPED):
-            _, _, ts_ns, start_ns, pid, exit_code = ENDING.unpack_from(data)
-            return Exit(ts_ns, pid, start_ns, exit_code) if kind == EXIT else Reaped(ts_ns, pid, start_ns)
-        facts = FACTS.unpack_from(data)
+        if kind == EXIT:
+            _, _, ts_ns, start_ns, pid, exit_code = _unpack_ending(data)
+            return Exit(ts_ns, pid, start_ns, exit_code)
+        if kind == REAPED:
+            _, _, ts_ns, start_ns, pid, _ = _unpack_ending(data)
+            return Reaped(ts_ns, pid, start_ns)
+        facts = _unpack_facts(data)
         if kind == FORK:
             return _fork(facts, data)
         if kind == EXEC:
-            return Exec(facts[2], _entry(facts, data, exec_ns=facts[2]), facts[9])
+            return Exec(facts[2], _entry(facts, data, facts[2]), facts[9])
         if kind == CGROUP:
             names = data[FACTS.size : FACTS.size + facts[34]]
             return CgroupMove(facts[2], facts[14], facts[3], facts[6], cgroup_of(names, facts[1]))

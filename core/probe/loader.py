@@ -8,28 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import os
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.host import Host
-from core.privileges import current_privileges, install_libbpf
 from core.probe import layout
+from core.probe.host_checks import check_host, reader_pid_namespace, v1_controller
 from core.probe.libbpf import (
     SAMPLE_CALLBACK,
     IterOptions,
     LibbpfError,
-    LibbpfMissing,
     OpenOptions,
     clear_log,
     load_libbpf,
     undisturbed,
 )
+from core.probe.refusals import (
+    EVENT_PROGRAMS,
+    FEATURES,
+    ProbeUnavailable,
+    decisive_line,
+    explained,
+    refused_program,
+)
 from core.records import Found, MapFill, Sample
-from core.text import safe_text
 
 SHIPPED_OBJECT = Path(__file__).with_name("process.bpf.o")
 """The built probe that the package carries: one object for every little-endian architecture."""
@@ -37,36 +41,10 @@ SHIPPED_OBJECT = Path(__file__).with_name("process.bpf.o")
 RING_BYTES = 4 * 1024 * 1024
 """Size of the ring buffer unless told otherwise: about 15,000 forks that nobody has read yet."""
 
-EVENT_PROGRAMS = ("on_fork", "on_exec", "on_exit")
 ATTACH_ORDER = ("on_reaped", "on_exit", "on_cgroup", "on_exec", "on_fork")
 """Ends first: whose birth is reported, of that everything later is reported too."""
-OPTIONAL_PROGRAMS = ("on_reaped", "on_cgroup", "snapshot", "snapshot_plain", "sweep", "fill")
+
 COUNTED_MAPS = ("pid_cache", "proc_cache")
-
-FEATURES = {
-    "on_reaped": "news of reaping, which the next sweep brings",
-    "on_cgroup": "news of moves between cgroups, which the audit brings",
-    "snapshot": "argv in snapshots, which comes from /proc",
-    "sweep": "sweeps by the kernel, which are made over /proc",
-    "fill": "count of the entries of the maps, which is not shown then",
-}
-"""Optional program -> what is lost without it, and what stands in for it."""
-
-_REFUSED = re.compile(r"prog '(\w+)': (?:failed to load|BPF program load failed|failed to find kernel BTF)")
-_V1_CONTROLLERS = ("memory", "pids", "cpu", "freezer", "devices", "cpuset")
-"""In the order of enum cgroup_subsys_id in kernel_types.h, counted from 1."""
-
-
-class ProbeUnavailable(Exception):
-    """The maps tier is off. The text names the cause; `fix` is the command or step that undoes it."""
-
-    def __init__(self, reason: str, fix: str = "", permitted: bool = True) -> None:
-        super().__init__(reason)
-        self.fix = fix
-        self.permitted = permitted
-
-    def __str__(self) -> str:
-        return f"{self.args[0]}: {self.fix}" if self.fix else str(self.args[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +85,7 @@ class Probe:
             self._attach()
         except LibbpfError as error:
             self.close()
-            raise _explain(error) from None
+            raise explained(error) from None
         except BaseException:
             self.close()
             raise
@@ -197,12 +175,12 @@ class Probe:
                     self._bpf.call("bpf_object__load", self._object)
                 return
             except LibbpfError as error:
-                refused = _refused_program(error.log)
+                refused = refused_program(error.log)
                 self._bpf.free("bpf_object__close", self._object)
                 self._object = 0
                 if refused is None or refused in off:
                     raise
-                self.missing[refused] = _decisive_line(error.log)
+                self.missing[refused] = decisive_line(error.log)
                 if refused in EVENT_PROGRAMS:
                     # Half of the life events would make a wrong tree: all of them or none.
                     off.update(EVENT_PROGRAMS, ("on_reaped", "on_cgroup"))
@@ -292,78 +270,6 @@ class Probe:
         return self._bpf.call("bpf_map__fd", found)
 
 
-def check_host(host: Host, object_file: Path = SHIPPED_OBJECT) -> None:
-    """Raise ProbeUnavailable for what would make loading fail, with the true cause.
-
-    libbpf's own advice is often wrong: without CAP_PERFMON it says "raise ulimit -l".
-    """
-    if not host.is_local:
-        raise ProbeUnavailable("a probe sees only the host it runs on, not --host-root")
-    if sys.byteorder != "little":
-        raise ProbeUnavailable("the shipped probe is little-endian", "build one with `ebpf-tui build`")
-    if not object_file.exists():
-        raise ProbeUnavailable(f"no probe object at {safe_text(str(object_file))}", "make probe")
-    try:
-        load_libbpf()
-    except LibbpfMissing as error:
-        raise ProbeUnavailable(str(error), install_libbpf(host)) from None
-    own = current_privileges()
-    missing = own.missing_for_probe()
-    if missing:
-        raise ProbeUnavailable(f"needs {' and '.join(missing)}", own.way_to(*missing), permitted=False)
-    if _is_confidential(host):
-        # Said before loading: the verifier would only complain of a helper that it does not know.
-        raise ProbeUnavailable(
-            "kernel lockdown is in confidentiality mode", "boot with lockdown=integrity", permitted=False
-        )
-    if not host.path("/sys/kernel/btf/vmlinux").exists():
-        raise ProbeUnavailable(
-            "this kernel has no BTF (/sys/kernel/btf/vmlinux)", "use a kernel with CONFIG_DEBUG_INFO_BTF=y"
-        )
-
-
-def v1_controller(host: Host) -> int:
-    """Return which controller's v1 hierarchy tells containers apart; 0: the v2 hierarchy does.
-
-    A controller counts when it is on a v1 hierarchy, that is, when /proc/cgroups gives it one.
-    """
-    try:
-        lines = host.path("/proc/cgroups").read_text().splitlines()
-    except OSError:
-        return 0
-    hierarchies = {}
-    for line in lines[1:]:
-        fields = line.split()
-        if len(fields) == 4:
-            hierarchies[fields[0]] = fields[1]
-    for number, name in enumerate(_V1_CONTROLLERS, start=1):
-        if hierarchies.get(name, "0") != "0":
-            return number
-    return 0
-
-
-_FIRST_PID_NAMESPACE = 4026531836  # include/linux/proc_ns.h, PROC_PID_INIT_INO
-
-
-def reader_pid_namespace(host: Host) -> int:
-    """Return the inode of the pid namespace whose pids /proc shows; 0 for the first one of the host.
-
-    Raises ProbeUnavailable where it cannot be told: the kernel's pids would be taken for others.
-    """
-    try:
-        status = host.path("/proc/self/status").read_text().splitlines()
-        # One number for each namespace from that of /proc inwards to ours; absent before Linux 4.1.
-        levels = next((len(line.split()) - 1 for line in status if line.startswith("NSpid:")), 1)
-        owner = "self" if levels == 1 else "1"
-        number = host.path(f"/proc/{owner}/ns/pid").stat().st_ino
-    except OSError as error:
-        raise ProbeUnavailable(
-            f"/proc shows pids of another pid namespace than ours, and which one cannot be told ({error})",
-            "mount -t proc proc /proc in our own pid namespace",
-        ) from None
-    return 0 if number == _FIRST_PID_NAMESPACE else number
-
-
 def _possible_cpus() -> int:
     """Per-CPU maps have one value per possible CPU, not per online one."""
     try:
@@ -371,35 +277,3 @@ def _possible_cpus() -> int:
         return int(ranges[-1].split("-")[-1]) + 1
     except (OSError, ValueError):
         return os.cpu_count() or 1
-
-
-def _refused_program(log: tuple[str, ...]) -> str | None:
-    for line in log:
-        match = _REFUSED.search(line)
-        if match and match[1] in (*EVENT_PROGRAMS, *OPTIONAL_PROGRAMS):
-            return match[1]
-    return None
-
-
-def _decisive_line(log: tuple[str, ...]) -> str:
-    """Return the line of a verifier log that says what was wrong: the last before the statistics."""
-    lines = [line for line in log if line and not line.startswith(("libbpf: ", "-- ", "processed "))]
-    return safe_text((lines or log or ("refused without a word",))[-1], 200)
-
-
-def _is_confidential(host: Host) -> bool:
-    """True when the kernel lets nobody read its memory, BPF programs included."""
-    try:
-        return "[confidentiality]" in host.path("/sys/kernel/security/lockdown").read_text()
-    except OSError:  # securityfs is not mounted
-        return False
-
-
-def _explain(error: LibbpfError) -> ProbeUnavailable:
-    if error.errno == errno.EPERM:
-        return ProbeUnavailable(
-            "the kernel does not permit it",
-            "run it as root; in a container allow bpf(2) too (CAP_BPF, CAP_PERFMON, seccomp)",
-            permitted=False,
-        )
-    return ProbeUnavailable(f"{error.action}: {os.strerror(error.errno or 0)} ({_decisive_line(error.log)})")

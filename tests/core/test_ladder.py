@@ -22,7 +22,8 @@ from core.engine import Engine
 from core.feed import open_feed
 from core.host import LOCAL
 from core.privileges import install_libbpf
-from core.probe.loader import EVENT_PROGRAMS, SHIPPED_OBJECT, ProbeOptions
+from core.probe.loader import SHIPPED_OBJECT, ProbeOptions
+from core.probe.refusals import EVENT_PROGRAMS
 from tests.world import differences, settle
 
 ROOT = Path(__file__).parents[2]
@@ -230,7 +231,7 @@ def refusing(folder: Path, *programs: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("program", ["on_reaped", "on_cgroup", "snapshot", "sweep"])
+@pytest.mark.parametrize("program", ["on_reaped", "on_cgroup", "snapshot", "sweep", "fill"])
 def test_a_refused_optional_program_costs_its_feature_only(tmp_path: Path, program: str) -> None:
     feed = open_feed(LOCAL, need_maps=True, options=ProbeOptions(object_file=refusing(tmp_path, program)))
     try:

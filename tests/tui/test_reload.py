@@ -10,7 +10,9 @@ import pytest
 
 from buildgen.arch import parse_arch
 from core.host import LOCAL
-from core.probe.loader import SHIPPED_OBJECT, ProbeUnavailable, check_host
+from core.probe.host_checks import check_host
+from core.probe.loader import SHIPPED_OBJECT
+from core.probe.refusals import ProbeUnavailable
 from tui.reload import probe_object, probe_opener
 from tui.settings import Settings
 
@@ -50,7 +52,7 @@ def test_an_object_that_others_could_have_written_is_not_loaded(
 
 def test_the_built_object_is_loaded_and_a_damaged_one_is_told(built: Path) -> None:
     try:
-        check_host(LOCAL)
+        check_host(LOCAL, SHIPPED_OBJECT)
     except ProbeUnavailable as why:
         pytest.skip(str(why))
     shutil.copyfile(SHIPPED_OBJECT, built)

@@ -17,7 +17,7 @@ from core.feed import open_feed
 from core.host import LOCAL
 from core.lineage import Process
 from core.model import ContainerContext
-from core.probe.loader import ProbeUnavailable
+from core.probe.refusals import ProbeUnavailable
 from core.session import Session
 from core.view import Frame, ProcessView, Row, ViewRequest
 from tests.containers_real import wait_until

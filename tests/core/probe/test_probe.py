@@ -15,8 +15,10 @@ import pytest
 from core.host import LOCAL
 from core.model import ProcessEntry, same_start
 from core.probe import layout
-from core.probe.loader import Probe, ProbeOptions, ProbeUnavailable, v1_controller
+from core.probe.host_checks import v1_controller
+from core.probe.loader import Probe, ProbeOptions
 from core.probe.maps import MapsMiss, ProbeMaps
+from core.probe.refusals import ProbeUnavailable
 from core.procfs import Procfs
 from core.records import CgroupMove, Event, Exec, Exit, Fork, Reaped
 from tests.conftest import load_probe
@@ -342,7 +344,7 @@ def test_a_full_ring_is_counted() -> None:
 SIGNALLED = """
 import os, signal, time
 from core.host import LOCAL
-from core.probe.loader import Probe
+from core.probe.loader import Probe, ProbeOptions
 
 class Stop(Exception):
     pass
@@ -351,7 +353,7 @@ def stop(number, frame):
     raise Stop
 
 signal.signal(signal.SIGALRM, stop)
-probe = Probe(LOCAL)
+probe = Probe(LOCAL, ProbeOptions(ring_bytes=64 << 20))  # whatever else this host does meanwhile
 stopped = reports = 0
 for delay in range(20):
     for _ in range(60):
@@ -408,7 +410,8 @@ def test_a_damaged_object_is_one_clear_line(tmp_path: Path, probe: Probe) -> Non
 
 def test_without_capabilities_the_reason_names_them(as_root: None) -> None:
     code = (
-        "from core.host import LOCAL\nfrom core.probe.loader import Probe, ProbeUnavailable\n"
+        "from core.host import LOCAL\nfrom core.probe.loader import Probe\n"
+        "from core.probe.refusals import ProbeUnavailable\n"
         "try:\n    Probe(LOCAL)\nexcept ProbeUnavailable as why:\n    print(why)\n"
     )
     out = subprocess.run(

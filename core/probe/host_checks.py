@@ -1,0 +1,95 @@
+"""What has to be known of the host before a probe is loaded: whether it can be, and how it is set up."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from core.host import Host
+from core.privileges import current_privileges, install_libbpf
+from core.probe.libbpf import LibbpfMissing, load_libbpf
+from core.probe.refusals import ProbeUnavailable
+from core.text import safe_text
+
+_V1_CONTROLLERS = ("memory", "pids", "cpu", "freezer", "devices", "cpuset")
+"""In the order of enum cgroup_subsys_id in kernel_types.h, counted from 1."""
+
+
+def check_host(host: Host, object_file: Path) -> None:
+    """Raise ProbeUnavailable for what would make loading fail, with the true cause.
+
+    libbpf's own advice is often wrong: without CAP_PERFMON it says "raise ulimit -l".
+    """
+    if not host.is_local:
+        raise ProbeUnavailable("a probe sees only the host it runs on, not --host-root")
+    if sys.byteorder != "little":
+        raise ProbeUnavailable("the shipped probe is little-endian", "build one with `ebpf-tui build`")
+    if not object_file.exists():
+        raise ProbeUnavailable(f"no probe object at {safe_text(str(object_file))}", "make probe")
+    try:
+        load_libbpf()
+    except LibbpfMissing as error:
+        raise ProbeUnavailable(str(error), install_libbpf(host)) from None
+    own = current_privileges()
+    missing = own.missing_for_probe()
+    if missing:
+        raise ProbeUnavailable(f"needs {' and '.join(missing)}", own.way_to(*missing), permitted=False)
+    if _is_confidential(host):
+        # Said before loading: the verifier would only complain of a helper that it does not know.
+        raise ProbeUnavailable(
+            "kernel lockdown is in confidentiality mode", "boot with lockdown=integrity", permitted=False
+        )
+    if not host.path("/sys/kernel/btf/vmlinux").exists():
+        raise ProbeUnavailable(
+            "this kernel has no BTF (/sys/kernel/btf/vmlinux)", "use a kernel with CONFIG_DEBUG_INFO_BTF=y"
+        )
+
+
+def v1_controller(host: Host) -> int:
+    """Return which controller's v1 hierarchy tells containers apart; 0: the v2 hierarchy does.
+
+    A controller counts when it is on a v1 hierarchy, that is, when /proc/cgroups gives it one.
+    """
+    try:
+        lines = host.path("/proc/cgroups").read_text().splitlines()
+    except OSError:
+        return 0
+    hierarchies = {}
+    for line in lines[1:]:
+        fields = line.split()
+        if len(fields) == 4:
+            hierarchies[fields[0]] = fields[1]
+    for number, name in enumerate(_V1_CONTROLLERS, start=1):
+        if hierarchies.get(name, "0") != "0":
+            return number
+    return 0
+
+
+_FIRST_PID_NAMESPACE = 4026531836  # include/linux/proc_ns.h, PROC_PID_INIT_INO
+
+
+def reader_pid_namespace(host: Host) -> int:
+    """Return the inode of the pid namespace whose pids /proc shows; 0 for the first one of the host.
+
+    Raises ProbeUnavailable where it cannot be told: the kernel's pids would be taken for others.
+    """
+    try:
+        status = host.path("/proc/self/status").read_text().splitlines()
+        # One number for each namespace from that of /proc inwards to ours; absent before Linux 4.1.
+        levels = next((len(line.split()) - 1 for line in status if line.startswith("NSpid:")), 1)
+        owner = "self" if levels == 1 else "1"
+        number = host.path(f"/proc/{owner}/ns/pid").stat().st_ino
+    except OSError as error:
+        raise ProbeUnavailable(
+            f"/proc shows pids of another pid namespace than ours, and which one cannot be told ({error})",
+            "mount -t proc proc /proc in our own pid namespace",
+        ) from None
+    return 0 if number == _FIRST_PID_NAMESPACE else number
+
+
+def _is_confidential(host: Host) -> bool:
+    """True when the kernel lets nobody read its memory, BPF programs included."""
+    try:
+        return "[confidentiality]" in host.path("/sys/kernel/security/lockdown").read_text()
+    except OSError:  # securityfs is not mounted
+        return False
