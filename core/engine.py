@@ -14,16 +14,13 @@ import msgspec
 from core.audit import Audit
 from core.feed import Feed
 from core.lineage import Lineage, Process
-from core.model import ContainerContext, Origin, Resolution, Tier, Usage, same_start
+from core.model import ContainerContext, Origin, Resolution, Tier, Usage
 from core.procfs import ProcfsError
-from core.records import CgroupMove, Event, Exec, Exit, Fork, Found, Lost, Reaped, Sample
+from core.records import CgroupMove, Event, Exec, Exit, Fork, Found, Lost, Reaped
 from core.resolver import Resolver
 from core.stats import Stats
+from core.sweep import Sweeper
 from core.view import ProcessView
-
-HISTORY_NS = 5_000_000_000
-"""How long an ended process is kept as history, in ns."""
-
 
 _UNUSED = Usage()
 
@@ -47,9 +44,7 @@ class Engine:
         )
         self._names = feed.names
         self.audit = Audit(self.lineage, self._procfs, self._container_id)
-        self._sampled_ns = 0
-        self._heard_ns = 0
-        self._behind: dict[Process, int] = {}
+        self._sweeper = Sweeper(self)
         self._leaving: list[Process] = []
         self.lost = 0
         self._appliers: dict[type[Event], Callable[[Any], Process | None]] = {
@@ -63,7 +58,7 @@ class Engine:
 
     def start(self) -> None:
         """Take the snapshot: the kernel's iterator first, then whatever else /proc shows."""
-        self._take(self.feed.snapshot())
+        self.take(self.feed.snapshot())
         self.pump()  # what was reported meanwhile; who is not in the snapshot had ended before it
         self.resolver.snapshotted = True
         self.sweep()
@@ -82,7 +77,7 @@ class Engine:
         events = self.feed.events()
         for event in events:
             self.apply(event)
-        self._heard_ns = now_ns
+        self._sweeper.heard_ns = now_ns
         return events
 
     def apply(self, event: Event) -> Process | None:
@@ -134,37 +129,12 @@ class Engine:
         """Read the whole truth again after a loss."""
         self.stats.count("resync")
         found = self.feed.snapshot()
-        self._take(found)
+        self.take(found)
         self.sweep()
 
     def sweep(self) -> None:
         """Sample everything that runs: usage, and every change that no event reported."""
-        now_ns = self.feed.now_ns()
-        samples = self.feed.sweep()
-        elapsed = now_ns - self._sampled_ns if self._sampled_ns else 0
-        behind, self._behind = self._behind, {}
-        seen: set[Process] = set()
-        strangers = []
-        for sample in samples:
-            process = self.lineage.find(sample.pid, sample.start_ns)
-            if process is not None:
-                seen.add(process)
-                self._compare(process, sample, behind)
-                self._use(process, sample.usage, elapsed)
-            elif not self._is_newborn(sample.start_ns):
-                strangers.append(sample)
-        if strangers:
-            self._meet(strangers, seen)
-        self._meet_hidden(seen)
-        for process in self.lineage:
-            if process not in seen:
-                self._check_gone(process, now_ns)
-        self._sampled_ns = self._heard_ns = now_ns
-        self.lineage.expire(now_ns - HISTORY_NS)
-
-    def _is_newborn(self, start_ns: int) -> bool:
-        """True for a process whose birth is still to be heard of; at the next sweep it is met anyway."""
-        return self.feed.exact and start_ns > self._heard_ns
+        self._sweeper.run()
 
     def use(self, feed: Feed) -> None:
         """Go on with another feed (a newly loaded probe) without losing the tree; closes the old one.
@@ -224,7 +194,7 @@ class Engine:
                 if process.entry.cgroup in changed:
                     self.lineage.touch(process)
 
-    def _take(self, found: list[Found]) -> None:
+    def take(self, found: list[Found]) -> None:
         """Put a snapshot into the cache, oldest first, so that parents come before children."""
         for record in sorted(found, key=lambda record: record.entry.start_ns):
             entry = self.resolver.completed(record.entry)
@@ -258,7 +228,7 @@ class Engine:
             event = msgspec.structs.replace(event, entry=self.resolver.completed(entry))
         process = self.lineage.exec(event)
         if entry.ppid != process.entry.ppid and process.exited_ns is None:
-            self._new_parent(process, entry.ppid)
+            self.new_parent(process, entry.ppid)
         return process
 
     def _reparent_children(self, process: Process) -> None:
@@ -271,9 +241,10 @@ class Engine:
             if child.ended_ns is not None:
                 continue
             with contextlib.suppress(ProcfsError):
-                self._new_parent(child, self._procfs.ppid(child.entry.pid))
+                self.new_parent(child, self._procfs.ppid(child.entry.pid))
 
-    def _new_parent(self, child: Process, ppid: int) -> None:
+    def new_parent(self, child: Process, ppid: int) -> None:
+        """Hang a process below its new parent, which is met if need be; not below one that has exited."""
         if ppid == child.entry.ppid and child.parent is not None and child.parent.exited_ns is None:
             return
         parent = self.lineage.get(ppid)
@@ -285,117 +256,7 @@ class Engine:
         self.lineage.reparent(child, parent, ppid)
         self.stats.count("reparent success" if parent or not ppid else "reparent failed")
 
-    def _compare(self, process: Process, sample: Sample, behind: dict[Process, int]) -> None:
-        """Take over from a sample what changes without an event: names, parents, unreported execs."""
-        entry = process.entry
-        if 0 < sample.exec_id < entry.exec_id:
-            return  # sampled before the exec that the cache knows
-        if sample.exec_id > entry.exec_id > 0:
-            if behind.get(process) == sample.exec_id:
-                self._reread(process, sample)  # the event did not come since the last sweep
-            else:
-                self._behind[process] = sample.exec_id
-            return
-        another = sample.comm != entry.comm or 0 != sample.image_mark != process.image_mark
-        if another and not self.feed.exact:
-            process.image_mark = sample.image_mark
-            self._reread(process, sample)
-            return
-        if sample.comm != entry.comm and not (entry.kthread and entry.comm.startswith(sample.comm)):
-            self.lineage.amend(process, comm=sample.comm)
-        if sample.ppid != entry.ppid and process.exited_ns is None:
-            self._new_parent(process, sample.ppid)
-
-    def _reread(self, process: Process, sample: Sample) -> None:
-        """Read an image again that changed without an event."""
-        with contextlib.suppress(ProcfsError):
-            entry, usage = self._procfs.entry(process.entry.pid)
-            if same_start(entry.start_ns, process.entry.start_ns):
-                process = self.lineage.insert(entry, Origin.PROCFS)
-                process.usage = usage
-                if sample.exec_id:
-                    self.lineage.amend(process, exec_id=sample.exec_id)
-
-    def _meet(self, strangers: list[Sample], seen: set[Process]) -> None:
-        """Get to know processes that a sweep saw and the cache does not."""
-        if self.feed.maps is not None:
-            # The iterator is a thousand times cheaper than /proc, and it fills the maps as well.
-            self._take(self.feed.snapshot())
-        for sample in strangers:
-            process = self.lineage.find(sample.pid, sample.start_ns)
-            if process is None:
-                process = self._meet_one(sample)
-            if process is not None:
-                seen.add(process)
-                process.usage = sample.usage
-                process.image_mark = sample.image_mark
-        self.lineage.adopt_orphans()
-
-    def _meet_one(self, sample: Sample) -> Process | None:
-        if not sample.kthread:
-            self.resolver.resolve(sample.pid, limited=False)
-            return self.lineage.find(sample.pid, sample.start_ns)
-        with contextlib.suppress(ProcfsError):
-            entry, _ = self._procfs.entry(sample.pid)
-            process = self.lineage.insert(entry, Origin.PROCFS)
-            process.source = Tier.PROCFS
-            return process
-        return None
-
-    def _meet_hidden(self, seen: set[Process]) -> None:
-        """Add what /proc shows and the iterator does not (pid 1 of some virtual machines)."""
-        if not self.feed.tiers.maps.on:
-            return
-        met = False
-        for pid in self._procfs.pids():
-            process = self.lineage.get(pid)
-            if process is not None and process in seen:
-                continue
-            with contextlib.suppress(ProcfsError):
-                stat = self._procfs.stat(pid)
-                process = self.lineage.find(pid, stat.start_ns)
-                if process is None and not self._is_newborn(stat.start_ns):
-                    sample = Sample(pid, stat.start_ns, 0, stat.ppid, stat.comm, -1, stat.kthread, stat.usage)
-                    process = self._meet_one(sample)
-                    met = True
-                if process is not None:
-                    seen.add(process)
-                    self._use(process, stat.usage, 0)
-        if met:
-            self.lineage.adopt_orphans()
-
-    def _check_gone(self, process: Process, now_ns: int) -> None:
-        """End a process that neither the iterator nor /proc shows any more."""
-        try:
-            if same_start(self._procfs.stat(process.entry.pid).start_ns, process.entry.start_ns):
-                return
-        except ProcfsError:
-            pass
-        if process.exited_ns is None:
-            self.lineage.vanish(process, now_ns)
-        else:  # reaped; the kernel reports that only after a grace period
-            self.lineage.reap(Reaped(now_ns, process.entry.pid, process.entry.start_ns))
-
-    def _use(self, process: Process, usage: Usage, elapsed_ns: int) -> None:
-        before = process.usage
-        percent = None
-        if before is not None and elapsed_ns > 0:
-            percent = max(0.0, (usage.cpu_ns - before.cpu_ns) * 100 / elapsed_ns)
-        usage = msgspec.structs.replace(usage, cpu_percent=percent)
-        if before is not None and _looks(before) == _looks(usage):
-            process.usage = usage
-            return
-        process.usage = usage
-        self.lineage.touch(process)
-
 
 def _is_another(process: Process, inode: int) -> bool:
     """True when an executable's inode is known on both sides and differs."""
     return 0 != inode != process.entry.inode != 0
-
-
-def _looks(usage: Usage) -> tuple[float | None, int, str, int]:
-    """Return what of a sample can be seen: a change of anything else is not worth a repaint."""
-    percent = usage.cpu_percent
-    shown = None if percent is None else round(percent, 1)
-    return shown, usage.rss_bytes, usage.state, usage.threads

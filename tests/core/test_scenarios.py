@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -190,6 +191,30 @@ def test_the_maps_follow_a_new_parent(engine: Engine, scenario: Scenario) -> Non
         assert engine.feed.maps is not None
         engine.sweep()
         assert engine.feed.maps.lookup(orphan).ppid == cached(engine, orphan).entry.ppid
+
+
+def test_rights_given_up_without_an_exec_show_with_the_next_sweep(engine: Engine, as_root: None) -> None:
+    """As a server's workers do; no event tells of it."""
+    code = (
+        "import os; input(); os.setgroups([]); os.setgid(65534); os.setuid(65534);"
+        "print('done', flush=True); input()"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    try:
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == b"done\n"
+        settle(engine)
+        assert cached(engine, child.pid).entry.credentials.euid == 0
+        engine.sweep()
+        credentials = cached(engine, child.pid).entry.credentials
+        assert credentials == engine.feed.procfs.entry(child.pid)[0].credentials
+        assert (credentials.uid, credentials.fsgid, credentials.cap_effective) == (65534, 65534, 0)
+    finally:
+        child.kill()
+        child.wait()
 
 
 @pytest.mark.parametrize("run", RUNS)
