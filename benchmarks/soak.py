@@ -65,7 +65,7 @@ def soak(seconds: float, samples: int = 30) -> list[tuple[float, int]]:
             if now > 2 and now > pressed * 0.5:
                 os.write(master, KEYS[pressed % len(KEYS)])
                 pressed += 1
-            if now > (len(taken) + 1) * seconds / samples:
+            if now > (len(taken) + 1) * seconds / (samples + 1):
                 taken.append((now, watched.memory_info().rss))
                 print(f"{now:7.0f} s  rss {taken[-1][1] / 2**20:7.1f} MB", flush=True)
         cpu = sum(watched.cpu_times()[:2])
