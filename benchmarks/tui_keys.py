@@ -1,10 +1,10 @@
 """From a key to the first byte on the terminal, with the real session, beside a bare list, htop and btop.
 
-    python benchmarks/tui_keys.py [PROCESSES [FORKS_PER_SECOND]]
+    python benchmarks/tui_keys.py [PROCESSES [FORKS_PER_SECOND [PROGRAM…]]]
 
-As root, for the probe. That many processes are started on this host beside what runs already, and /bin/true that
-often. Each program runs alone in a pseudo-terminal of 120x50; each key is pressed 120 times, ten
-times there and ten times back. Milliseconds.
+As root, for the probe; `apt-get install htop btop` for the peers. That many processes are started on this
+host beside what runs already, and /bin/true that often. Each program runs alone in a terminal of 120x50; each
+key is pressed 120 times, ten times there and ten times back. Milliseconds.
 """
 
 from __future__ import annotations

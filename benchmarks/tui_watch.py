@@ -2,9 +2,10 @@
 
     python benchmarks/tui_watch.py [PROCESSES [FORKS_PER_SECOND]]
 
-As root, for the probe. Each program runs alone in a pseudo-terminal of 120x50, as it is without settings, after 8 s
-in which it may start: on the host as it is, with PROCESSES more and forks, and with 100 in a pid namespace
-of their own, where nothing happens.
+As root, for the probe; `apt-get install htop btop` for the peers. Each program runs alone in a terminal of
+120x50, as it is without settings, after 8 s in which it may start: on the host as it is, with PROCESSES more
+and forks, and with 100 in a pid namespace of their own, where nothing happens. Ours is watched there once more
+with a filter that hides its own row: nothing on the screen changes then.
 """
 
 from __future__ import annotations
@@ -12,22 +13,34 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
-from lib.load import CROWD, ROOT, alive, load
+from lib.load import CROWD, ROOT, alive, compiled, load
 from lib.terminal import OURS, Terminal
 
 SECONDS = 20
 PROGRAMS = {"ebpf-tui": OURS, "btop": ("btop",), "htop -t": ("htop", "-t"), "top": ("top",)}
+Command = tuple[str, ...]
 
 
-def watch(name: str, command: tuple[str, ...]) -> None:
-    if shutil.which(PROGRAMS[name][0]) is None:
-        print(f"{name:<10} is not installed")
-        return
+def watch(name: str, command: Command, keys: bytes = b"") -> None:
     with Terminal(*command) as terminal:
         terminal.read(8)
+        if keys:
+            os.write(terminal.master, keys)
+            terminal.read(4)
         cpu, written = terminal.watched(SECONDS)
-        print(f"{name:<10} {cpu:5.1f} % of a core, {written:8.0f} bytes/s", flush=True)
+        print(f"{name:<20} {cpu:5.1f} % of a core, {written:8.0f} bytes/s", flush=True)
+
+
+def watch_all(around: Callable[[Command], Command] = lambda command: command) -> None:
+    for name, command in PROGRAMS.items():
+        if shutil.which(command[0]) is None:
+            print(f"{name:<20} is not installed")
+        else:
+            watch(name, around(command))
 
 
 def main() -> None:
@@ -36,8 +49,18 @@ def main() -> None:
     for sleepers, storm in ((0, 0), (processes, forks)):
         with load(sleepers, storm):
             print(f"{alive()} processes, {storm} forks/s; watched for {SECONDS} s")
-            for name, command in PROGRAMS.items():
-                watch(name, command)
+            watch_all()
+    with tempfile.TemporaryDirectory() as folder:
+        crowd = compiled(CROWD, Path(folder))
+
+        def alone(command: Command) -> Command:
+            run = f'{crowd} 100 >/dev/null & exec "$@"'
+            space = ("unshare", "--pid", "--mount-proc", "--fork", "--kill-child")
+            return (*space, "sh", "-c", run, "sh", *command)
+
+        print(f"100 processes that sleep, in a pid namespace; watched for {SECONDS} s")
+        watch_all(alone)
+        watch("ebpf-tui, filtered", alone(OURS), b"/crowd\r")
 
 
 if __name__ == "__main__":

@@ -33,12 +33,18 @@ def load(sleepers: int, forks_per_second: int = 0) -> Iterator[None]:
 
 def started(source: Path, number: int, folder: Path) -> subprocess.Popen[bytes]:
     """Compile a program and start it in a group of its own; return when it says that it is ready."""
-    program = folder / source.stem
-    subprocess.run(["cc", "-O1", "-o", program, source], check=True)
+    program = compiled(source, folder)
     process = subprocess.Popen([program, str(number)], stdout=subprocess.PIPE, start_new_session=True)
     assert process.stdout is not None
     process.stdout.readline()
     return process
+
+
+def compiled(source: Path, folder: Path) -> Path:
+    """Return the program of a C file, made in `folder`."""
+    program = folder / source.stem
+    subprocess.run(["cc", "-O1", "-o", program, source], check=True)
+    return program
 
 
 def alive() -> int:

@@ -32,14 +32,22 @@ class Terminal:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self._home = tempfile.TemporaryDirectory()
-        home = {name: self._home.name for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")}
+        home = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"), self._home.name)
+        # As an installed program has them: modules that are compiled already.
+        home["PYTHONPYCACHEPREFIX"] = f"{tempfile.gettempdir()}/ebpf-tui-benchmark-modules-{os.getuid()}"
         self.process = subprocess.Popen(
             command,
             stdin=slave,
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            env={**os.environ, **home, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"},
+            env={
+                **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+                **home,
+                "TERM": "xterm-256color",
+                "COLORTERM": "truecolor",
+                "LANG": "C.UTF-8",
+            },
         )
         os.close(slave)
 
@@ -96,8 +104,11 @@ class Terminal:
         return sorted(self.latency(there if time_ // 10 % 2 == 0 else back) for time_ in range(times))
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time of all its threads so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        """Return the CPU time of all its threads so far; in a pid namespace, of its first process."""
+        pid = self.process.pid
+        if self.process.args[0] == "unshare":  # type: ignore[index]  # a tuple, as __init__ gave it
+            pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def watched(self, seconds: float) -> tuple[float, float]:
