@@ -4,8 +4,8 @@
 
 As root, for the probe; `apt-get install htop btop` for the peers. Each program runs alone in a terminal of
 120x50, as it is without settings, after 8 s in which it may start: on the host as it is, with PROCESSES more
-and forks, and with 100 in a pid namespace of their own, where nothing happens. Ours is watched there once more
-with a filter that hides its own row: nothing on the screen changes then.
+and forks, and with 100 in a pid namespace of their own, where nothing happens. Ours is watched there once
+more with a filter that hides its own row: nothing on the screen changes then.
 """
 
 from __future__ import annotations
