@@ -32,8 +32,9 @@ def test_procfs_answers_and_the_cure_is_named() -> None:
 def test_the_kernel_would_have_refused_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check before loading takes nothing away that would have worked."""
     from core.host import LOCAL
-    from core.probe import loader
+    from core.probe import host_checks, loader
+    from core.probe.refusals import ProbeUnavailable
 
-    monkeypatch.setattr(loader, "_is_confidential", lambda host: False)
-    with pytest.raises(loader.ProbeUnavailable):
+    monkeypatch.setattr(host_checks, "_is_confidential", lambda host: False)
+    with pytest.raises(ProbeUnavailable):
         loader.Probe(LOCAL)
