@@ -5,7 +5,8 @@
 As root, for the probe; `apt-get install htop btop` for the peers. Each program runs alone in a terminal of
 120x50, as it is without settings, after 8 s in which it may start: on the host as it is, with PROCESSES more
 and forks, and with 100 in a pid namespace of their own, where nothing happens. Ours is watched there once
-more with a filter that hides its own row: nothing on the screen changes then.
+more with a filter that hides its own row: nothing on the screen changes then. There each is let run for 70 s
+first: the ages of younger processes change every time.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ PROGRAMS = {"ebpf-tui": OURS, "btop": ("btop",), "htop -t": ("htop", "-t"), "top
 Command = tuple[str, ...]
 
 
-def watch(name: str, command: Command, keys: bytes = b"") -> None:
+def watch(name: str, command: Command, start: float = 8, keys: bytes = b"") -> None:
     with Terminal(*command) as terminal:
-        terminal.read(8)
+        terminal.read(start)
         if keys:
             os.write(terminal.master, keys)
             terminal.read(4)
@@ -35,12 +36,12 @@ def watch(name: str, command: Command, keys: bytes = b"") -> None:
         print(f"{name:<20} {cpu:5.1f} % of a core, {written:8.0f} bytes/s", flush=True)
 
 
-def watch_all(around: Callable[[Command], Command] = lambda command: command) -> None:
+def watch_all(around: Callable[[Command], Command] = lambda command: command, start: float = 8) -> None:
     for name, command in PROGRAMS.items():
         if shutil.which(command[0]) is None:
             print(f"{name:<20} is not installed")
         else:
-            watch(name, around(command))
+            watch(name, around(command), start)
 
 
 def main() -> None:
@@ -59,8 +60,8 @@ def main() -> None:
             return (*space, "sh", "-c", run, "sh", *command)
 
         print(f"100 processes that sleep, in a pid namespace; watched for {SECONDS} s")
-        watch_all(alone)
-        watch("ebpf-tui, filtered", alone(OURS), b"/crowd\r")
+        watch_all(alone, 70)
+        watch("ebpf-tui, filtered", alone(OURS), 70, b"/crowd\r")
 
 
 if __name__ == "__main__":

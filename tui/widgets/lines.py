@@ -1,4 +1,4 @@
-"""Widgets that are made of lines, and repaint only the lines that came out different."""
+"""Widgets that are made of lines, and repaint only what came out different."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class LineWidget(Widget):
     """A widget whose content is a list of strips, one per line.
 
     A subclass says in `draw` what the lines are. Whoever changes something that `draw` looks at calls
-    `redraw`: lines that are equal to what is on the screen are not painted again, so that a frame
-    without news writes nothing to the terminal.
+    `redraw`: what is equal to what is on the screen is not painted again, so that a frame without news
+    writes nothing to the terminal, and one with older rows no more than their ages.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class LineWidget(Widget):
             self.refresh()
             return
         changed = [
-            Region(0, y, self.size.width, 1)
+            difference(y, old, new)
             for y, (old, new) in enumerate(zip(before, self._strips, strict=True))
             if old is not new and old != new
         ]
@@ -77,6 +77,19 @@ class LineWidget(Widget):
 
     def _styles_changed(self) -> None:
         """Forget what was kept in old styles."""
+
+
+def difference(y: int, old: Strip, new: Strip) -> Region:
+    """Return the cells of line `y` from the first to the last part that differs; both are as wide."""
+    were, are = list(old), list(new)
+    left = right = 0
+    while were and are and were[0] == are[0]:
+        left += are.pop(0).cell_length
+        del were[0]
+    while were and are and were[-1] == are[-1]:
+        right += are.pop().cell_length
+        del were[-1]
+    return Region(left, y, new.cell_length - left - right, 1)
 
 
 def width_of(text: str) -> int:
