@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from core.model import Origin, ProcessEntry, Tier, Usage
+from core.records import Sample
 
 MAX_IMAGES = 16
 """Images kept per process, newest last."""
@@ -36,6 +37,7 @@ class Process:
         "origin",
         "parent",
         "parent_missing",
+        "settled",
         "source",
         "usage",
     )
@@ -50,6 +52,8 @@ class Process:
         self.images: tuple[ProcessEntry, ...] = ()
         self.parent_missing = False
         self.usage: Usage | None = None  # as of the latest sweep
+        self.settled: tuple[Sample, ProcessEntry, Usage | None] | None = None
+        """What the latest sweep compared, when all of it agreed and no CPU was used."""
         self.image_mark = 0  # as of the latest sweep, where there are no generations
         self.exited_ns: int | None = None  # its last thread ended: a zombie from then on
         self.ended_ns: int | None = None  # it left the process table: history from then on

@@ -44,8 +44,12 @@ class Sweeper:
             process = self._lineage.find(sample.pid, sample.start_ns)
             if process is not None:
                 seen.add(process)
-                self._compare(process, sample, behind)
+                if process.settled is not None and self._is_settled(process, sample):
+                    continue
+                agreed = self._compare(process, sample, behind)
                 self._use(process, sample.usage, elapsed)
+                idle = process.usage is not None and process.usage.cpu_percent == 0
+                process.settled = (sample, process.entry, process.usage) if agreed and idle else None
             elif not self._is_newborn(sample.start_ns):
                 strangers.append(sample)
         if strangers:
@@ -57,32 +61,50 @@ class Sweeper:
         self._sampled_ns = self.heard_ns = now_ns
         self._lineage.expire(now_ns - HISTORY_NS)
 
+    def _is_settled(self, process: Process, sample: Sample) -> bool:
+        """True when nothing is different from the last sweep: the very same sample, entry and usage."""
+        settled = process.settled
+        return (
+            settled is not None
+            and settled[0] is sample
+            and settled[1] is process.entry
+            and settled[2] is process.usage
+        )
+
     def _is_newborn(self, start_ns: int) -> bool:
         """True for a process whose birth is still to be heard of; at the next sweep it is met anyway."""
         return self._engine.feed.exact and start_ns > self.heard_ns
 
-    def _compare(self, process: Process, sample: Sample, behind: dict[Process, int]) -> None:
-        """Take over from a sample what changes without an event: names, rights, parents, unreported execs."""
+    def _compare(self, process: Process, sample: Sample, behind: dict[Process, int]) -> bool:
+        """Take over from a sample what changes without an event: names, rights, parents, unreported execs.
+
+        Return whether there was nothing to take over.
+        """
         entry = process.entry
         if 0 < sample.exec_id < entry.exec_id:
-            return  # sampled before the exec that the cache knows
+            return False  # sampled before the exec that the cache knows
         if sample.exec_id > entry.exec_id > 0:
             if behind.get(process) == sample.exec_id:
                 self._reread(process, sample)  # the event did not come since the last sweep
             else:
                 self._behind[process] = sample.exec_id
-            return
+            return False
         another = sample.comm != entry.comm or 0 != sample.image_mark != process.image_mark
         if another and not self._engine.feed.exact:
             process.image_mark = sample.image_mark
             self._reread(process, sample)
-            return
+            return False
+        agreed = True
         if sample.comm != entry.comm and not (entry.kthread and entry.comm.startswith(sample.comm)):
             self._lineage.amend(process, comm=sample.comm)
+            agreed = False
         if 0 <= sample.uid != entry.credentials.euid:
             self._reread_rights(process)
+            agreed = False
         if sample.ppid != entry.ppid and process.exited_ns is None:
             self._engine.new_parent(process, sample.ppid)
+            agreed = False
+        return agreed
 
     def _reread_rights(self, process: Process) -> None:
         """Take over the credentials of a process that gave up or took rights without an exec (setuid)."""
@@ -132,9 +154,9 @@ class Sweeper:
         if not self._engine.feed.tiers.maps.on:
             return
         met = False
+        shown = {process.entry.pid for process in seen}
         for pid in self._procfs.pids():
-            process = self._lineage.get(pid)
-            if process is not None and process in seen:
+            if pid in shown:
                 continue
             with contextlib.suppress(ProcfsError):
                 stat = self._procfs.stat(pid)

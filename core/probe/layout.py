@@ -10,7 +10,7 @@ from struct import Struct
 from struct import error as StructError
 
 from core.model import Credentials, ProcessEntry, Usage
-from core.records import CgroupMove, Event, Exec, Exit, Fork, Found, Reaped, Sample
+from core.records import CgroupMove, Event, Exec, Exit, Fork, Found, Reaped
 
 FORK, EXEC, EXIT, REAPED, CGROUP, FOUND = 1, 2, 3, 4, 5, 6
 KTHREAD, EXE_UNLINKED, EXE_PARTIAL, ARGS_PARTIAL, CGROUP_PARTIAL, ZOMBIE = 1, 2, 4, 8, 16, 32
@@ -22,7 +22,6 @@ FACTS = Struct("=II12Q24I16s16s")
 ENDING = Struct("=IIQQ80xI64xI")
 """Of the facts only what an exit and a reaping need: kind, flags, ts, start, pid, exit code."""
 _unpack_facts, _unpack_ending = FACTS.unpack_from, ENDING.unpack_from  # for every event
-SAMPLE = Struct("=3Q8I16s")
 PID_ENTRY = Struct("=8Q14I16s16s")
 PROC_ENTRY = Struct("=3Q6I512s512s")
 CGROUP_ENTRY = Struct("=II512s")
@@ -34,7 +33,6 @@ NO_LOGIN = 0xFFFFFFFF
 PAGE = 4096
 
 _STATES = "RSDTtXZPI"  # fs/proc/array.c, task_state_array
-_ZOMBIE = 0x20  # EXIT_ZOMBIE
 _IDLE = 0x402  # TASK_IDLE: TASK_UNINTERRUPTIBLE | TASK_NOLOAD
 
 
@@ -125,40 +123,6 @@ def decode_found(data: bytes) -> list[Found]:
         found.append(Found(entry, usage))
         at = end
     return found
-
-
-def decode_samples(data: bytes) -> list[Sample]:
-    """Make one sample per process of a sweep's records, which are one per thread.
-
-    A process whose first thread has ended is alive: it has the state of another thread of its.
-    """
-    leaders = []
-    cpu: dict[int, int] = {}
-    others: dict[int, int] = {}
-    for record in SAMPLE.iter_unpack(data[: len(data) - len(data) % SAMPLE.size]):
-        cpu[record[3]] = cpu.get(record[3], 0) + record[1]
-        if record[4]:
-            leaders.append(record)
-        else:
-            others[record[3]] = record[9]
-    return [
-        Sample(
-            pid,
-            start_ns,
-            exec_id,
-            ppid,
-            text(comm),
-            uid,
-            bool(flags & KTHREAD),
-            Usage(
-                cpu[pid],
-                rss * PAGE,
-                state_letter(others.get(pid, state) if state & _ZOMBIE else state),
-                threads,
-            ),
-        )
-        for start_ns, _, rss, pid, _, ppid, exec_id, uid, flags, state, threads, comm in leaders
-    ]
 
 
 def _credentials(facts: tuple[int, ...]) -> Credentials:

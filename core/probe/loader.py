@@ -33,6 +33,7 @@ from core.probe.refusals import (
     explained,
     refused_program,
 )
+from core.probe.samples import Samples
 from core.records import Found, MapFill, Sample
 
 SHIPPED_OBJECT = Path(__file__).with_name("process.bpf.o")
@@ -67,6 +68,7 @@ class Probe:
         """Load and attach. Raises ProbeUnavailable with the cause and its cure."""
         self._options = options or ProbeOptions()
         self._records: list[bytes] = []
+        self._samples = Samples()
         self._links: list[int] = []
         self._iterators: dict[str, int] = {}
         self._ring = 0
@@ -126,7 +128,7 @@ class Probe:
 
     def sweep(self) -> list[Sample]:
         """Run the light iterator: one sample per process."""
-        return layout.decode_samples(self._iterate("sweep"))
+        return self._samples.decode(self._iterate("sweep"))
 
     def fill(self) -> tuple[MapFill, ...]:
         """Have the kernel count the entries of its maps; empty where it cannot.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from core.containers.names import ContainerNames
 from core.engine import Engine
@@ -248,3 +249,28 @@ def test_a_repeated_fork_of_the_reaped_changes_nothing() -> None:
     assert engine.lineage.get(11) is None
     assert isinstance(birth, Fork)
     assert engine.stats.get("miss") == 0
+
+
+def test_who_shows_the_same_as_at_the_last_sweep_is_not_compared_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, engine = started(entry(1, ppid=0), entry(100))
+    samples = world.sweep()
+    monkeypatch.setattr(world, "sweep", lambda: samples)
+    engine.sweep()
+    engine.sweep()  # CPU shares need two
+    compared: list[int] = []
+    compare = engine._sweeper._compare
+    monkeypatch.setattr(
+        engine._sweeper,
+        "_compare",
+        lambda process, *more: (compared.append(process.entry.pid), compare(process, *more))[1],
+    )
+    engine.sweep()
+    assert compared == []
+    process = engine.lineage.get(100)
+    assert process is not None
+    engine.lineage.amend(process, comm=b"told wrongly")
+    engine.sweep()
+    assert compared == [100]
+    assert process.entry.comm == entry(100).comm

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from core.probe import layout
 from core.probe.loader import SHIPPED_OBJECT
+from core.probe.samples import Samples
 
 # `struct sample` lives on the BPF stack only and has no BTF; the sweep of test_probe.py checks it.
 STRUCTS = {
@@ -53,7 +54,7 @@ def test_a_foreign_record_is_a_value_error_and_nothing_else(data: bytes) -> None
 @given(st.binary(max_size=900))
 def test_cut_streams_are_read_as_far_as_they_go(data: bytes) -> None:
     layout.decode_found(data)
-    layout.decode_samples(data)
+    Samples().decode(data)
 
 
 @pytest.mark.parametrize(
