@@ -8,7 +8,6 @@ from __future__ import annotations
 import glob
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from buildgen.arch import Arch, local_arch, parse_arch
 from buildgen.errors import ArchError, ConfigError, KernelReleaseError
 from buildgen.flags import BASES, FORMS, Base, Form, Variant
 from buildgen.kernel_release import parse_kernel_release
+from buildgen.toml_text import line_of, read_toml
 
 FILE_NAME = "ebpf.toml"
 DEFAULT_OUT = "build/ebpf"
@@ -30,7 +30,6 @@ _OBJECT_KEYS = ("sources", "flags", "variants", "strip")
 _SKIPPED = frozenset({"build", "node_modules", "__pycache__", "target", "vendor"})
 """Directories in which discovery does not look, besides hidden ones: nobody keeps his own sources there."""
 _DEEPEST = 8
-_LINE_IN_MESSAGE = re.compile(r" \(at line (\d+), column \d+\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +131,7 @@ class _Reader:
     def __init__(self, root: Path, file: Path) -> None:
         self.root = root
         self.file = file
-        try:
-            self.text = file.read_text("utf-8")
-            self.data = tomllib.loads(self.text)
-        except OSError as error:
-            raise ConfigError(f"cannot be read: {error.strerror}", file=file) from error
-        except UnicodeDecodeError as error:
-            raise ConfigError("is not UTF-8 text", file=file) from error
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            message = str(error)
-            at = _LINE_IN_MESSAGE.search(message)
-            line = int(at[1]) if at else None
-            raise ConfigError(_LINE_IN_MESSAGE.sub("", message), file=file, line=line) from error
+        self.text, self.data = read_toml(file)
 
     def project(self) -> Project:
         self._legal("", self.data, ("project", "object"))
@@ -214,9 +202,9 @@ class _Reader:
     def _defines(self, project: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for name, value in self._table("project.defines", project.get("defines", {})).items():
             if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
-                raise self._wrong("project", "defines", f"{name!r} is not the name of a macro")
+                raise self._wrong("project.defines", name, f"{name!r} is not the name of a macro")
             if isinstance(value, bool) or not isinstance(value, str | int):
-                raise self._wrong("project", "defines", f"{name} must be a text or a whole number")
+                raise self._wrong("project.defines", name, "must be a text or a whole number")
             yield name, str(value)
 
     def _arches(self, project: Mapping[str, Any]) -> tuple[Arch, ...]:
@@ -277,20 +265,6 @@ class _Reader:
 
     def _wrong(self, where: str, key: str | None, message: str) -> ConfigError:
         full = ".".join(part for part in (where, key) if part)
-        return ConfigError(message, file=self.file, line=_line_of(self.text, where, key), key=full)
-
-
-def _line_of(text: str, table: str, key: str | None) -> int | None:
-    """Return the line of `key` in [table], else that of the table's head; tomllib keeps no lines."""
-    head: int | None = None
-    here = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if section := re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line):
-            here = re.sub(r"[\"'\s]", "", section[1])
-            if here == table or (not table and here.partition(".")[0] == key):
-                head = head or number
-                if not table:
-                    return number
-        elif key and here == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
-            return number
-    return head
+        # An object's name may have dots in it: [object."a.b"].
+        table = where.split(".", 1 if where.startswith("object.") else -1) if where else []
+        return ConfigError(message, file=self.file, line=line_of(self.text, table, key), key=full)

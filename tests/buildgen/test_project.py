@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -127,9 +128,20 @@ def test_nothing_to_build(tmp_path: Path) -> None:
         (
             '[project]\ndefines = {"a b" = 1}\n[object.a]\nsources=["src/tracer.c"]\n',
             2,
-            "project.defines",
+            "project.defines.a b",
             "macro",
         ),
+        (
+            "[project.defines]\n\nX = 1.5\n[object.a]\nsources=['src/tracer.c']\n",
+            3,
+            "project.defines.X",
+            "must be",
+        ),
+        ("project.sources = ['src/one.bpf.c']\nproject.x = 1\n", 2, "project.x", "unknown key"),
+        ("[object]\n'a.b'.sources = ['src/tracer.c']\n'a.b'.x = 1\n", 3, "object.a.b.x", "unknown key"),
+        ('[object."a.b"]\nsources=["src/tracer.c"]\nx=1\n', 3, "object.a.b.x", "unknown key"),
+        ("[project]\nsources = [\n'a',\n", 3, None, "end of document"),
+        (f"[project]\nname = {'9' * 5000}\n", None, None, "too many digits"),
         ('[object.a]\nsources = ["src/*.c"]\n', 2, "object.a.sources", "one source file, not of 4"),
         ("[object.a]\nstrip = true\n", 1, "object.a.sources", "one source file, not of 0"),
         ('[object.a]\nsources=["src/tracer.c"]\nvariants=["fast"]\n', 3, "object.a.variants", "co-re, debug"),
@@ -162,7 +174,19 @@ def test_a_file_that_cannot_be_read(project: Path) -> None:
         load_project(project)
     (project / "ebpf.toml").unlink()
     (project / "ebpf.toml").mkdir()
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"not a plain file|cannot be read"):
+        load_project(project)
+    (project / "ebpf.toml").rmdir()
+    os.mkfifo(project / "ebpf.toml")
+    with pytest.raises(ConfigError, match="not a plain file"):
+        load_project(project)
+    (project / "ebpf.toml").unlink()
+    (project / "ebpf.toml").symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="not a plain file"):
+        load_project(project)
+    (project / "ebpf.toml").unlink()
+    (project / "ebpf.toml").write_bytes(b"#" * 2_000_000)
+    with pytest.raises(ConfigError, match="bigger than"):
         load_project(project)
 
 
