@@ -45,13 +45,15 @@ class HeaderTree:
     autoconf: bool
     arch_dirs: frozenset[str]
     """The names below arch/ that have an include directory."""
+    own_asm: frozenset[str]
+    """Those of `arch_dirs` with headers of their own, not only with what building a flavour generates."""
     points_to: tuple[Path, ...] = field(default=())
     """Where its own Makefile or `source` link says that the rest of the tree is."""
 
     def holds(self, arch: Arch) -> Holds:
         """Return which part of the headers of `arch` this directory has."""
         if self.autoconf:
-            return "full" if self.kconfig and arch.kernel in self.arch_dirs else "arch"
+            return "full" if self.kconfig and arch.kernel in self.own_asm else "arch"
         return "common" if self.kconfig else "none"
 
     def fits(self, arch: Arch) -> bool:
@@ -76,6 +78,7 @@ def examine(host: Host, path: Path, module_release: str | None = None) -> Header
         kconfig=_is_file(path / "include/linux/kconfig.h"),
         autoconf=autoconf,
         arch_dirs=arch_dirs,
+        own_asm=frozenset(name for name in arch_dirs if (path / "arch" / name / "include/asm").is_dir()),
         points_to=_points_to(host, path),
     )
 

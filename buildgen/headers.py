@@ -173,7 +173,7 @@ def _usable(found: Found, common: HeaderTree | None, arch: Arch) -> bool:
         return False
     if common is None and tree.holds(arch) != "full":
         if tree.kconfig:
-            found.reason = f"no arch/{arch.kernel}/include: not for {arch}"
+            found.reason = f"no arch/{arch.kernel}/include/asm: not for {arch}"
         else:
             found.reason = "only the arch half; its common half (include/linux/kconfig.h) was not found"
         return False

@@ -104,6 +104,9 @@ def test_ubuntu_generic_has_links_into_its_base(fake) -> None:
     headers = find_header_dirs(fake.host, "6.8.0-45-generic", arch="amd64")
     assert names(headers, fake.root) == [generic, base]
     fake.link(f"{generic}/include/linux", "../../linux-headers-6.8.0-45/include/linux")
+    # Generated headers alone are not those of the architecture: the base has them.
+    assert names(find_header_dirs(fake.host, "6.8.0-45-generic", arch="amd64"), fake.root) == [generic, base]
+    fake.link(f"{generic}/arch/x86/include/asm", "../../../../linux-headers-6.8.0-45/arch/x86/include/asm")
     assert names(find_header_dirs(fake.host, "6.8.0-45-generic", arch="amd64"), fake.root) == [generic]
 
 
