@@ -17,6 +17,9 @@ from core.text import safe_text
 ARCHIVE = "/sys/kernel/kheaders.tar.xz"
 """Where a kernel with CONFIG_IKHEADERS shows the headers that it carries in itself."""
 
+_DIRECTORIES = ("/usr/src", "/usr/src/kernels", "/lib", "/lib/modules")
+"""Where candidates are; hosts whose /usr/src or /lib/modules is on another disk have a link there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -64,7 +67,7 @@ class Found:
 
 def look(host: Host) -> list[Found]:
     """Return every candidate, those that lead to a directory already seen merged into the first."""
-    found: list[Found] = []
+    found = [*_dangling(host)]
     seen: dict[Path, Found] = {}
     for name, module_release in _places(host):
         here = Found(host.path(name))
@@ -72,9 +75,7 @@ def look(host: Host) -> list[Found]:
         try:
             resolved = host.realpath(name)
         except DanglingPathError as error:
-            here.reason = f"leads nowhere: {error.missing} does not exist" + (
-                "" if host.is_local else f" below {host.root}; mount it there"
-            )
+            here.reason = _leads_nowhere(host, error)
             continue
         except OSError as error:
             here.reason = str(error)
@@ -87,6 +88,24 @@ def look(host: Host) -> list[Found]:
             here.tree = examine(host, resolved, module_release)
             seen[resolved] = here
     return found
+
+
+def _leads_nowhere(host: Host, error: DanglingPathError) -> str:
+    return f"leads nowhere: {error.missing} does not exist" + (
+        "" if host.is_local else f" below {host.root}; mount it there"
+    )
+
+
+def _dangling(host: Host) -> Iterator[Found]:
+    """Yield each directory of candidates that is itself a link to where nothing is."""
+    for directory in _DIRECTORIES:
+        if host.path(directory).is_symlink():
+            try:
+                host.realpath(directory)
+            except DanglingPathError as error:
+                yield Found(host.path(directory), reason=_leads_nowhere(host, error))
+            except OSError as error:
+                yield Found(host.path(directory), reason=str(error))
 
 
 def _places(host: Host) -> Iterator[tuple[str, str | None]]:

@@ -262,7 +262,7 @@ def _warnings(wanted: KernelRelease, best: Found, host: Host, arch: Arch) -> tup
         return ()
     what = (
         "the same version with another flavour"
-        if release.version == wanted.version
+        if (release.version, release.respin) == (wanted.version, wanted.respin)
         else "the nearest complete"
     )
     if is_distribution_kernel(wanted.text, host):

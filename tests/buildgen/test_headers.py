@@ -197,6 +197,23 @@ def test_a_dangling_link_names_what_is_missing_and_where_to_mount_it(fake) -> No
     assert f"leads nowhere: /usr does not exist below {fake.root}; mount it there" in str(error.value)
 
 
+@pytest.mark.parametrize("directory", ["/usr/src", "/usr/src/kernels", "/lib", "/lib/modules"])
+def test_a_directory_of_candidates_that_leads_nowhere_is_one(fake, directory: str) -> None:
+    fake.link(directory, "/mnt/elsewhere/x")
+    with pytest.raises(HeadersNotFound) as caught:
+        find_header_dirs(fake.host, "6.1.0-56-amd64", arch="amd64")
+    reason = f"leads nowhere: /mnt does not exist below {fake.root}; mount it there"
+    assert verdict(caught.value, directory).reason == reason
+    assert reason in str(caught.value)
+
+
+def test_another_respin_is_not_another_flavour(fake) -> None:
+    fake.full("/usr/src/kernels/5.14.0-503.11.1.el9_5.x86_64", "5.14.0-503.11.1.el9_5.x86_64")
+    headers = find_header_dirs(fake.host, "5.14.0-503.15.1.el9_5.x86_64", arch="amd64")
+    assert "the nearest complete" in headers.warnings[0]
+    assert "flavour" not in headers.warnings[0]
+
+
 def test_absolute_links_stay_below_the_root(fake) -> None:
     """/usr/src/… exists on this machine too: it must not be taken for the other host's."""
     fake.full("/opt/headers", "6.1.0-56-amd64").link("/lib/modules/6.1.0-56-amd64/build", "/opt/headers")
