@@ -6,6 +6,7 @@ is a Diagnosis on that target, not an exception: the others can still be built.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +18,16 @@ from buildgen.errors import ArchError, ConfigError, ToolchainError, VmlinuxError
 from buildgen.flags import BASES, FORMS, Flag, Variant, parse_variant
 from buildgen.headers import HeaderDirs, HeadersNotFound, find_header_dirs
 from buildgen.ninja_file import Edges, write_ninja
-from buildgen.project import ObjectSpec, Project
+from buildgen.project import FILE_NAME, ObjectSpec, Project
 from buildgen.toolchain import Toolchain, find_ninja, find_toolchain
 from buildgen.vmlinux import cached_vmlinux, find_vmlinux, wants_vmlinux
 from core.host import LOCAL, Host
 
 State = Literal["missing", "stale", "fresh", "blocked", "unknown"]
+
+
+_LONGEST_NAME = 255 - len(".o.tmp.temp-stream-123456")
+"""In bytes: a file's name has at most 255, and llvm-strip writes beside the object under such a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,11 @@ _Spec = tuple[ObjectSpec, Arch, Variant, Target]
 
 def _target(out: Path, spec: ObjectSpec, arch: Arch, variant: Variant) -> Target:
     name = f"{spec.name}-{variant.form}" if variant.form else spec.name
+    if (size := len(os.fsencode(name))) > _LONGEST_NAME:
+        raise ConfigError(
+            f"{spec.source}: {name[:20]}… has {size} bytes, and an object's name at most {_LONGEST_NAME}; "
+            f"give it a shorter one with [object.NAME] in {FILE_NAME}"
+        )
     label = f"{arch.name}/{variant.base}/{name}.o"
     return Target(name, label, out / label, spec.source, arch, variant)
 

@@ -92,12 +92,17 @@ def _read(path: Path) -> bytes | None:
 
 
 def remove_partial(output: Path) -> None:
-    """Delete what killed tools leave: our own `.o.tmp`, and clang's `<name>-<8 random>.bc.tmp`."""
+    """Delete what killed tools leave.
+
+    That is our own `.o.tmp`, llvm-strip's `.o.tmp.temp-stream-<6 random>`, and
+    clang's `<name>-<8 random>.bc.tmp`.
+    """
     stem = glob.escape(str(output.with_suffix("")))
     for left in (
         f"{output}.tmp",
         *glob.glob(f"{stem}-????????.bc.tmp"),
         *glob.glob(f"{stem}-????????.o.tmp"),
+        *glob.glob(f"{glob.escape(str(output))}.tmp.temp-stream-??????"),
     ):
         with contextlib.suppress(OSError):
             os.unlink(left)

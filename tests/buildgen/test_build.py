@@ -21,6 +21,7 @@ from buildgen.headers import HeadersNotFound, find_header_dirs
 from buildgen.plan import plan
 from buildgen.project import load_project
 from buildgen.runner import run_build
+from buildgen.toolchain import find_toolchain
 from buildgen.workspace import with_states
 
 
@@ -109,6 +110,17 @@ def test_paths_with_odd_characters(tmp_path: Path, co_re: Path, name: str) -> No
     if '"' not in name:
         (project / f"{name}.h").write_text("#define VALUE 9\n")
         assert done(build(project)) == (True, 1, 0, 0)
+
+
+def test_a_name_that_is_too_long_for_a_file(co_re: Path) -> None:
+    longest = "é" * 113  # 226 bytes, and `.bpf` makes it 230
+    (co_re / "one.bpf.c").rename(co_re / f"{longest}.bpf.c")
+    assert done(build(co_re)) == (True, 1, 0, 0)
+    with pytest.raises(ConfigError, match=r"has 236 bytes, and an object's name at most 230; give it"):
+        plan(load_project(co_re), variants=["debug"])
+    (co_re / "ebpf.toml").write_text(f"[object.{'x' * 300}]\nsources = ['*.bpf.c']\n")
+    with pytest.raises(ConfigError, match="has 300 bytes"):
+        plan(load_project(co_re))
 
 
 def test_flags_reach_the_compiler_as_they_are(co_re: Path) -> None:
@@ -260,6 +272,34 @@ def test_cancel_ends_every_process_and_leaves_no_partial_object(
         assert not is_running(pid)
     assert not [p for p in (co_re / "build").rglob("*") if p.suffix in (".bc", ".o", ".tmp")]
     run.cancel()  # again is harmless
+
+
+def test_what_a_killed_llvm_strip_leaves_is_deleted(co_re: Path, tmp_path: Path, llvm_beside: Path) -> None:
+    """The real one deletes it on SIGTERM, and cannot on SIGKILL (from the kernel out of memory, say)."""
+    started = tmp_path / "started"
+    strip = llvm_beside / "llvm-strip"
+    real = strip.resolve()
+    strip.unlink()
+    strip.write_text(
+        f'#!/bin/sh\n[ "$1" = -g ] || exec {real} "$@"\n'
+        f'echo half > "$2.temp-stream-12ab34"\ntouch {shlex.quote(str(started))}\nkill -KILL $$\n'
+    )
+    strip.chmod(0o755)
+    assert done(build(co_re)) == (False, 0, 1, 0)
+    assert started.exists()
+    assert not [p for p in (co_re / "build").rglob("*") if ".tmp" in p.name]
+
+
+@pytest.fixture
+def llvm_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of links to the LLVM that is used, which a test may put something else into."""
+    used = find_toolchain()
+    tools = tmp_path / "llvm"
+    tools.mkdir()
+    for name, tool in (("clang", used.clang), ("llc", used.llc), ("llvm-strip", used.strip)):
+        (tools / name).symlink_to(os.path.realpath(tool.path))
+    monkeypatch.setenv("EBPF_CLANG", str(tools / "clang"))
+    return tools
 
 
 def test_abandoning_the_iterator_ends_ninja_too(co_re: Path, tmp_path: Path) -> None:
