@@ -155,8 +155,8 @@ class _Reader:
             arches=self._arches(project),
             out=self.root / (self._text("project", project, "out") or DEFAULT_OUT),
             minimal_kernel=self._minimal_kernel(project),
-            launcher=self._text("project", project, "launcher"),
-            clang=self._text("project", project, "clang"),
+            launcher=self._program(project, "launcher"),
+            clang=self._program(project, "clang"),
         )
 
     def _by_pattern(self, project: Mapping[str, Any], taken: set[Path]) -> Iterator[ObjectSpec]:
@@ -252,6 +252,11 @@ class _Reader:
         if not isinstance(value, str) or not value or "\0" in value:
             raise self._wrong(where, key, "must be a text")
         return value
+
+    def _program(self, project: Mapping[str, Any], key: str) -> str | None:
+        """Return a name to look up in PATH, or an absolute path: ninja works in another directory."""
+        text = self._text("project", project, key)
+        return str(self.root / os.path.expanduser(text)) if text and "/" in text else text
 
     def _table(self, where: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):

@@ -345,6 +345,25 @@ def test_compile_commands_are_what_is_run(co_re: Path) -> None:
     assert made.exists()
 
 
+def test_programs_of_the_project_are_named_from_its_directory(
+    co_re: Path, tmp_path: Path, llvm_beside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EBPF_CLANG")
+    monkeypatch.chdir(tmp_path)
+    llvm_beside.rename(co_re / "llvm")
+    (co_re / "wrap").write_text('#!/bin/sh\n"$@" -DWRAPPED && touch "$0.ran"\n')
+    (co_re / "wrap").chmod(0o755)
+    (co_re / "ebpf.toml").write_text(
+        '[project]\nsources = ["*.bpf.c"]\nlauncher = "./wrap"\nclang = "llvm/clang"\n'
+    )
+    events = build(co_re)
+    assert done(events) == (True, 1, 0, 0), diagnoses(events)
+    assert (co_re / "wrap.ran").exists()
+    planned = plan(load_project(co_re))
+    assert planned.toolchain is not None
+    assert planned.toolchain.clang.path == co_re / "llvm/clang"
+
+
 def test_a_missing_launcher_is_diagnosed(co_re: Path) -> None:
     (co_re / "ebpf.toml").write_text('[project]\nsources = ["*.bpf.c"]\nlauncher = "no-such-cache"\n')
     events = build(co_re)
