@@ -37,6 +37,9 @@ FRAME_NS = 100_000_000
 ANSWER_NS = 15_000_000
 """Answers to requests are at least this far apart: a person who pages does not wait for the rhythm."""
 
+GATHER_SECONDS = 0.01
+"""Events that come so soon after others wait, and are taken together. A request does not wait."""
+
 SWEEP_NS = 2_000_000_000
 """Time between two sweeps; what no event reports is at most this old."""
 
@@ -73,7 +76,7 @@ class Session:
         self._moves: deque[Callable[[Engine], None]] = deque(maxlen=64)
         self._second_shown = 0
         self._fills: tuple[MapFill, ...] = ()
-        self._fills_until = 0
+        self._fills_until = self._next_names = self._next_sweep = 0
         self._todo: deque[tuple[int, bool]] = deque(maxlen=64)
         self._shown: dict[Process, ProcessKey] = {}
         self._latest: dict[int, Resolution] = {}
@@ -177,42 +180,50 @@ class Session:
         # Paced by our own clock: a replay's may run faster or slower, or stand still at its end.
         clock = time.monotonic_ns
         poller = self._poller(engine.feed)
-        next_sweep = clock() + PROCFS_SWEEP_NS // 2  # soon: CPU shares need two samples
-        shown_at = next_names = 0
+        self._next_sweep = clock() + PROCFS_SWEEP_NS // 2  # soon: CPU shares need two samples
+        shown_at = events = 0
         while not self._stopping:
             if self._fresh_until and engine.feed.now_ns() >= self._fresh_until:
                 self._fresh_until, self._dirty = 0, True
             next_frame = shown_at + (ANSWER_NS if self._asked else FRAME_NS)
             if clock() >= next_frame and self._publish(engine):
                 shown_at = clock()
-            due = min(next_sweep, next_names)
+            due = min(self._next_sweep, self._next_names)
             if self._dirty_at(engine):
                 due = min(due, shown_at + (ANSWER_NS if self._asked else FRAME_NS))
             if not engine.feed.live:  # nothing wakes us when the recording has more
                 due = min(due, clock() + FRAME_NS)
+            if events:  # more of them come: a storm wakes us a hundred times a second, not for each
+                select.select([self._wake], [], [], GATHER_SECONDS)
             poller.poll(max(0, due - clock()) // 1_000_000 + 1)
             self._drain_wake()
             if self._reload is not None:
                 self._swap_feed(engine)
                 poller = self._poller(engine.feed)
-            self._rate.add(len(engine.pump()), engine.feed.now_ns())
+            events = len(engine.pump())
+            self._rate.add(events, engine.feed.now_ns())
             while self._moves:
                 self._update_tree(engine)
                 self._moves.popleft()(engine)
             while self._todo:
                 pid, evict = self._todo.popleft()
                 self._remember(engine.resolve(pid, evict=evict))
-            if clock() >= next_names:
-                engine.refresh_names()
-                next_names = clock() + NAMES_NS
-            if clock() >= next_sweep:
-                engine.sweep()
-                if clock() >= self._fills_until:
-                    self._fills = engine.feed.map_fill()
-                    self._fills_until = clock() + FILLS_NS
-                if engine.feed.live:
-                    engine.audit.step(AUDITED)
-                next_sweep = clock() + (SWEEP_NS if engine.feed.exact else PROCFS_SWEEP_NS)
+            self._do_chores(engine)
+
+    def _do_chores(self, engine: Engine) -> None:
+        """Do what is due by the clock: names of containers, the sweep, the audit."""
+        clock = time.monotonic_ns
+        if clock() >= self._next_names:
+            engine.refresh_names()
+            self._next_names = clock() + NAMES_NS
+        if clock() >= self._next_sweep:
+            engine.sweep()
+            if clock() >= self._fills_until:
+                self._fills = engine.feed.map_fill()
+                self._fills_until = clock() + FILLS_NS
+            if engine.feed.live:
+                engine.audit.step(AUDITED)
+            self._next_sweep = clock() + (SWEEP_NS if engine.feed.exact else PROCFS_SWEEP_NS)
 
     def _poller(self, feed: Feed) -> select.poll:
         poller = select.poll()

@@ -161,15 +161,24 @@ def load_libbpf() -> Libbpf:
     raise LibbpfMissing("only libbpf before 1.0 is installed, libbpf.so.1 is needed")
 
 
+_SIGNALS = signal.valid_signals()
+
+
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Put signals off while libbpf may call back.
 
     What a signal handler raises in the middle of a callback (KeyboardInterrupt) cannot cross the C code:
-    ctypes would swallow it, and nobody would ever hear of the signal.
+    ctypes would swallow it, and nobody would ever hear of the signal. Python runs handlers in the main
+    thread only: in others nothing is to be done, and naming all signals costs more than reading an event.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        # In here: what a signal that came just before raises, this call raises with all blocked already.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
