@@ -38,13 +38,17 @@ _LIES = (
 
 @dataclass(frozen=True, slots=True)
 class ElfSection:
-    """`data` is empty for a section without content in the file (SHT_NOBITS)."""
+    """`data` is empty for a section without content in the file (SHT_NOBITS).
+
+    `info` of a section of relocations is the index of the section that they are for.
+    """
 
     index: int
     name: bytes
     type: str
     flags: int
     size: int
+    info: int
     data: bytes
 
     @property
@@ -126,6 +130,7 @@ def _read(path: Path, data: bytes, elf: Any) -> Elf:
             type=str(head["sh_type"]),
             flags=head["sh_flags"],
             size=head["sh_size"],
+            info=head["sh_info"],
             data=contents[index],
         )
         for index, head in enumerate(headers)

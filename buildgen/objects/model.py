@@ -16,7 +16,7 @@ class Program:
 
     `insns` counts slots of 8 bytes, as the kernel and libbpf do (a 64-bit constant takes two). A
     `subprogram` stands in .text and is called by programs; it has no type of its own. `digest` tells whether
-    two builds made the same instructions of it; what a loader fills in is not in there.
+    two builds made the same instructions of it, for the same maps, variables and functions.
     """
 
     name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 from buildgen.errors import ObjectError
 from buildgen.objects.btf import Btf, BtfError, decode_btf
 from buildgen.objects.btf_ext import INSN_SIZE, core_relocations, line_infos
-from buildgen.objects.elf import Elf, read_elf
+from buildgen.objects.elf import Elf, ElfSection, Symbol, read_elf
 from buildgen.objects.maps import all_maps, variables
 from buildgen.objects.model import BtfSummary, ObjectFile, Program, Section
+from buildgen.objects.relocations import Reference, references
 from buildgen.objects.section_names import program_type
 from core.text import safe_text
 
@@ -55,6 +57,7 @@ def _programs(elf: Elf) -> Iterator[Program]:
     """Yield a program for each function symbol of an executable section, in the order of the file."""
     executable = {section.index: section for section in elf.sections if section.executable and section.size}
     functions = [s for s in elf.symbols if s.type == "FUNC" and s.section in executable]
+    referred = references(elf)
     for symbol in sorted(functions, key=lambda s: (s.section, s.value)):
         section = executable[symbol.section]
         raw_name = safe_text(section.name)
@@ -68,9 +71,21 @@ def _programs(elf: Elf) -> Iterator[Program]:
             insns=symbol.size // INSN_SIZE,
             subprogram=section.name == b".text",
             offset=symbol.value // INSN_SIZE,
-            digest=sha256(section.data[symbol.value : symbol.value + symbol.size]).hexdigest()[:16],
+            digest=_digest(section, symbol, referred.get(section.index, [])),
             elf_section=raw_name,
         )
+
+
+def _digest(section: ElfSection, symbol: Symbol, referred: list[Reference]) -> str:
+    """Hash the instructions and what they refer to: in the bytes alone, one map is like another."""
+    end = symbol.value + symbol.size
+    digest = sha256(section.data[symbol.value : end])
+    for at in range(bisect_left(referred, (symbol.value,)), len(referred)):
+        offset, kind, name = referred[at]
+        if offset >= end:
+            break
+        digest.update(b"%d %d %s\0" % (offset - symbol.value, kind, name))
+    return digest.hexdigest()[:16]
 
 
 def object_json(one: ObjectFile) -> dict[str, Any]:

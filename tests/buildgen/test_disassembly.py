@@ -109,6 +109,42 @@ def test_the_same_source_is_the_same(built: ObjectFile, tmp_path: Path) -> None:
     assert compare(built, again).same
 
 
+@pytest.mark.parametrize("target", ["bpfel", "bpfeb"])
+def test_another_map_is_a_change(tmp_path: Path, target: str, needs_llvm: None) -> None:
+    """The instructions are equal, byte for byte: which map is meant stands in the relocations."""
+    text = """
+        #include <linux/types.h>
+        #include <linux/bpf.h>
+        #include <bpf/bpf_helpers.h>
+        struct { __uint(type, BPF_MAP_TYPE_ARRAY); __type(key, int); __type(value, int); }
+            one SEC(".maps"), two SEC(".maps");
+        SEC("xdp") int other(void *c) { int k = 0; return !bpf_map_lookup_elem(&one, &k); }
+        SEC("tc") int program(void *c) { int k = 0; return !bpf_map_lookup_elem(&MAP, &k); }
+    """
+    made = []
+    for name in ("one", "two"):
+        file = tmp_path / f"{name}.c"
+        file.write_text(text.replace("&MAP", f"&{name}"))
+        include = ["-idirafter", "/usr/include/x86_64-linux-gnu"]
+        command = [
+            "clang",
+            "-target",
+            target,
+            "-O2",
+            "-g",
+            *include,
+            "-c",
+            file,
+            "-o",
+            file.with_suffix(".o"),
+        ]
+        subprocess.run(command, check=True)
+        made.append(read_object(file.with_suffix(".o")))
+    assert compare(made[0], made[0]).same
+    (changed,) = compare(*made).programs
+    assert (changed.name, changed.change) == ("program", "changed")
+
+
 def test_what_changed(tmp_path: Path) -> None:
     text = source("good", "looks_up", "guarded_field")
     before = read_object(compiled(tmp_path, text, "before"))
