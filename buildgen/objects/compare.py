@@ -45,7 +45,9 @@ class RelocationChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What differs; things that are the same are left out."""
+    """What differs; things that are the same are left out. `about`: `license GPL -> MIT`."""
+
+    about: tuple[str, ...]
 
     size_before: int
     size_after: int
@@ -57,13 +59,14 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """True when programs, maps and relocations are the same (debug information may differ)."""
-        return not (self.programs or self.maps or self.core_relocations)
+        """True when licence, byte order, programs, maps and relocations are; debug information may differ."""
+        return not (self.about or self.programs or self.maps or self.core_relocations)
 
 
 def compare(before: ObjectFile, after: ObjectFile) -> Comparison:
     """Compare two objects; the order is that of `after`, then what is gone."""
     return Comparison(
+        about=tuple(_about(before, after)),
         size_before=before.size,
         size_after=after.size,
         insns_before=sum(one.insns for one in before.programs),
@@ -72,6 +75,14 @@ def compare(before: ObjectFile, after: ObjectFile) -> Comparison:
         maps=tuple(_maps(before.maps, after.maps)),
         core_relocations=tuple(_relocations(before.core_relocations, after.core_relocations)),
     )
+
+
+def _about(before: ObjectFile, after: ObjectFile) -> Iterable[str]:
+    pairs = (
+        ("license", before.license or "none", after.license or "none"),
+        ("byte order", before.endian, after.endian),
+    )
+    return (f"{what} {was} -> {now}" for what, was, now in pairs if was != now)
 
 
 def _programs(before: Iterable[Program], after: Iterable[Program]) -> Iterable[ProgramChange]:
@@ -117,6 +128,7 @@ def comparison_json(one: Comparison) -> dict[str, Any]:
     """Return `difference` of `inspect --compare --json`."""
     return {
         "same": one.same,
+        "about": list(one.about),
         "size": {"before": one.size_before, "after": one.size_after},
         "insns": {"before": one.insns_before, "after": one.insns_after},
         "programs": [

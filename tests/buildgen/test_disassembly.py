@@ -145,6 +145,15 @@ def test_another_map_is_a_change(tmp_path: Path, target: str, needs_llvm: None) 
     assert (changed.name, changed.change) == ("program", "changed")
 
 
+def test_another_licence_is_a_change(tmp_path: Path) -> None:
+    text = source("good")
+    assert '"GPL"' in text
+    before = read_object(compiled(tmp_path, text, "before"))
+    after = read_object(compiled(tmp_path, text.replace('"GPL"', '"MIT"'), "after"))
+    found = compare(before, after)
+    assert (found.about, found.programs, found.same) == (("license GPL -> MIT",), (), False)
+
+
 def test_what_changed(tmp_path: Path) -> None:
     text = source("good", "looks_up", "guarded_field")
     before = read_object(compiled(tmp_path, text, "before"))

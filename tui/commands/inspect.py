@@ -85,6 +85,8 @@ def _tell_code(code: tuple[Instruction, ...]) -> None:
 def _tell_difference(one: Comparison) -> None:
     size, insns = one.size_after - one.size_before, one.insns_after - one.insns_before
     click.echo(f"size {one.size_after} bytes ({size:+}), {one.insns_after} instructions ({insns:+})")
+    for changed in one.about:
+        click.echo(changed)
     if one.same:
         click.echo("the same programs, maps and CO-RE relocations")
     programs: list[tuple[str, ...]] = []

@@ -93,6 +93,7 @@ def difference(one: Comparison) -> Page:
         was = "–" if p.insns_before is None else fmt.count(p.insns_before)
         now = "–" if p.insns_after is None else fmt.count(p.insns_after)
         lines.append([*_changed(p.change, "program", p.name), Cell(f"{was} → {now} insns", "key")])
+    lines += [_changed("changed", "object", what.replace("->", "→")) for what in one.about]
     for m in one.maps:
         lines.append([*_changed(m.change, "map", m.name), Cell(", ".join(m.what).replace("->", "→"))])
     for r in one.core_relocations:
@@ -112,7 +113,8 @@ def _in_short(one: Comparison) -> str:
     insns, size = one.insns_after - one.insns_before, one.size_after - one.size_before
     counted = ((one.programs, "programs"), (one.maps, "maps"), (one.core_relocations, "CO-RE relocations"))
     parts = [f"{len(things)} {name}" for things, name in counted if things]
-    return f"{insns:+} insns, {size:+} bytes; {', '.join(parts)} differ"
+    said = [*one.about, *([f"{', '.join(parts)} differ"] if parts else [])]
+    return f"{insns:+} insns, {size:+} bytes; {', '.join(said)}"
 
 
 def _about(found: ObjectFile, since: Comparison | None) -> Iterator[Line]:
