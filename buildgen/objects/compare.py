@@ -48,7 +48,6 @@ class Comparison:
     """What differs; things that are the same are left out. `about`: `license GPL -> MIT`."""
 
     about: tuple[str, ...]
-
     size_before: int
     size_after: int
     insns_before: int
