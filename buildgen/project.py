@@ -256,7 +256,11 @@ class _Reader:
     def _program(self, project: Mapping[str, Any], key: str) -> str | None:
         """Return a name to look up in PATH, or an absolute path: ninja works in another directory."""
         text = self._text("project", project, key)
-        return str(self.root / os.path.expanduser(text)) if text and "/" in text else text
+        if text and "/" in text:
+            return str(self.root / os.path.expanduser(text))
+        if text and text.split() != [text]:
+            raise self._wrong("project", key, "must be one program, without arguments")
+        return text
 
     def _table(self, where: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):

@@ -105,7 +105,7 @@ def _chosen(wanted: str, search: str) -> Toolchain:
         clang = _of_major("clang", int(wanted), search)
     else:
         found = shutil.which(os.path.expanduser(wanted), path=search)
-        clang = Path(found) if found else None
+        clang = Path(os.path.abspath(found)) if found else None  # ninja works in another directory
     if clang is None:
         raise ToolchainError(
             f"EBPF_CLANG or ebpf.toml chooses {wanted}, which is not there",

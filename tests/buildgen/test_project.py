@@ -137,6 +137,12 @@ def test_nothing_to_build(tmp_path: Path) -> None:
             "project.defines.X",
             "must be",
         ),
+        (
+            '[project]\nlauncher = "ccache -x"\n[object.a]\nsources=["src/tracer.c"]\n',
+            2,
+            "project.launcher",
+            "one program, without arguments",
+        ),
         ("project.sources = ['src/one.bpf.c']\nproject.x = 1\n", 2, "project.x", "unknown key"),
         ("[object]\n'a.b'.sources = ['src/tracer.c']\n'a.b'.x = 1\n", 3, "object.a.b.x", "unknown key"),
         ('[object."a.b"]\nsources=["src/tracer.c"]\nx=1\n', 3, "object.a.b.x", "unknown key"),

@@ -96,6 +96,13 @@ def test_the_choice(tools: Bin, tmp_path: Path) -> None:
         find_toolchain("clang-99", tools.environ)
 
 
+def test_a_path_from_here_is_one_from_everywhere(tools: Bin, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools.all("-14", "14.0.6")
+    monkeypatch.chdir(tools.path.parent)
+    chosen = {**tools.environ, "EBPF_CLANG": f"{tools.path.name}/clang-14"}
+    assert find_toolchain(environ=chosen).clang.path == tools.path / "clang-14"
+
+
 def test_nothing_there(tools: Bin) -> None:
     with pytest.raises(ToolchainError, match="clang, llc and llvm-strip not found"):
         find_toolchain(environ=tools.environ)
