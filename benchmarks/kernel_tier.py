@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -30,6 +31,7 @@ from core.tree import Tree
 from core.view import ViewRequest
 
 FORKS = 4000
+Fresh = TypeVar("Fresh")
 SETTLED_S = 4
 
 
@@ -62,23 +64,16 @@ _children: set[tuple[int, int]] = set()
 
 def best(work: Callable[[], object], count: int, runs: int = 9) -> float:
     """Return the least CPU time of one unit of work, in µs."""
-    times = []
-    for _ in range(runs):
-        started = time.process_time_ns()
-        work()
-        times.append(time.process_time_ns() - started)
-    return min(times) / count / 1000
+    return best_of(lambda _: work(), lambda: None, count, runs)
 
 
-def best_of(
-    work: Callable[[Engine], object], fresh: Callable[[], Engine], count: int, runs: int = 9
-) -> float:
-    """The same for work that needs a new engine each time; making it is no part of an event."""
+def best_of(work: Callable[[Fresh], object], fresh: Callable[[], Fresh], count: int, runs: int = 9) -> float:
+    """The same for work that needs something new each time; making it is not measured."""
     times = []
     for _ in range(runs):
-        engine = fresh()
+        new = fresh()
         started = time.process_time_ns()
-        work(engine)
+        work(new)
         times.append(time.process_time_ns() - started)
     return min(times) / count / 1000
 

@@ -9,21 +9,16 @@ Prints resident memory every so often, its slope after the first fifth, CPU, and
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import pty
-import select
-import struct
-import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 
 import psutil
+from lib.load import load
+from lib.terminal import OURS, Terminal
 
-ROOT = Path(__file__).resolve().parent.parent
-LOAD = "while :; do for i in 1 2 3 4 5 6 7 8 9 10; do /bin/true & done; wait; sleep 0.045; done"
+FORKS = 200
 KEYS = (
     b"j",
     b"\x1b[6~",
@@ -46,43 +41,27 @@ KEYS = (
 
 def soak(seconds: float, samples: int = 30) -> list[tuple[float, int]]:
     """Run a session for so long; return (seconds, resident bytes) pairs, and print them as they come."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 34, 120, 0, 0))
-    screens = subprocess.Popen(
-        [sys.executable, "-P", "-m", "tui.cli"], cwd=ROOT, stdin=slave, stdout=slave, stderr=slave,
-        start_new_session=True, env=os.environ | {"TERM": "xterm-256color"},
-    )  # fmt: skip
-    load = subprocess.Popen(["bash", "-c", LOAD], start_new_session=True)
-    os.close(slave)
-    watched = psutil.Process(screens.pid)
-    began = time.monotonic()
-    forks, written, pressed = _forks(), 0, 0
-    taken: list[tuple[float, int]] = []
-    try:
+    with load(0, FORKS), Terminal(*OURS, lines=34) as terminal:
+        watched = psutil.Process(terminal.process.pid)
+        began = time.monotonic()
+        forks, written, pressed = _forks(), 0, 0
+        taken: list[tuple[float, int]] = []
         while (now := time.monotonic() - began) < seconds:
-            if select.select([master], [], [], 0.2)[0]:
-                written += len(os.read(master, 1 << 16))
+            written += len(terminal.read(0.2))
             if now > 2 and now > pressed * 0.5:
-                os.write(master, KEYS[pressed % len(KEYS)])
+                os.write(terminal.master, KEYS[pressed % len(KEYS)])
                 pressed += 1
             if now > (len(taken) + 1) * seconds / (samples + 1):
                 taken.append((now, watched.memory_info().rss))
                 print(f"{now:7.0f} s  rss {taken[-1][1] / 2**20:7.1f} MB", flush=True)
-        cpu = sum(watched.cpu_times()[:2])
+        cpu = terminal.cpu_seconds()
         print(f"forks/s {(_forks() - forks) / seconds:.0f}  keys {pressed}  CPU {100 * cpu / seconds:.1f} %"
               f"  {written / seconds:.0f} bytes/s to the terminal")  # fmt: skip
-        screens.terminate()
-        while screens.poll() is None:
+        terminal.process.terminate()
+        while terminal.process.poll() is None:
             with contextlib.suppress(OSError):  # it has closed its end
-                if select.select([master], [], [], 0.1)[0]:
-                    os.read(master, 1 << 16)
-        return taken
-    finally:
-        screens.kill()
-        os.killpg(load.pid, 9)
-        screens.wait()
-        load.wait()
-        os.close(master)
+                terminal.read(0.1)
+    return taken
 
 
 def slope(taken: list[tuple[float, int]]) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -39,6 +40,11 @@ class Variant:
 
 VARIANTS = tuple(Variant(base, form) for base in BASES for form in FORMS)
 _BY_NAME = {str(variant): variant for variant in VARIANTS} | {"core": Variant("co-re")}
+
+
+def whole_command(flags: Iterable[Flag], clang: str = "clang") -> str:
+    """Return the command, quoted for a shell, that makes bitcode of SOURCE.c with these flags."""
+    return shlex.join([clang, *(flag.flag for flag in flags), "-c", "SOURCE.c", "-o", "OUTPUT.bc"])
 
 
 def parse_variant(text: str) -> Variant:

@@ -31,7 +31,6 @@ class Engine:
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
         self.stats = Stats()
-        self._note_hit = self.stats.count
         self.lineage = Lineage(self.stats)
         self._procfs = feed.procfs
         self.resolver = Resolver(
@@ -84,9 +83,7 @@ class Engine:
         """Apply one event, in the kernel's order; return the process it was about, if it is cached."""
         process = self._appliers[type(event)](event)
         if process is not None and process.ended_ns is None:
-            process.source = Tier.CACHE
-            if not process.entry.kthread:
-                self._note_hit("hits cache")
+            self._answered_by_cache(process)
         return process
 
     def _exit(self, event: Exit) -> Process | None:
@@ -123,7 +120,7 @@ class Engine:
         """
         process.source = Tier.CACHE
         if not process.entry.kthread:
-            self._note_hit("hits cache")
+            self.stats.count("hits cache")
 
     def resync(self) -> None:
         """Read the whole truth again after a loss."""

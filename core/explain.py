@@ -132,7 +132,7 @@ def _container(view: ProcessView) -> str:
     container = view.container
     if container is None or container.id is None:
         return ""
-    pod = "/".join(part for part in (container.namespace, container.pod) if part)
+    pod = container.pod_name
     words = [container.runtime or "unknown", safe_text(container.id, 128)]
     words += [word for word in (container.name, container.image, pod and f"pod {pod}") if word]
     reason = f"  ({container.reason})" if container.reason else ""
@@ -142,7 +142,7 @@ def _container(view: ProcessView) -> str:
 def _outside(outer: ContainerContext | None) -> Iterator[str]:
     """Name the containers that a nested one is in, from inside outwards."""
     while outer is not None:
-        yield f"  inside {outer.name or outer.short_id}"
+        yield f"  inside {outer.shown_name}"
         outer = outer.outer
 
 

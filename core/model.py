@@ -172,6 +172,16 @@ class ContainerContext(msgspec.Struct, frozen=True, gc=False):
         return self.outer.id if self.outer else None
 
     @property
+    def shown_name(self) -> str:
+        """The name, else the first digits of the id."""
+        return self.name or self.short_id
+
+    @property
+    def pod_name(self) -> str:
+        """`namespace/pod`, as far as it is known."""
+        return "/".join(part for part in (self.namespace, self.pod) if part)
+
+    @property
     def short_id(self) -> str:
         """The first 12 digits, which is what people type."""
         return (self.id or "")[:12]

@@ -44,7 +44,7 @@ class Sweeper:
             process = self._lineage.find(sample.pid, sample.start_ns)
             if process is not None:
                 seen.add(process)
-                if process.settled is not None and self._is_settled(process, sample):
+                if self._is_settled(process, sample):
                     continue
                 agreed = self._compare(process, sample, behind)
                 self._use(process, sample.usage, elapsed)

@@ -65,9 +65,7 @@ def _group_name(node: Node) -> str:
 
 def _pod_name(container: ContainerContext) -> str:
     """Return namespace and name, the uid where the name is not known."""
-    if container.pod is None:
-        return container.pod_uid or ""
-    return f"{container.namespace}/{container.pod}" if container.namespace else container.pod
+    return container.pod_uid or "" if container.pod is None else container.pod_name
 
 
 def _group_detail(node: Node) -> str:
@@ -89,7 +87,7 @@ def container_name(container: ContainerContext | None) -> str:
     """Return the container's name, else its first 12 digits, else nothing."""
     if container is None or not container.id:
         return ""
-    return container.name or container.short_id
+    return container.shown_name
 
 
 def rows_from(forest: Forest, first: int, now_ns: int, user_name: Callable[[int], str]) -> Iterator[Row]:

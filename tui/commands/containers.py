@@ -31,8 +31,8 @@ def command(settings: Settings, as_json: bool) -> None:
         narrate("no process of this host is in a container")
     for context, pids in groups:
         short_id = context.short_id if context.id != context.name else None
-        pod = "/".join(part for part in (context.namespace, context.pod) if part) or context.pod_uid
-        outer = context.outer and f"inside {context.outer.name or context.outer.short_id}"
+        pod = context.pod_name or context.pod_uid
+        outer = context.outer and f"inside {context.outer.shown_name}"
         words = (context.name, context.runtime, context.image, pod and f"pod {pod}", outer, short_id)
         click.echo(f"⬢ {' · '.join(w for w in words if w)}  {_some(pids)}")
         if context.reason and context.name is None:

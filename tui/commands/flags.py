@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 import click
 
 from core.text import safe_text
@@ -21,7 +19,7 @@ from tui.settings import Settings
 def command(settings: Settings, arch: str | None, variant: str, as_json: bool) -> None:
     from buildgen.arch import local_arch, parse_arch
     from buildgen.errors import ArchError, ConfigError, ToolchainError
-    from buildgen.flags import compile_flags, parse_variant
+    from buildgen.flags import compile_flags, parse_variant, whole_command
     from buildgen.headers import HeadersNotFound, find_header_dirs
     from buildgen.toolchain import find_toolchain
 
@@ -43,8 +41,7 @@ def command(settings: Settings, arch: str | None, variant: str, as_json: bool) -
     except ToolchainError as error:
         narrate(f"warning: {error}")
         clang = None
-    compiler = str(clang.path) if clang else "clang"
-    line = shlex.join([compiler, *(flag.flag for flag in flags), "-c", "SOURCE.c", "-o", "OUTPUT.bc"])
+    line = whole_command(flags, str(clang.path) if clang else "clang")
     if as_json:
         emit(
             "flags",

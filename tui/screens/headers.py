@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +14,7 @@ from textual.message import Message
 
 from buildgen.arch import ARCHES, Arch, local_arch
 from buildgen.errors import ToolchainError
-from buildgen.flags import VARIANTS, Flag, compile_flags
+from buildgen.flags import VARIANTS, Flag, compile_flags, whole_command
 from buildgen.headers import Candidate, HeadersNotFound, find_header_dirs
 from buildgen.toolchain import find_toolchain
 from core.host import Host
@@ -56,10 +55,9 @@ def search(host: Host, arch: Arch) -> Findings:
 
 def _compiler() -> str:
     try:
-        clang = find_toolchain().clang
+        return str(find_toolchain().clang.path)
     except ToolchainError:
         return "clang"
-    return str(clang.path) if clang is not None else "clang"
 
 
 def _in_tree(path: Path, trees: tuple[Path, ...]) -> tuple[str, str]:
@@ -131,8 +129,7 @@ class HeadersScreen(Room):
         found = self._findings
         if found is None:
             return
-        flags = (flag.flag for flag in self._flags(found))
-        command = shlex.join([found.compiler, *flags, "-c", "SOURCE.c", "-o", "OUTPUT.bc"])
+        command = whole_command(self._flags(found), found.compiler)
         self.app.copy_to_clipboard(command)
         self.notify(f"copied: {safe_text(command, 60)}", markup=False)
 
