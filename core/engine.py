@@ -22,7 +22,7 @@ from core.stats import Stats
 from core.sweep import Sweeper
 from core.view import ProcessView
 
-_UNUSED = Usage()
+_ENDED = Usage(state="Z", cpu_percent=0.0)
 
 
 class Engine:
@@ -159,17 +159,18 @@ class Engine:
         entry = process.entry
         usage = process.usage
         if process.exited_ns is not None:
-            usage = msgspec.structs.replace(usage or _UNUSED, state="Z", cpu_percent=0.0)
+            usage = _ENDED if usage is None else msgspec.structs.replace(usage, state="Z", cpu_percent=0.0)
         parent = process.parent
+        # By position, in the order of ProcessView: one is made for every change.
         return ProcessView(
-            entry=entry,
-            source=process.source,
-            origin=process.origin,
-            parent=parent.key if parent is not None else None,
-            container=self.container(entry.cgroup),
-            usage=usage,
-            ended_ns=process.ended_ns,
-            note=entry.problem,
+            entry,
+            process.source,
+            process.origin,
+            None if parent is None else parent.key,
+            self.container(entry.cgroup),
+            usage,
+            process.ended_ns,
+            entry.problem,
         )
 
     def container(self, cgroup: bytes) -> ContainerContext | None:

@@ -39,6 +39,8 @@ class Lineage:
         self._ended: OrderedDict[tuple[int, int], Process] = OrderedDict()
         self.changed: dict[Process, None] = {}
         """Processes that changed since the session last cleared it, in order."""
+        self.forgotten = 0
+        """How many processes are no longer kept, not even as history: so many are marked as forgotten."""
 
     def __len__(self) -> int:
         return len(self._live)
@@ -76,7 +78,7 @@ class Lineage:
             self._end(process, entry.fork_ns or entry.start_ns)
             process = None
         if process is None:
-            process = Process(entry, origin)
+            process = Process(entry, origin, entry.key)
             self._add(process)
         else:
             before = process.entry
@@ -102,20 +104,22 @@ class Lineage:
         event of the same identity changes nothing. What is told too late, when its pid has another owner
         already, goes straight into the history.
         """
-        ended = self._ended.get((event.pid, event.start_ns))
+        pid, start_ns = event.pid, event.start_ns
+        ended = self._ended.get((pid, start_ns))
         if ended is not None:
             return ended
-        owner = self._live.get(event.pid)
+        owner = self._live.get(pid)
         if owner is not None and self._is_born(owner, event):
             self._confirm(owner, event, parent)
             return owner
         source = creator or parent
-        process = Process(newborn(event, source.entry if source is not None else None), Origin.EVENT)
+        entry = newborn(event, source.entry if source is not None else None)
+        process = Process(entry, Origin.EVENT, entry.key)
         self._stats.count("added event")
-        if owner is not None and owner.entry.start_ns > event.start_ns:
-            self._end(process, owner.entry.start_ns)
-            return process
         if owner is not None:
+            if owner.entry.start_ns > start_ns:
+                self._end(process, owner.entry.start_ns)
+                return process
             self._end(owner, event.ts_ns)
         self._add(process)
         self._link(process, parent)
@@ -218,8 +222,7 @@ class Lineage:
             self._link(process, None)
             for child in list(process.children):
                 self._link(child, None)
-            process.forgotten = True
-            self.changed.pop(process, None)
+            self._dropped(process)
 
     def adopt_orphans(self) -> None:
         """Link every process that has no parent, and whose parent is cached by now."""
@@ -272,7 +275,11 @@ class Lineage:
         for child in list(process.children):
             self._link(child, None)
         self._link(process, None)
+        self._dropped(process)
+
+    def _dropped(self, process: Process) -> None:
         process.forgotten = True
+        self.forgotten += 1
         self.changed.pop(process, None)
 
     def _parent_of(self, entry: ProcessEntry) -> Process | None:
@@ -301,7 +308,7 @@ class Lineage:
     def _executed_unborn(self, entry: ProcessEntry) -> Process:
         owner = self._live.get(entry.pid)
         if owner is not None and owner.entry.start_ns > entry.start_ns:
-            process = Process(entry, Origin.EVENT)  # told too late: the pid has another owner
+            process = Process(entry, Origin.EVENT, entry.key)  # told too late: the pid has another owner
             self._end(process, owner.entry.start_ns)
             return process
         process = self.insert(entry, Origin.EVENT)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 
-from core.model import Origin, ProcessEntry, Tier, Usage
+import msgspec
+
+from core.model import Origin, ProcessEntry, ProcessKey, Tier, Usage
 from core.records import Sample
 
 MAX_IMAGES = 16
@@ -21,48 +23,38 @@ class Validity(StrEnum):
     INCOMPLETE = "incomplete"  # it ends at a process whose parent is not cached
 
 
-class Process:
-    """One process. Owned by the Lineage; others read `entry` and follow `parent` and `children`."""
+class Process(msgspec.Struct, eq=False):
+    """One process. Owned by the Lineage; others read `entry` and follow `parent` and `children`.
 
-    __slots__ = (
-        "children",
-        "ended_ns",
-        "entry",
-        "exit_code",
-        "exited_ns",
-        "forgotten",
-        "image_mark",
-        "images",
-        "key",
-        "origin",
-        "parent",
-        "parent_missing",
-        "settled",
-        "source",
-        "usage",
-    )
+    A Struct because one is made for every fork, in a sixth of the time that a class of Python's takes.
+    """
 
-    def __init__(self, entry: ProcessEntry, origin: Origin) -> None:
-        self.entry = entry
-        self.key = entry.key  # the lineage keeps it in step with the entry
-        self.origin = origin
-        self.source: Tier | None = None
-        self.parent: Process | None = None
-        self.children: dict[Process, None] = {}
-        self.images: tuple[ProcessEntry, ...] = ()
-        self.parent_missing = False
-        self.usage: Usage | None = None  # as of the latest sweep
-        self.settled: tuple[Sample, ProcessEntry, Usage | None] | None = None
-        """What the latest sweep compared, when all of it agreed and no CPU was used."""
-        self.image_mark = 0  # as of the latest sweep, where there are no generations
-        self.exited_ns: int | None = None  # its last thread ended: a zombie from then on
-        self.ended_ns: int | None = None  # it left the process table: history from then on
-        self.exit_code: int | None = None
-        self.forgotten = False  # dropped from the cache: it is not to be shown any more
+    entry: ProcessEntry
+    origin: Origin
+    key: ProcessKey
+    """The lineage keeps it in step with the entry."""
+    source: Tier | None = None
+    parent: Process | None = None
+    children: dict[Process, None] = {}  # one of its own for each: a Struct copies it
+    images: tuple[ProcessEntry, ...] = ()
+    parent_missing: bool = False
+    usage: Usage | None = None
+    """As of the latest sweep."""
+    settled: tuple[Sample, ProcessEntry, Usage | None] | None = None
+    """What the latest sweep compared, when all of it agreed and no CPU was used."""
+    image_mark: int = 0
+    """As of the latest sweep, where there are no generations."""
+    exited_ns: int | None = None
+    """Its last thread ended: a zombie from then on."""
+    ended_ns: int | None = None
+    """It left the process table: history from then on."""
+    exit_code: int | None = None
+    forgotten: bool = False
+    """Dropped from the cache: it is not to be shown any more."""
 
     def remember(self, image: ProcessEntry) -> None:
         """Put an image that was replaced into the history."""
-        self.images = (*self.images, image)[-MAX_IMAGES:]
+        self.images = (*self.images[1 - MAX_IMAGES :], image)
 
     def ancestors(self) -> Iterator[Process]:
         """Yield parent, grandparent and so on."""

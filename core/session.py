@@ -20,6 +20,7 @@ from pathlib import Path
 from core.engine import Engine
 from core.explain import explanation, past_explanation
 from core.feed import Feed, open_feed
+from core.garbage import filling
 from core.host import Host
 from core.lineage import MAX_LIVE, Process
 from core.model import ProcessKey, Resolution
@@ -79,6 +80,7 @@ class Session:
         self._fills_until = self._next_names = self._next_sweep = 0
         self._todo: deque[tuple[int, bool]] = deque(maxlen=64)
         self._shown: dict[Process, ProcessKey] = {}
+        self._forgotten = 0
         self._latest: dict[int, Resolution] = {}
         self._tree = Tree(str)
         self._playback: Playback
@@ -161,8 +163,9 @@ class Session:
         try:
             self._tree = Tree(engine.feed.user_name)
             self._playback = Playback(self._tree, engine.feed)
-            engine.start()
-            self._update_tree(engine)
+            with filling():
+                engine.start()
+                self._update_tree(engine)
             self._playback.timeline.begin_here()
             self._loop(engine)
         except Exception as error:
@@ -295,9 +298,10 @@ class Session:
                 timeline.drop(shown)
             timeline.put(view)
             self._shown[process] = view.key
-        gone = [process for process in self._shown if process.forgotten]
-        for process in gone:
-            timeline.drop(self._shown.pop(process))
+        if self._forgotten != engine.lineage.forgotten:
+            self._forgotten = engine.lineage.forgotten
+            for process in [process for process in self._shown if process.forgotten]:
+                timeline.drop(self._shown.pop(process))
 
     def _forward(self, engine: Engine, span_ns: int) -> None:
         if self._playback.forward(span_ns, engine.feed.now_ns()):

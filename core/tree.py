@@ -35,14 +35,16 @@ class Tree:
 
     def put(self, view: ProcessView) -> None:
         """Add a process, or replace what is known of it."""
-        key = view.entry.key
+        entry = view.entry
+        key = entry.key
         node = self._forest.nodes.get(key)
-        if node is None or node.view is None:
+        old = None if node is None else node.view
+        if old is None:
             self._tally(view, 1)
-        elif not _counts_alike(node.view, view):
-            self._tally(node.view, -1)
+        elif (old.ended_ns is None) != (view.ended_ns is None) or old.container is not view.container:
+            self._tally(old, -1)
             self._tally(view, 1)
-        self._youngest_ns = max(self._youngest_ns, view.entry.start_ns)
+        self._youngest_ns = max(self._youngest_ns, entry.start_ns)
         self._forest.put(key, view, self._filter is None or self._matches(view, node))
 
     def drop(self, key: ProcessKey) -> None:
@@ -183,13 +185,7 @@ class Tree:
         if view.ended_ns is not None:
             return
         self._live += step
-        key = group_key(view.container)
-        if key != HOST:
+        if view.container is not None and (key := group_key(view.container)) != HOST:
             self._containers[key] += step
             if not self._containers[key]:
                 del self._containers[key]
-
-
-def _counts_alike(left: ProcessView, right: ProcessView) -> bool:
-    """True when the numbers of the header are the same with either."""
-    return (left.ended_ns is None) == (right.ended_ns is None) and left.container is right.container

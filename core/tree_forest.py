@@ -46,24 +46,35 @@ class Forest:
     def put(self, key: ProcessKey, view: ProcessView, matches: bool) -> Node:
         """Add a process or replace what is known of it. `key` is the view's own."""
         node = self.nodes.get(key)
-        old = None
-        if node is None:
-            node = self.nodes[key] = Node(key)
-            node.folded = key in self.folded
-        else:
-            old = node.view
-        self._weigh(node, old, view)
-        node.view = view
+        if node is None or node.view is None:
+            return self._add(key, view, matches)
+        old, node.view = node.view, view
+        self._changed[node] = None
+        if old.usage is not view.usage or (old.ended_ns is None) != (view.ended_ns is None):
+            _weigh_again(node, old, view)
         if matches != node.matches:
             self.set_match(node, matches)
-        if old is None:
-            node.rank = self._rank_of(node)
-            if view.parent is not None:
-                self._children_of.setdefault(view.parent, {})[key] = None
-            self._attach(node)
-            self._adopt(key)
-        else:
+        if old.parent != view.parent or old.container is not view.container:
             self._move(key, node, old, view)
+        elif self.sort is SortKey.NAME:
+            self._rerank(node)
+        return node
+
+    def _add(self, key: ProcessKey, view: ProcessView, matches: bool) -> Node:
+        node = self.nodes[key] = Node(key, view)
+        node.folded = key in self.folded
+        node.d_count, node.d_cpu, node.d_rss = weight(view)
+        if matches:
+            node.matches = True
+            node.d_matched = 1
+        if view.parent is not None:
+            children = self._children_of.get(view.parent)
+            if children is None:
+                children = self._children_of[view.parent] = {}
+            children[key] = None
+        self._attach(node)
+        if key in self._children_of:
+            self._adopt(key)
         return node
 
     def drop(self, key: ProcessKey) -> None:
@@ -165,31 +176,17 @@ class Forest:
                 node.rank = rank
                 insort(parent.children, node, key=_rank)
 
-    def _weigh(self, node: Node, old: ProcessView | None, new: ProcessView) -> None:
-        """Note by how much the process itself weighs more or less than before."""
-        self._changed[node] = None
-        if old is not None and old.usage is new.usage and (old.ended_ns is None) == (new.ended_ns is None):
-            return
-        count, cpu, rss = weight(new)
-        if old is not None:
-            was_count, was_cpu, was_rss = weight(old)
-            count, cpu, rss = count - was_count, cpu - was_cpu, rss - was_rss
-        node.d_count += count
-        node.d_cpu += cpu
-        node.d_rss += rss
-
     def _move(self, key: ProcessKey, node: Node, old: ProcessView, new: ProcessView) -> None:
         if old.parent != new.parent:
             if old.parent is not None:
                 self._disown(old.parent, key)
             if new.parent is not None:
                 self._children_of.setdefault(new.parent, {})[key] = None
-        elif old.container is new.container or old.container == new.container:
+        elif old.container == new.container:
             if self.sort is SortKey.NAME:
                 self._rerank(node)
             return
         self._detach(node)
-        node.rank = self._rank_of(node)
         self._attach(node)
         if self.grouping is Grouping.CONTAINERS and old.container != new.container:
             for child in tuple(node.children):
@@ -274,10 +271,15 @@ class Forest:
         self._prune(before)
 
     def _hang(self, node: Node, parent: Node) -> None:
-        node.rank = self._rank_of(node)
+        rank = node.rank = rank_of(node, self.sort, self.reverse)
         node.parent = parent
-        insort(parent.children, node, key=_rank)
-        carry(parent, node, 1)
+        siblings = parent.children
+        if not siblings or siblings[-1].rank < rank:  # the youngest, in the order of birth
+            siblings.append(node)
+        else:
+            insort(siblings, node, key=_rank)
+        if node.count or node.matched:  # nothing of a new one is settled yet
+            carry(parent, node, 1)
         self._changed[node] = self._changed[parent] = None
 
     def _attach(self, node: Node) -> None:
@@ -292,8 +294,11 @@ class Forest:
     def _unhook(self, node: Node) -> None:
         parent = node.parent
         assert parent is not None
-        del parent.children[bisect_left(parent.children, node.rank, key=_rank)]
-        carry(parent, node, -1)
+        siblings = parent.children
+        # Who leaves is mostly the oldest of the history, or the only child.
+        del siblings[0 if siblings[0] is node else bisect_left(siblings, node.rank, key=_rank)]
+        if node.count or node.matched:
+            carry(parent, node, -1)
         node.parent = None
         self._changed[parent] = None
 
@@ -309,6 +314,15 @@ class Forest:
 
     def _rank_of(self, node: Node) -> Rank:
         return rank_of(node, self.sort, self.reverse)
+
+
+def _weigh_again(node: Node, old: ProcessView, new: ProcessView) -> None:
+    """Note by how much the process itself weighs more or less than before."""
+    count, cpu, rss = weight(new)
+    was_count, was_cpu, was_rss = weight(old)
+    node.d_count += count - was_count
+    node.d_cpu += cpu - was_cpu
+    node.d_rss += rss - was_rss
 
 
 def _name(group: Node, container: ContainerContext | None) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from core.model import ContainerContext
 from core.view import ProcessView, Row, RowKey
 
@@ -15,56 +17,37 @@ Rank = tuple[Any, ...]
 """What siblings are sorted by."""
 
 
-class Node:
+class Node(msgspec.Struct, eq=False):
     """A process, a group of processes (a container, a pod, the host), or the invisible root.
 
     `count`, `cpu`, `rss` and `matched` are settled sums over the subtree, the node included; the
     fields with `d_` are what has come in since. `visible` is how many rows the subtree shows.
     `cpu` is in thousandths of a percent: whole numbers do not drift when they are added and taken
-    away a million times.
+    away a million times. A Struct because one is made for every fork.
     """
 
-    __slots__ = (
-        "children",
-        "container",
-        "count",
-        "cpu",
-        "d_count",
-        "d_cpu",
-        "d_matched",
-        "d_rss",
-        "d_shown",
-        "folded",
-        "key",
-        "matched",
-        "matches",
-        "parent",
-        "rank",
-        "row",
-        "rss",
-        "shown",
-        "text",
-        "text_of",
-        "view",
-        "visible",
-    )
-
-    def __init__(
-        self, key: RowKey, view: ProcessView | None = None, container: ContainerContext | None = None
-    ) -> None:
-        self.key = key
-        self.view = view
-        self.container = container
-        self.parent: Node | None = None
-        self.children: list[Node] = []
-        self.rank: Rank = ()
-        self.folded = False
-        self.matches = False
-        self.count = self.cpu = self.rss = self.matched = self.shown = self.visible = 0
-        self.d_count = self.d_cpu = self.d_rss = self.d_matched = self.d_shown = 0
-        self.row: Row | None = None
-        self.text = ""
-        self.text_of: object = None
+    key: RowKey
+    view: ProcessView | None = None
+    container: ContainerContext | None = None
+    parent: Node | None = None
+    children: list[Node] = []  # one of its own for each: a Struct copies it
+    rank: Rank = ()
+    folded: bool = False
+    matches: bool = False
+    count: int = 0
+    cpu: int = 0
+    rss: int = 0
+    matched: int = 0
+    shown: int = 0
+    visible: int = 0
+    d_count: int = 0
+    d_cpu: int = 0
+    d_rss: int = 0
+    d_matched: int = 0
+    d_shown: int = 0
+    row: Row | None = None
+    text: str = ""
+    text_of: object = None
 
 
 def group_key(container: ContainerContext | None) -> str:

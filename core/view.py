@@ -25,7 +25,7 @@ class ProcessView(msgspec.Struct, frozen=True, gc=False):
 
     `parent` is the lineage's answer (an object there), not a pid look-up. `source` is the tier that
     answered the latest resolution; None for what was never resolved. `ended_ns` is set while an ended
-    process is kept as history.
+    process is kept as history. core/engine.py makes it by position.
     """
 
     entry: ProcessEntry
