@@ -32,13 +32,17 @@ from core.rewind import Facts
 from core.tree import Tree
 from core.view import Explanation, Frame, Header, ViewRequest, Window
 
-FRAME_NS = 100_000_000
-"""Frames that nobody asked for are at least this far apart."""
+FRAME_NS = 250_000_000
+"""Frames that nobody asked for are at least this far apart: the first news come at once, a storm of them
+four times a second. A person reads no faster, and each frame costs the screen some 5 ms."""
+
+REPLAY_NS = 100_000_000
+"""The same in a replay, whose speed is what one looks at."""
 
 ANSWER_NS = 15_000_000
 """Answers to requests are at least this far apart: a person who pages does not wait for the rhythm."""
 
-GATHER_SECONDS = 0.01
+GATHER_SECONDS = 0.02
 """Events that come so soon after others wait, and are taken together. A request does not wait."""
 
 SWEEP_NS = 2_000_000_000
@@ -53,8 +57,8 @@ PROCFS_SWEEP_NS = 1_000_000_000
 FILLS_NS = 10_000_000_000
 """Time between two looks at how full the kernel's maps are: the kernel walks them for it."""
 
-AUDITED = 16
-"""Processes compared with /proc after each sweep: some 3 ms of work."""
+AUDITED = 8
+"""Processes compared with /proc after each sweep: some 4 ms of work."""
 
 _MAX_LATEST = 512
 _SECOND = 1_000_000_000
@@ -182,21 +186,22 @@ class Session:
     def _loop(self, engine: Engine) -> None:
         # Paced by our own clock: a replay's may run faster or slower, or stand still at its end.
         clock = time.monotonic_ns
+        rhythm_ns = FRAME_NS if engine.feed.live else REPLAY_NS
         poller = self._poller(engine.feed)
         self._next_sweep = clock() + PROCFS_SWEEP_NS // 2  # soon: CPU shares need two samples
         shown_at = events = 0
         while not self._stopping:
             if self._fresh_until and engine.feed.now_ns() >= self._fresh_until:
                 self._fresh_until, self._dirty = 0, True
-            next_frame = shown_at + (ANSWER_NS if self._asked else FRAME_NS)
+            next_frame = shown_at + (ANSWER_NS if self._asked else rhythm_ns)
             if clock() >= next_frame and self._publish(engine):
                 shown_at = clock()
             due = min(self._next_sweep, self._next_names)
             if self._dirty_at(engine):
-                due = min(due, shown_at + (ANSWER_NS if self._asked else FRAME_NS))
+                due = min(due, shown_at + (ANSWER_NS if self._asked else rhythm_ns))
             if not engine.feed.live:  # nothing wakes us when the recording has more
-                due = min(due, clock() + FRAME_NS)
-            if events:  # more of them come: a storm wakes us a hundred times a second, not for each
+                due = min(due, clock() + rhythm_ns)
+            if events:  # more of them come: a storm wakes us fifty times a second, not for each
                 select.select([self._wake], [], [], GATHER_SECONDS)
             poller.poll(max(0, due - clock()) // 1_000_000 + 1)
             self._drain_wake()

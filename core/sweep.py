@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 HISTORY_NS = 5_000_000_000
 """How long an ended process is kept as history, in ns."""
 
+_LISTED = 5
+"""So many sweeps for one list of all that /proc shows."""
+
 
 class Sweeper:
     """Compares the engine's cache with samples of everything that runs. A part of the engine."""
@@ -31,6 +34,8 @@ class Sweeper:
         self.heard_ns = 0
         """When the events were last asked for: who was born later is still to be heard of."""
         self._behind: dict[Process, int] = {}
+        self._hidden: list[int] = []
+        self._sweeps = 0
 
     def run(self) -> None:
         """Sample everything that runs: usage, and every change that no event reported."""
@@ -40,12 +45,15 @@ class Sweeper:
         behind, self._behind = self._behind, {}
         seen: set[Process] = set()
         strangers = []
+        live, find = self._lineage.get, self._lineage.find
         for sample in samples:
-            process = self._lineage.find(sample.pid, sample.start_ns)
+            process = live(sample.pid)
+            if process is not None and _is_settled(process, sample):
+                seen.add(process)
+                continue
+            process = find(sample.pid, sample.start_ns)
             if process is not None:
                 seen.add(process)
-                if self._is_settled(process, sample):
-                    continue
                 agreed = self._compare(process, sample, behind)
                 self._use(process, sample.usage, elapsed)
                 idle = process.usage is not None and process.usage.cpu_percent == 0
@@ -60,16 +68,6 @@ class Sweeper:
                 self._check_gone(process, now_ns)
         self._sampled_ns = self.heard_ns = now_ns
         self._lineage.expire(now_ns - HISTORY_NS)
-
-    def _is_settled(self, process: Process, sample: Sample) -> bool:
-        """True when nothing is different from the last sweep: the very same sample, entry and usage."""
-        settled = process.settled
-        return (
-            settled is not None
-            and settled[0] is sample
-            and settled[1] is process.entry
-            and settled[2] is process.usage
-        )
 
     def _is_newborn(self, start_ns: int) -> bool:
         """True for a process whose birth is still to be heard of; at the next sweep it is met anyway."""
@@ -150,13 +148,20 @@ class Sweeper:
         return None
 
     def _meet_hidden(self, seen: set[Process]) -> None:
-        """Add what /proc shows and the iterator does not (pid 1 of some virtual machines)."""
+        """Add what /proc shows and the iterator does not (pid 1 of some virtual machines).
+
+        Those that are known are looked at in every sweep. New ones are looked for in every fifth: to list
+        10,000 processes takes /proc as long as the iterator takes to tell all about them.
+        """
         if not self._engine.feed.tiers.maps.on:
             return
+        if self._sweeps % _LISTED == 0:
+            shown = {process.entry.pid for process in seen}
+            self._hidden = [pid for pid in self._procfs.pids() if pid not in shown]
+        self._sweeps += 1
         met = False
-        shown = {process.entry.pid for process in seen}
-        for pid in self._procfs.pids():
-            if pid in shown:
+        for pid in self._hidden:
+            if self._lineage.get(pid) in seen:  # it was only too young for the sweep that listed it
                 continue
             with contextlib.suppress(ProcfsError):
                 stat = self._procfs.stat(pid)
@@ -194,6 +199,17 @@ class Sweeper:
             return
         process.usage = usage
         self._lineage.touch(process)
+
+
+def _is_settled(process: Process, sample: Sample) -> bool:
+    """True when nothing is different from the last sweep: the very same sample, entry and usage."""
+    settled = process.settled
+    return (
+        settled is not None
+        and settled[0] is sample
+        and settled[1] is process.entry
+        and settled[2] is process.usage
+    )
 
 
 def _looks(usage: Usage) -> tuple[float | None, int, str, int]:

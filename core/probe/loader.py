@@ -77,6 +77,7 @@ class Probe:
         """Program -> why the kernel refused it."""
         check_host(host, self._options.object_file)
         self._pid_namespace = reader_pid_namespace(host)
+        self._cpus = _possible_cpus()
         self._bpf = load_libbpf()
         self._image = self._options.object_file.read_bytes()
         try:
@@ -115,8 +116,7 @@ class Probe:
 
     def lost(self) -> int:
         """Return how many events found no room in the ring buffer, since it was loaded."""
-        cpus = _possible_cpus()
-        values = (ctypes.c_uint64 * cpus)()
+        values = (ctypes.c_uint64 * self._cpus)()
         key = ctypes.c_uint32(0)
         self._bpf.value("bpf_map_lookup_elem", self._maps["lost"], ctypes.byref(key), values)
         return sum(values)

@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from tui.keymap import bindings
-from tui.widgets.lines import LineWidget
+from tui.widgets.lines import LineWidget, Part
 
 _WHEEL = 3
 
@@ -91,6 +91,12 @@ class CursorPane(LineWidget, can_focus=True):
         length = max(1, height * height // total)
         start = round((height - length) * self.top / max(1, total - height))
         return range(start, start + length)
+
+    def bar(self, thumb: bool | None) -> Part | None:
+        """Return the cell of the scroll bar in one line: its thumb or not; None: there is no bar."""
+        if thumb is None:
+            return None
+        return ("┃", self.style_of("pane--thumb")) if thumb else ("│", self.style_of("pane--track"))
 
     def move_to(self, index: int) -> None:
         """Put the cursor on a row and scroll just so far that it is in sight."""

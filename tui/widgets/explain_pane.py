@@ -83,7 +83,7 @@ class ExplainPane(LineWidget):
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        return [strip_of(line, width, self.rich_style) for line in self._lines(width)]
+        return [strip_of(line, width, self.plain) for line in self._lines(width)]
 
     def _lines(self, width: int) -> list[list[Part]]:
         pid = f" {self._key.tgid}" if self._key is not None else ""
@@ -104,7 +104,7 @@ class ExplainPane(LineWidget):
             first = left[index] if index < len(left) else []
             pad = half - sum(width_of(text) for text, _ in first)
             second = right[index] if index < len(right) else []
-            lines.append([*first, (" " * pad, self.rich_style), *second])
+            lines.append([*first, (" " * pad, self.plain), *second])
         return [head, *lines]
 
     def _trail(self, known: Explanation, width: int) -> list[list[Part]]:
@@ -122,7 +122,7 @@ class ExplainPane(LineWidget):
         return [
             (f" {fit(str(tier), 7)}", self.style_of("explain--label")),
             (fit(outcome, 8), self.style_of(style)),
-            (f"{fit(reason, width - 27)} ", self.rich_style),
+            (f"{fit(reason, width - 27)} ", self.plain),
             (fit(time, 9, right=True), self.style_of("explain--time")),
         ]
 
@@ -130,7 +130,7 @@ class ExplainPane(LineWidget):
         facts = [("lineage", _path(known.lineage, width - _LABEL)), *known.image]
         label = self.style_of("explain--label")
         return [
-            [(f" {fit(name, _LABEL - 1)}", label), (fit(text, max(0, width - _LABEL)), self.rich_style)]
+            [(f" {fit(name, _LABEL - 1)}", label), (fit(text, max(0, width - _LABEL)), self.plain)]
             for name, text in facts
             if text
         ]

@@ -52,4 +52,4 @@ class FooterBar(LineWidget):
         for command in wanted:
             if command.id in chosen:
                 parts.extend([(command.first_key, key), (f" {command.title}  ", title)])
-        return [strip_of(parts, width, self.rich_style)]
+        return [strip_of(parts, width, self.plain)]

@@ -88,7 +88,7 @@ class HeaderBar(LineWidget):
     def draw(self, width: int, height: int) -> list[Strip]:
         return [
             self._first_line(width),
-            *(strip_of([(note, self.style_of("header--note"))], width, self.rich_style)
+            *(strip_of([(note, self.style_of("header--note"))], width, self.plain)
               for note in self._notes(width)),
         ]  # fmt: skip
 
@@ -101,7 +101,7 @@ class HeaderBar(LineWidget):
             if spare >= 4 or left_out == 5:
                 break
         gap = max(1, spare // 2)
-        rest = self.rich_style
+        rest = self.plain
         parts = [*left, (" " * gap, rest), *middle, (" " * max(1, spare - gap), rest), *right]
         return strip_of(parts, width, rest)
 

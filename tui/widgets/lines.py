@@ -30,6 +30,7 @@ class LineWidget(Widget):
         super().__init__()
         self._strips: list[Strip] = []
         self._drawn_size = Size(0, 0)
+        self._styles: dict[str, Style] = {}
 
     def draw(self, width: int, height: int) -> Sequence[Strip]:
         """Return the lines, at most `height`, each `width` cells wide."""
@@ -54,7 +55,18 @@ class LineWidget(Widget):
 
     def style_of(self, name: str) -> Style:
         """Return the style of a component class, with the widget's background."""
-        return self.get_component_rich_style(name)
+        style = self._styles.get(name)
+        if style is None:
+            style = self._styles[name] = self.get_component_rich_style(name)
+        return style
+
+    @property
+    def plain(self) -> Style:
+        """The style of the widget itself."""
+        style = self._styles.get("")
+        if style is None:
+            style = self._styles[""] = self.rich_style
+        return style
 
     def _draw_now(self) -> None:
         strips = self.draw(self.size.width, self.size.height)[: self.size.height]
@@ -67,12 +79,13 @@ class LineWidget(Widget):
             self._draw_now()
         if y < len(self._strips):
             return self._strips[y]
-        return Strip.blank(self.size.width, self.rich_style)
+        return Strip.blank(self.size.width, self.plain)
 
     def notify_style_update(self) -> None:
         """The theme, the focus or a class changed: every style may be another."""
         super().notify_style_update()
         self._drawn_size = Size(0, 0)
+        self._styles.clear()
         self._styles_changed()
 
     def _styles_changed(self) -> None:
@@ -82,13 +95,14 @@ class LineWidget(Widget):
 def difference(y: int, old: Strip, new: Strip) -> Region:
     """Return the cells of line `y` from the first to the last part that differs; both are as wide."""
     were, are = list(old), list(new)
-    left = right = 0
-    while were and are and were[0] == are[0]:
-        left += are.pop(0).cell_length
-        del were[0]
-    while were and are and were[-1] == are[-1]:
-        right += are.pop().cell_length
-        del were[-1]
+    shorter = min(len(were), len(are))
+    left = right = first = last = 0
+    while first < shorter and were[first] == are[first]:
+        left += are[first].cell_length
+        first += 1
+    while last < shorter - first and were[-1 - last] == are[-1 - last]:
+        last += 1
+        right += are[-last].cell_length
     return Region(left, y, new.cell_length - left - right, 1)
 
 
@@ -117,14 +131,15 @@ def fit_in(text: str, width: int) -> str:
     return text if width_of(text) <= width else fit(text, width)
 
 
-def strip_of(parts: Sequence[Part], width: int, rest: Style) -> Strip:
+def strip_of(parts: Sequence[Part], width: int, rest: Style, end: Part | None = None) -> Strip:
     """Return one line of exactly `width` cells: the parts, cut or filled up in `rest`.
 
+    `end` is one cell at the right edge that nothing covers: that of a scroll bar.
     Texts are safe before they come here; this is the last door before the terminal, and what is not
     printable does not pass it either way.
     """
     segments: list[Segment] = []
-    left = width
+    left = width if end is None else width - 1
     for text, style in parts:
         if not text:
             continue
@@ -139,6 +154,8 @@ def strip_of(parts: Sequence[Part], width: int, rest: Style) -> Strip:
         left -= taken
     if left > 0:
         segments.append(Segment(" " * left, rest))
+    if end is not None:
+        segments.append(Segment(*end))
     return Strip(segments, width)
 
 

@@ -97,16 +97,11 @@ class ListPane(CursorPane):
         # A pane for reading shows its cursor only while it has the keys.
         selected = index == self.cursor and self.can_focus and (self.has_focus or not self._wraps)
         over = self.cursor_style() if selected else Style.null()
-        base = self.rich_style + over
+        base = self.plain + over
         parts: list[Part] = [(" ", base)]
         for cell in self._lines[index]:
             parts.append((cell.text, self.style_of(f"list--{cell.kind}") + over if cell.kind else base))
-        if thumb is None:
-            return strip_of(parts, width, base)
-        bar = self.style_of("pane--thumb" if thumb else "pane--track")
-        return Strip(
-            [*strip_of(parts, width - 1, base), *strip_of([("┃" if thumb else "│", bar)], 1, base)], width
-        )
+        return strip_of(parts, width, base, self.bar(thumb))
 
 
 def cells(*texts: tuple[str, int] | tuple[str, int, str]) -> list[Cell]:

@@ -47,7 +47,7 @@ class ProgressLine(LineWidget):
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        return [strip_of(self._parts(), width, self.rich_style)]
+        return [strip_of(self._parts(), width, self.plain)]
 
     def _parts(self) -> list[Part]:
         board = self._board

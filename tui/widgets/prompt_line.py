@@ -62,7 +62,7 @@ class PromptNote(LineWidget):
             part = (self._note, self.style_of("note--note"))
         else:
             part = (self._hint, self.style_of("note--hint"))
-        return [strip_of([part], width, self.rich_style)]
+        return [strip_of([part], width, self.plain)]
 
 
 class PromptLine(Horizontal):

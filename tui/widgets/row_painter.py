@@ -35,12 +35,12 @@ class RowPainter:
     def _process(self, row: Row, age: str, columns: tuple[Column, ...], selected: bool) -> list[Part]:
         plain = "tree--ended" if row.ended else "tree--dim" if row.dim else ""
         number = self.style(plain or "tree--number", selected)
-        source = row.source.partition("‹")[0]
+        source = f"tree--{row.source.partition('‹')[0]}"
+        style = self.style(plain or (source if source in self._styles else "tree--unknown"), selected)
         parts: list[Part] = [(_mark(row), self.style(plain or "tree--fresh", selected))]
-        for position, column in enumerate(columns):
-            name = f"tree--{source}" if f"tree--{source}" in self._styles else "tree--unknown"
-            style = self.style(plain or name, selected) if position == 0 else number
+        for column in columns:
             parts.append((fit(column.text(row, age), column.width, column.right) + " ", style))
+            style = number  # the colour is that of the source
         parts.append((row.guides, self.style("tree--guides", selected)))
         if row.folded:
             parts.append((f"▸+{row.count - 1} ", number))

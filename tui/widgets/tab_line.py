@@ -40,7 +40,7 @@ class TabLine(LineWidget):
             else:
                 parts.append((f" {tab.first_key}", self.style_of("tab--key")))
                 parts.append((f" {tab.title} ", self.style_of("tab--other")))
-        return [strip_of(parts, width, self.rich_style)]
+        return [strip_of(parts, width, self.plain)]
 
     async def on_click(self, event: events.Click) -> None:
         right = 0

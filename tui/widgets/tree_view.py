@@ -231,7 +231,7 @@ class TreeView(TreeWindow):
     def draw_row(self, index: int, width: int, thumb: bool | None) -> Strip:
         row = self.row_at(index)
         if row is None:
-            return strip_of([("   …", self.style_of("tree--dim"))], width, self.rich_style)
+            return strip_of([("   …", self.style_of("tree--dim"))], width, self.plain)
         age = fmt.age(self.now_ns - row.start_ns) if row.start_ns else ""
         look = (self.grouping, self.columns, width, thumb)
         key = (id(row), age, index == self.cursor, row.key in self.tagged, look)
@@ -247,16 +247,11 @@ class TreeView(TreeWindow):
         parts = paint.parts(row, age, columns_for(width - 1, self.grouping, self.columns), selected)
         if row.key in self.tagged:
             parts[0] = ("*", paint.style("tree--tag", selected))
-        rest = paint.rest(row, selected)
-        if thumb is None:
-            return strip_of(parts, width, rest)
-        bar = self.style_of("pane--thumb" if thumb else "pane--track")
-        line = strip_of(parts, width - 1, rest)
-        return Strip([*line, *strip_of([("┃" if thumb else "│", bar)], 1, rest)], width)
+        return strip_of(parts, width, paint.rest(row, selected), self.bar(thumb))
 
     def _load_styles(self) -> RowPainter:
         over = self.cursor_style()
-        base = self.rich_style
+        base = self.plain
         styles: Styles = {"": (base, base + over)}
         for name in self.COMPONENT_CLASSES:
             style = self.style_of(name)
