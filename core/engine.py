@@ -207,7 +207,7 @@ class Engine:
     def _fork(self, event: Fork) -> Process:
         parent = self.lineage.get(event.ppid)
         lost = False
-        strange = parent is None or _is_another(parent, event.parent_inode)
+        strange = parent is None or 0 != event.parent_inode != parent.entry.inode != 0
         if strange and event.ppid and not event.kthread and self.resolver.snapshotted:
             # An exec of the parent was lost, or the parent itself: ask for the one the kernel saw.
             lost = self.resolver.resolve(event.ppid, inode=event.parent_inode).entry is None
@@ -253,8 +253,3 @@ class Engine:
             return
         self.lineage.reparent(child, parent, ppid)
         self.stats.count("reparent success" if parent or not ppid else "reparent failed")
-
-
-def _is_another(process: Process, inode: int) -> bool:
-    """True when an executable's inode is known on both sides and differs."""
-    return 0 != inode != process.entry.inode != 0

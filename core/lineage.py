@@ -8,7 +8,7 @@ The invariant after every step: `child in parent.children` if and only if `child
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -37,6 +37,8 @@ class Lineage:
         self._limit = limit
         self._live: OrderedDict[int, Process] = OrderedDict()
         self._ended: OrderedDict[tuple[int, int], Process] = OrderedDict()
+        self.get: Callable[[int], Process | None] = self._live.get
+        """Return the live process of a pid, if it is cached. The dict's own: each event asks several times."""
         self.changed: dict[Process, None] = {}
         """Processes that changed since the session last cleared it, in order."""
         self.forgotten = 0
@@ -52,16 +54,13 @@ class Lineage:
     def ended(self) -> tuple[Process, ...]:
         return tuple(self._ended.values())
 
-    def get(self, pid: int) -> Process | None:
-        """Return the live process of a pid, if it is cached."""
-        return self._live.get(pid)
-
     def find(self, pid: int, start_ns: int) -> Process | None:
         """Return the live process with this identity, as exactly as the two times allow."""
         process = self._live.get(pid)
-        if process is not None and (start_ns == 0 or same_start(process.entry.start_ns, start_ns)):
-            return process
-        return None
+        if process is None:
+            return None
+        known_ns = process.entry.start_ns
+        return process if start_ns in (known_ns, 0) or same_start(known_ns, start_ns) else None
 
     def recall(self, key: ProcessKey) -> Process | None:
         """Return an ended process that is still kept as history."""
@@ -122,8 +121,10 @@ class Lineage:
                 return process
             self._end(owner, event.ts_ns)
         self._add(process)
-        self._link(process, parent)
-        self.touch(process)
+        if parent is not None:  # nothing to unlink, and no circle to close: it has only just been born
+            process.parent = parent
+            parent.children[process] = None
+        self.changed[process] = None
         return process
 
     def exec(self, event: Exec) -> Process:
