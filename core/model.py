@@ -152,6 +152,8 @@ class ContainerContext(msgspec.Struct, frozen=True, gc=False):
     ecs, garden, lxc, nspawn, unknown when there is an id; `systemd` for a unit without one; else None.
     `name`, `image`, `pod`, `namespace` come from the runtime's own state on disk; where it could not
     be read `reason` says why. `pod_uid` is the uid of a Kubernetes pod, the id of one of podman's.
+    `labels` are name and value of its labels and OCI annotations, in the order of their names: safe, without
+    secrets, and so few and short that they can be kept for every container.
     `outer` is the container that a nested one is in; its `cgroup_path` ends where that container does.
     """
 
@@ -165,6 +167,7 @@ class ContainerContext(msgspec.Struct, frozen=True, gc=False):
     cgroup_path: bytes = b""
     reason: str | None = None
     outer: ContainerContext | None = None
+    labels: tuple[tuple[str, str], ...] = ()
 
     @property
     def parent_id(self) -> str | None:

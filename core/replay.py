@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from core.containers.container_id import LEVELS, container_of_cgroup
+from core.containers.facts import shown_labels
 from core.model import ContainerContext, ProcessEntry, Tiers, TierState, Usage
 from core.probe.maps import KernelMaps
 from core.procfs import ProcfsError, Stat
@@ -264,7 +265,8 @@ def _safe_container(container: ContainerContext) -> ContainerContext:
     level: ContainerContext | None = container
     while level is not None and len(levels) < LEVELS:
         if level.id not in [inner.id for inner in levels]:
-            levels.append(_safe(level))
+            labels, _ = shown_labels(dict(level.labels))
+            levels.append(msgspec.structs.replace(_safe(level), labels=labels))
         level = level.outer
     outer = None
     for level in reversed(levels):

@@ -163,6 +163,13 @@ def scrub_args(args: tuple[bytes, ...]) -> tuple[bytes, ...]:
     return args if shown == args else shown
 
 
+def scrub_value(name: bytes, value: bytes) -> bytes:
+    """Return the value of a label or variable with the secrets in it hidden, all of it if `name` says so."""
+    if _hides(name, value):
+        return value if _NO_SECRET.fullmatch(value) else MASK
+    return _scrub_text(value) if _may_hold_secret((b"", value)) else value
+
+
 def _may_hold_secret(args: tuple[bytes, ...]) -> bool:
     text = b"\0".join(args).decode("latin-1").lower()
     for hint in _HINTS:  # any() with a generator would take three times as long

@@ -359,8 +359,10 @@ class Containerd:
     def run_image(self, name: str, *options: str) -> RealContainer:
         return self._run(name, "default", "--snapshotter", "native", *options, IMAGE_OF_CTR, name)
 
-    def run(self, name: str, rootfs: Path, namespace: str = "default") -> RealContainer:
-        return self._run(name, namespace, "--rootfs", str(rootfs), name)
+    def run(
+        self, name: str, rootfs: Path, namespace: str = "default", options: Sequence[str] = ()
+    ) -> RealContainer:
+        return self._run(name, namespace, *options, "--rootfs", str(rootfs), name)
 
     def _run(self, name: str, namespace: str, *what: str) -> RealContainer:
         self._names.append((name, namespace))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from core.containers.facts import Facts, facts_from_labels
+from core.containers.facts import Facts, facts_from_labels, joined
 from core.containers.state_files import StateError, StateFiles
+
+_CRIO_LABELS = "io.kubernetes.cri-o.Labels"
 
 
 class _Spec(msgspec.Struct):
@@ -23,15 +25,17 @@ def facts_of_bundle(
     spec = files.read_json(source, _Spec, owner)
     if spec is None:
         return None
-    labels = dict(spec.annotations or {})
-    labels.update(_crio_labels(labels, source))
+    annotations = spec.annotations or {}
+    labels = _crio_labels(annotations, source)
+    labels = labels | {
+        name: value for name, value in annotations.items() if name not in (*labels, _CRIO_LABELS)
+    }
     name = labels.get("io.kubernetes.cri-o.ContainerName") or (
         container_id if len(container_id) < 64 else None
     )
     facts = facts_from_labels(labels, source, _runtime(bundle, labels), name)
     if facts.image is None:
-        note = f"no image name in {source}"
-        return msgspec.structs.replace(facts, note=note)
+        return msgspec.structs.replace(facts, note=joined(f"no image name in {source}", facts.note))
     return facts
 
 
@@ -47,10 +51,10 @@ def _runtime(bundle: str, labels: dict[str, str]) -> str:
 
 def _crio_labels(annotations: dict[str, str], source: str) -> dict[str, str]:
     """Return the kubelet's labels, which CRI-O keeps as JSON inside one annotation."""
-    text = annotations.get("io.kubernetes.cri-o.Labels")
+    text = annotations.get(_CRIO_LABELS)
     if not text:
         return {}
     try:
         return msgspec.json.decode(text, type=dict[str, str])
     except (ValueError, RecursionError):
-        raise StateError(source, "the annotation io.kubernetes.cri-o.Labels is not understood") from None
+        raise StateError(source, f"the annotation {_CRIO_LABELS} is not understood") from None

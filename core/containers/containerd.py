@@ -1,4 +1,4 @@
-"""containerd: the bundle of a container, and the database that has the image of those that ctr made.
+"""containerd: the bundle of a container, and the database that has its labels, and the image of ctr's.
 
 The bundle is STATE/io.containerd.runtime.v2.task/NAMESPACE/ID/config.json, the database
 ROOT/io.containerd.metadata.v1.bolt/meta.db.
@@ -10,7 +10,7 @@ import msgspec
 
 from core.containers.bundle import facts_of_bundle
 from core.containers.daemons import Daemons, Home
-from core.containers.facts import Facts, facts_from_labels, shown
+from core.containers.facts import Facts, facts_from_labels, joined, shown, shown_labels
 from core.containers.state_files import StateError, StateFiles
 
 _STATES = ("/run/containerd", "/run/k3s/containerd", "/var/snap/microk8s/common/run/containerd")
@@ -41,9 +41,7 @@ class ContainerdState:
         return None
 
     def completed(self, facts: Facts, namespace: str, container_id: str) -> Facts:
-        """Return the facts of a bundle with those that only the database has: ctr's image and labels."""
-        if facts.image is not None:
-            return facts
+        """Return the facts of a bundle with those that only the database has: labels, and ctr's image."""
         bucket = (b"v1", namespace.encode(), b"containers", container_id.encode())
         roots = dict.fromkeys((*_ROOTS, *self._daemons.containerd_roots()))
         for root in roots:
@@ -54,7 +52,8 @@ class ContainerdState:
                     continue
                 labels = self._files.read_bolt(database, (*bucket, b"labels")) or {}
             except StateError as error:
-                return msgspec.structs.replace(facts, note=f"{facts.note}; {error}")
+                note = f"its labels are not known: {error}" if facts.image else str(error)
+                return msgspec.structs.replace(facts, note=joined(facts.note, note), incomplete=True)
             return _merged(facts, record.get(b"image", b""), labels, database)
         return facts
 
@@ -62,7 +61,8 @@ class ContainerdState:
 def _merged(facts: Facts, image: bytes, labels: dict[bytes, bytes], database: str) -> Facts:
     words = {_text(key): _text(value) for key, value in labels.items()}
     told = facts_from_labels(words, database, facts.runtime, facts.name)
-    found = told.image or shown(_text(image))
+    found = facts.image or told.image or shown(_text(image))
+    kept, left_out = shown_labels(words | {name: text for name, text in facts.labels if name not in words})
     return msgspec.structs.replace(
         facts,
         name=told.name,
@@ -70,9 +70,10 @@ def _merged(facts: Facts, image: bytes, labels: dict[bytes, bytes], database: st
         pod=facts.pod or told.pod,
         namespace=facts.namespace or told.namespace,
         pod_uid=facts.pod_uid or told.pod_uid,
-        note=None if found else f"it was made without an image, says {database}",
+        note=joined(None if found else f"it was made without an image, says {database}", left_out),
+        labels=kept,
     )
 
 
 def _text(value: bytes) -> str:
-    return value.decode(errors="surrogateescape")
+    return value.decode(errors="backslashreplace")

@@ -6,10 +6,20 @@ from collections.abc import Mapping
 
 import msgspec
 
+from core.scrub import scrub_value
 from core.text import safe_text
 
 _LIMIT = 256
 """Longest name, image or pod that is kept, in characters; Kubernetes and image references stay below."""
+
+_LABELS = 64
+_LABEL_NAME = 128
+_LABEL_VALUE = 256
+_SCRUBBED = 16_384
+"""Bytes of a value in which secrets are looked for: more than are shown, as a secret may begin in these."""
+
+_LABELS_TOTAL = 8192
+"""Characters that the labels of one container may have in all: thousands of containers are kept."""
 
 _NAME = ("io.kubernetes.cri.container-name", "io.kubernetes.container.name", "nerdctl/name")
 _IMAGE = (
@@ -31,7 +41,7 @@ class Facts(msgspec.Struct, frozen=True):
     """One container as its runtime knows it. Text is safe; None is what the state does not say.
 
     `source` is the file it came from, as the host names it. `runtime` is who wrote that file, "" where
-    the file does not tell. `note` says what cannot be known.
+    the file does not tell. `note` says what cannot be known; `incomplete`: for now, it is worth another look.
     """
 
     source: str
@@ -42,6 +52,8 @@ class Facts(msgspec.Struct, frozen=True):
     namespace: str | None = None
     pod_uid: str | None = None
     note: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    incomplete: bool = False
 
 
 def shown(value: str | None) -> str | None:
@@ -61,6 +73,7 @@ def facts_from_labels(
     (The runtime's own name of a pod's container is made of the label's and of much that repeats the pod.)
     """
     found = labels or {}
+    kept, left_out = shown_labels(found)
     container = _first(found, _NAME) or name
     if _first(found, _TYPE) in ("sandbox", "podsandbox"):
         container = "POD"  # what the kubelet calls the container that holds a pod's namespaces
@@ -72,7 +85,32 @@ def facts_from_labels(
         pod=shown(_first(found, _POD)),
         namespace=shown(_first(found, _NAMESPACE)),
         pod_uid=shown(_first(found, _POD_UID)),
+        note=left_out,
+        labels=kept,
     )
+
+
+def shown_labels(labels: Mapping[str, str]) -> tuple[tuple[tuple[str, str], ...], str | None]:
+    """Return labels as they may be kept and shown, by name, and what has to be said of those left out.
+
+    The first ones are kept: who gives two kinds of them gives the more telling ones first.
+    """
+    kept: dict[str, str] = {}
+    left = _LABELS_TOTAL
+    for name, value in labels.items():
+        if len(kept) == _LABELS or left < 0:
+            break
+        raw_name, raw_value = (text.encode("utf-8", "surrogatepass") for text in (name, value))
+        text = safe_text(scrub_value(raw_name, raw_value[:_SCRUBBED]), _LABEL_VALUE)
+        kept[shown_name := safe_text(raw_name, _LABEL_NAME)] = text
+        left -= len(shown_name) + len(text)
+    number = len(labels) - len(kept)
+    return tuple(sorted(kept.items())), f"{number} of {len(labels)} labels are left out" if number else None
+
+
+def joined(*notes: str | None) -> str | None:
+    """Return what there is to be said as one text, None when there is nothing."""
+    return "; ".join(note for note in notes if note) or None
 
 
 def _first(labels: Mapping[str, str], keys: tuple[str, ...]) -> str | None:

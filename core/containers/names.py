@@ -141,6 +141,7 @@ class ContainerNames:
             namespace=facts.namespace,
             pod_uid=context.pod_uid or facts.pod_uid,
             reason=facts.note,
+            labels=facts.labels,
         )
 
     def refresh(self) -> set[bytes]:
@@ -153,10 +154,10 @@ class ContainerNames:
         self._young = {path: until for path, until in self._young.items() if until > now}
         changed = self._refresh_runtimes()
         for key, answer in list(self._answers.items()):
-            if answer.stamp is None:
-                if now < answer.due:
-                    continue
-            elif answer.facts and self._stamp(answer.facts) == answer.stamp:
+            waits = answer.stamp is None or (answer.facts is not None and answer.facts.incomplete)
+            if waits and now >= answer.due:
+                pass
+            elif answer.stamp is None or self._stamp(answer.facts) == answer.stamp:
                 continue
             fresh = self._ask(key, answer.home, min(answer.retry_s * 2, _LAST_RETRY_S))
             if answer.facts is not None and fresh.facts is None:

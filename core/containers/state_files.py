@@ -22,6 +22,7 @@ _SIZE_LIMIT = 16 << 20
 _LIST_LIMIT = 16_384
 
 _PLACES_KEPT = 16_384
+_ATTEMPTS = 4
 
 T = TypeVar("T")
 
@@ -73,6 +74,33 @@ class StateFiles:
                 return bolt_values(partial(os.pread, descriptor), bucket)
             except BoltError as error:
                 raise StateError(path, str(error)) from None
+
+    def read_sqlite(
+        self, path: str, query: str, parameters: Sequence[str], owner: int | None = None
+    ) -> list[tuple[bytes | int | float | None, ...]] | None:
+        """Return the rows of a query on a SQLite database; None when there is no such file.
+
+        While a transaction is written to the file its old pages are in a journal beside it: a read counts
+        only if there was none before and none afterwards, and the file is the same. Raises StateError.
+        """
+        for _ in range(_ATTEMPTS):
+            before = self.stamp(path)
+            busy = self.stamp(f"{path}-journal")
+            data = self.read(path, owner)
+            if data is None:
+                return None
+            if busy or self.stamp(f"{path}-journal") or self.stamp(path) != before:
+                continue
+            try:
+                # Importing sqlite3 takes 10 ms; most hosts have no such file, some Pythons no such module.
+                from core.containers.sqlite import SqliteError, sqlite_rows  # noqa: PLC0415
+            except ImportError:
+                raise StateError(path, "is a SQLite database, which this Python cannot read") from None
+            try:
+                return sqlite_rows(data, query, parameters)
+            except SqliteError as error:
+                raise StateError(path, safe_text(str(error), 200)) from None
+        raise StateError(path, "is being changed")
 
     @contextmanager
     def _open(self, path: str, owner: int | None) -> Iterator[int | None]:

@@ -9,7 +9,8 @@ import msgspec
 
 from core.containers.bundle import facts_of_bundle
 from core.containers.daemons import Home
-from core.containers.facts import Facts, shown
+from core.containers.facts import Facts, joined, shown, shown_labels
+from core.containers.podman import Member, podman_member
 from core.containers.state_files import Stamp, StateError, StateFiles
 
 _DEFAULT_ROOT = "/var/lib/containers/storage"
@@ -53,32 +54,25 @@ class StorageState:
         metadata = self._metadata(record, source)
         bundle = facts_of_bundle(self._files, f"{folder}/{container_id}/userdata", container_id, owner)
         facts = bundle or Facts(source=source)
-        pod, pod_uid, note = facts.pod, facts.pod_uid, None
-        if pod is None and facts.runtime != "cri-o":
+        member, problem = Member(), None
+        if facts.runtime != "cri-o":
             try:
-                pod_uid, pod = self._podman_pod(posixpath.dirname(folder), container_id, owner)
+                member = podman_member(self._files, posixpath.dirname(folder), container_id, owner)
             except StateError as error:
-                note = f"its pod is not known: {error}"
+                problem = f"its pod and labels are not known: {error}"
+        others = {name: text for name, text in facts.labels if name not in member.labels}
+        labels, left_out = shown_labels(member.labels | others)
         return msgspec.structs.replace(
             facts,
             source=source,
             name=facts.name or shown(metadata.name or next(iter(record.names or ()), None)),
             image=facts.image or shown(metadata.image_name),
-            pod=pod,
-            pod_uid=pod_uid,
-            note=note,
+            pod=facts.pod or shown(member.pod),
+            pod_uid=facts.pod_uid or shown(member.pod_id),
+            note=joined(problem, left_out),
+            incomplete=problem is not None,
+            labels=labels,
         )
-
-    def _podman_pod(self, root: str, container_id: str, owner: int | None) -> tuple[str | None, str | None]:
-        """Return id and name of a container's pod from podman's database, None twice when it is in none."""
-        database = f"{root}/libpod/bolt_state.db"
-        container = self._files.read_bolt(database, (b"ctr", container_id.encode()), owner) or {}
-        pod_id = container.get(b"pod-id")
-        if not pod_id:
-            return None, None
-        names = self._files.read_bolt(database, (b"id-registry",), owner) or {}
-        name = names.get(pod_id, pod_id)
-        return shown(pod_id.decode(errors="surrogateescape")), shown(name.decode(errors="surrogateescape"))
 
     def _index(self, source: str, owner: int | None) -> dict[str, _Record]:
         """Return the records of one containers.json by id, read again only when it changed."""

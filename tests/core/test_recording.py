@@ -180,13 +180,18 @@ def test_texts_of_a_hostile_recording_are_made_safe(tmp_path: Path) -> None:
     entry = ProcessEntry(7, 1001, comm=evil.encode(), problem=evil, cgroup=b"/x")
     writer.write(Snapshot(2, [Found(entry, Usage(state=evil))]))
     writer.write(Sweep(2, [Sample(7, 1001, 0, 0, evil.encode(), 0, False, Usage(state=evil))]))
-    writer.write(Named(3, b"/x", ContainerContext(id=evil, runtime=evil, name=evil, reason=evil)))
+    evil_container = ContainerContext(
+        id=evil, runtime=evil, name=evil, reason=evil, labels=((evil, evil), ("password", "hunter2"))
+    )
+    writer.write(Named(3, b"/x", evil_container))
     writer.write(User(4, 0, evil))
     writer.close()
     engine = replayed(path)
     (process,) = engine.lineage
     shown = msgspec.json.encode([engine.feed.host, engine.feed.tiers, engine.view(process).container])
     assert b"u001b" not in shown
+    assert b"hunter2" not in shown
+    assert b"password" in shown
     assert process.entry.problem.isprintable()
     assert engine.feed.user_name(0).isprintable()
     assert process_text(process.entry).isprintable()

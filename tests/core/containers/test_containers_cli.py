@@ -86,13 +86,15 @@ def test_a_process(runc_container: RealContainer) -> None:
 
 
 def test_all_containers(dockerd: Docker, runc_container: RealContainer) -> None:
-    docker = dockerd.run("ebpf-tui-listed")
+    docker = dockerd.run("ebpf-tui-listed", "--label", "team=shop")
     answer = json.loads(ebpf_tui("containers", "--json").stdout)
     containers = {container["id"]: container for container in answer["containers"]}
 
     assert answer["schema"] == "ebpf-tui/containers/1"
     assert containers[docker.id]["name"] == "ebpf-tui-listed"
     assert containers[docker.id]["image"] == dockerd.inspect("ebpf-tui-listed")["Config"]["Image"]
+    assert containers[docker.id]["labels"] == {"team": "shop"}
+    assert containers[unique("web")]["labels"] == {}
     top = dockerd("top", "ebpf-tui-listed", "-o", "pid").split()[1:]
     assert containers[docker.id]["pids"] == sorted(map(int, top))
     assert containers[unique("web")]["pids"] == [runc_container.pid]
