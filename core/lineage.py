@@ -38,7 +38,7 @@ class Lineage:
         self._live: OrderedDict[int, Process] = OrderedDict()
         self._ended: OrderedDict[tuple[int, int], Process] = OrderedDict()
         self.get: Callable[[int], Process | None] = self._live.get
-        """Return the live process of a pid, if it is cached. The dict's own: each event asks several times."""
+        """Return the live process of a pid, if it is cached. The dict's own: events ask several times."""
         self.changed: dict[Process, None] = {}
         """Processes that changed since the session last cleared it, in order."""
         self.forgotten = 0
