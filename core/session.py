@@ -253,7 +253,8 @@ class Session:
     def _dirty_at(self, engine: Engine) -> bool:
         if self._playback.timeline.held:  # how long ago this was goes on
             return self._dirty or engine.feed.now_ns() // _SECOND != self._second_shown
-        return self._dirty or bool(engine.lineage.changed)
+        lineage = engine.lineage  # on a quiet host the end of a history is all the news there is
+        return self._dirty or bool(lineage.changed) or self._forgotten != lineage.forgotten
 
     def _drain_wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
