@@ -126,7 +126,7 @@ class Audit:
         if entry.inode == seen.inode and entry.exe != seen.exe and seen.exe:
             facts["exe"] = seen.exe
         if "cmdline" in facts:
-            facts["cmdline_truncated"] = False
+            facts["cmdline_truncated"] = seen.cmdline_truncated
         if entry.inode != seen.inode and "image" not in confirmed:
             facts = {}  # an exec is on its way; nothing of the old image is refreshed
         if "image" in confirmed:

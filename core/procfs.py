@@ -249,7 +249,8 @@ def _read_cgroup(directory: int) -> dict[str, object]:
 
 
 def _read_cmdline(directory: int) -> dict[str, object]:
-    return {"cmdline": _read(directory, "cmdline", CMDLINE_LIMIT)}
+    cmdline = _read(directory, "cmdline", CMDLINE_LIMIT + 1)
+    return {"cmdline": cmdline[:CMDLINE_LIMIT], "cmdline_truncated": len(cmdline) > CMDLINE_LIMIT}
 
 
 def _read_exe(directory: int) -> dict[str, object]:

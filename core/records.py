@@ -101,6 +101,8 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     usage: Usage
     image_mark: int = 0
     """Where there are no generations (procfs): a number that changes with each exec; 0 when not known."""
+    new_rights: bool = False
+    """Its credentials are others than at the last look: told once."""
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):

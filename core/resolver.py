@@ -260,12 +260,12 @@ class Resolver:
             return entry
         if not seen.cmdline.startswith(entry.cmdline.rstrip(b"\0")[:64]):
             return entry
-        cmdline = seen.cmdline if entry.cmdline_truncated else entry.cmdline
+        cut = entry.cmdline_truncated
         return msgspec.structs.replace(
             entry,
-            cmdline=cmdline,
+            cmdline=seen.cmdline if cut else entry.cmdline,
             exe=seen.exe or entry.exe,
-            cmdline_truncated=False,
+            cmdline_truncated=cut and seen.cmdline_truncated,
             cgroup=entry.cgroup or seen.cgroup,
             problem="" if seen.exe else entry.problem,
         )

@@ -96,7 +96,7 @@ class Sweeper:
         if sample.comm != entry.comm and not (entry.kthread and entry.comm.startswith(sample.comm)):
             self._lineage.amend(process, comm=sample.comm)
             agreed = False
-        if 0 <= sample.uid != entry.credentials.euid:
+        if sample.new_rights or 0 <= sample.uid != entry.credentials.euid:
             self._reread_rights(process)
             agreed = False
         if sample.ppid != entry.ppid and process.exited_ns is None:

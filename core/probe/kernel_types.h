@@ -199,7 +199,7 @@ struct task_struct {
 	u64 start_boottime;
 	struct task_struct *real_parent, *group_leader;
 	struct mm_struct *mm;
-	const struct cred *cred;
+	const struct cred *real_cred;
 	struct signal_struct *signal;
 	struct nsproxy *nsproxy;
 	struct css_set *cgroups;

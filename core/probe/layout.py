@@ -13,9 +13,9 @@ from core.model import Credentials, ProcessEntry, Usage
 from core.records import CgroupMove, Event, Exec, Exit, Fork, Found, Reaped
 
 FORK, EXEC, EXIT, REAPED, CGROUP, FOUND = 1, 2, 3, 4, 5, 6
-KTHREAD, EXE_UNLINKED, EXE_PARTIAL, ARGS_PARTIAL, CGROUP_PARTIAL, ZOMBIE = 1, 2, 4, 8, 16, 32
+KTHREAD, EXE_UNLINKED, EXE_PARTIAL, ARGS_PARTIAL, CGROUP_PARTIAL, ZOMBIE, NEW_RIGHTS = 1, 2, 4, 8, 16, 32, 64
 
-LAYOUT = 3
+LAYOUT = 4
 """LAYOUT of record.h."""
 
 FACTS = Struct("=II12Q24I16s16s")

@@ -18,6 +18,7 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define PF_KTHREAD 0x00200000
+#define SIGNAL_GROUP_EXIT 4
 #define NAME_SIZE 256
 #define PATH_SPACE 4096 /* a power of two: names beyond it are cut off */
 #define ARGS_SPACE 8192
@@ -378,6 +379,27 @@ static __always_inline u32 login_of(struct task_struct *task)
 	return -1;
 }
 
+/* Who a task is, as /proc says it: `cred` is another one while it works for somebody else, as access(2)
+ * and overlayfs do. */
+static __always_inline const struct cred *cred_of(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, real_cred);
+}
+
+/* Which set of credentials that is: the kernel makes a new one with every change. */
+static __always_inline u32 rights_of(const struct cred *cred)
+{
+	return (u64)cred >> 6;
+}
+
+/* As wait(2) tells it. A first thread that ended before the others has left a code of its own. */
+static __always_inline u32 exit_code_of(struct task_struct *leader, struct signal_struct *signal)
+{
+	if (BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT)
+		return BPF_CORE_READ(signal, group_exit_code);
+	return BPF_CORE_READ(leader, exit_code);
+}
+
 /* The pid of a task in its own, innermost pid namespace, and that namespace. */
 static __always_inline void fill_pid_namespace(struct facts *f, struct task_struct *task)
 {
@@ -406,7 +428,7 @@ __noinline int fill_facts(u32 kind, u32 owner)
 	task = (void *)s->task;
 	leader = BPF_CORE_READ(task, group_leader);
 	parent = BPF_CORE_READ(task, real_parent);
-	cred = BPF_CORE_READ(task, cred);
+	cred = cred_of(task);
 	signal = BPF_CORE_READ(task, signal);
 	tty = BPF_CORE_READ(signal, tty);
 	f = &s->facts;
@@ -565,7 +587,7 @@ __noinline int store_process(u64 fork_ns, u64 mode, u32 owner)
 	entry->mnt_ns = f->mnt_ns;
 	entry->flags = f->flags;
 	entry->inner_pid = f->inner_pid;
-	entry->unused = 0;
+	entry->rights = rights_of(cred_of((void *)s->task));
 	__builtin_memcpy(entry->comm, f->comm, sizeof(entry->comm));
 	__builtin_memcpy(entry->tty, f->tty, sizeof(entry->tty));
 	bpf_map_update_elem(&pid_cache, &f->pid, entry, mode);
@@ -670,7 +692,7 @@ static __always_inline void end(struct task_struct *task, u32 kind)
 		return;
 	f->start_ns = BPF_CORE_READ(leader, start_boottime);
 	f->exec_id = BPF_CORE_READ(leader, self_exec_id);
-	f->exit_code = BPF_CORE_READ(signal, group_exit_code) ?: BPF_CORE_READ(leader, exit_code);
+	f->exit_code = exit_code_of(leader, signal);
 	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
 		f->flags |= KTHREAD;
 	known = bpf_map_lookup_elem(&pid_cache, &f->pid);
@@ -740,8 +762,9 @@ static __always_inline void remember(struct scratch *s)
 {
 	struct facts *f = &s->facts;
 	struct pid_entry *known = bpf_map_lookup_elem(&pid_cache, &f->pid);
+	struct task_struct *task = (void *)s->task;
 
-	if (f->flags & KTHREAD)
+	if (f->flags & (KTHREAD | ZOMBIE)) /* who has ended is no answer */
 		return;
 	if (known && known->start_ns == f->start_ns && known->exec_id >= f->exec_id) {
 		known->ppid = f->ppid;
@@ -758,6 +781,12 @@ static __always_inline void remember(struct scratch *s)
 	store_image(f->start_ns, OF_ITERATOR);
 	/* An exec that happens right now wins: it is newer than what was read here. */
 	store_process(f->start_ns, known ? BPF_ANY : BPF_NOEXIST, OF_ITERATOR);
+	/* If it ended before that, its exit has found nothing to mark. */
+	if (BPF_CORE_READ(task, signal, live.counter))
+		return;
+	known = bpf_map_lookup_elem(&pid_cache, &f->pid);
+	if (known && known->start_ns == f->start_ns && !known->exit_ns)
+		known->exit_ns = bpf_ktime_get_boot_ns();
 }
 
 static __always_inline int found(struct bpf_iter__task *ctx, bool sleepable)
@@ -820,11 +849,26 @@ int snapshot_plain(struct bpf_iter__task *ctx)
 	return found(ctx, false);
 }
 
+/* What commit_creds has changed since the process was stored: setuid, setfsuid, capset. */
+static __always_inline void take_rights(struct pid_entry *known, const struct cred *cred)
+{
+	known->rights = rights_of(cred);
+	known->uid = BPF_CORE_READ(cred, uid.val);
+	known->gid = BPF_CORE_READ(cred, gid.val);
+	known->euid = BPF_CORE_READ(cred, euid.val);
+	known->egid = BPF_CORE_READ(cred, egid.val);
+	known->fsuid = BPF_CORE_READ(cred, fsuid.val);
+	known->fsgid = BPF_CORE_READ(cred, fsgid.val);
+	bpf_probe_read_kernel(&known->cap_effective, sizeof(u64), &cred->cap_effective);
+	bpf_probe_read_kernel(&known->cap_permitted, sizeof(u64), &cred->cap_permitted);
+}
+
 SEC("iter/task")
 int sweep(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task, *parent;
 	struct signal_struct *signal;
+	const struct cred *cred;
 	struct pid_entry *known;
 	struct sample sample = {};
 
@@ -842,19 +886,28 @@ int sweep(struct bpf_iter__task *ctx)
 		sample.start_ns = BPF_CORE_READ(task, start_boottime);
 		sample.ppid = pid_of(parent);
 		sample.exec_id = BPF_CORE_READ(task, self_exec_id);
-		sample.uid = BPF_CORE_READ(task, cred, euid.val);
+		cred = cred_of(task);
+		sample.uid = BPF_CORE_READ(cred, euid.val);
 		sample.threads = BPF_CORE_READ(signal, nr_threads);
 		sample.cpu_ns += BPF_CORE_READ(signal, sum_sched_runtime);
 		sample.rss_pages = rss_of(BPF_CORE_READ(task, mm));
 		if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
 			sample.flags |= KTHREAD;
 		bpf_probe_read_kernel_str(sample.comm, sizeof(sample.comm), &task->comm);
-		/* No event tells of a new parent. Done here and not by user space, whose write could
-		 * overtake an exec and bring back the image before it. */
+		/* No event tells of a new parent, name or right. Done here and not by user space, whose
+		 * write could overtake an exec and bring back the image before it. */
 		known = bpf_map_lookup_elem(&pid_cache, &sample.pid);
-		if (known && is_of(known, sample.start_ns) && known->ppid != sample.ppid) {
-			known->ppid = sample.ppid;
-			known->parent_start_ns = BPF_CORE_READ(parent, group_leader, start_boottime);
+		if (known && is_of(known, sample.start_ns)) {
+			if (known->ppid != sample.ppid) {
+				known->ppid = sample.ppid;
+				known->parent_start_ns =
+					BPF_CORE_READ(parent, group_leader, start_boottime);
+			}
+			if (known->rights != rights_of(cred)) {
+				take_rights(known, cred);
+				sample.flags |= NEW_RIGHTS;
+			}
+			__builtin_memcpy(known->comm, sample.comm, sizeof(known->comm));
 		}
 	}
 	bpf_seq_write(ctx->meta->seq, &sample, sizeof(sample));

@@ -12,7 +12,7 @@
 #ifndef RECORD_H
 #define RECORD_H
 
-#define LAYOUT 3
+#define LAYOUT 4
 
 enum kind { FORK = 1, EXEC = 2, EXIT = 3, REAPED = 4, CGROUP = 5, FOUND = 6 };
 
@@ -23,6 +23,7 @@ enum flag {
 	ARGS_PARTIAL = 8,  /* argv is longer than what was sent, or could not be read */
 	CGROUP_PARTIAL = 16,
 	ZOMBIE = 32,
+	NEW_RIGHTS = 64, /* in a sweep: other credentials than at the last look */
 };
 
 struct facts {
@@ -107,7 +108,7 @@ struct pid_entry {
 	u32 mnt_ns;
 	u32 flags;
 	u32 inner_pid;
-	u32 unused;
+	u32 rights; /* changes with the credentials */
 	char comm[16];
 	char tty[16];
 };

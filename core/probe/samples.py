@@ -6,7 +6,7 @@ from struct import Struct
 from typing import Any
 
 from core.model import Usage
-from core.probe.layout import KTHREAD, PAGE, state_letter, text
+from core.probe.layout import KTHREAD, NEW_RIGHTS, PAGE, state_letter, text
 from core.records import Sample
 
 SAMPLE = Struct("=3Q8I16s")
@@ -78,6 +78,7 @@ def _samples(records: list[tuple[Any, ...]]) -> list[Sample]:
                 state_letter(others.get(pid, state) if state & _ZOMBIE else state),
                 threads,
             ),
+            new_rights=bool(flags & NEW_RIGHTS),
         )
         for start_ns, _, rss, pid, _, ppid, exec_id, uid, flags, state, threads, comm in leaders
     ]
