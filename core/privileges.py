@@ -75,7 +75,7 @@ def current_privileges() -> Privileges:
     """Return what this process may do. Nothing is assumed where /proc does not tell."""
     sets = {"CapEff": 0, "CapBnd": 0}
     try:
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in Path("/proc/self/status").read_text("latin-1").split("\n"):
             name, _, value = line.partition(":")
             if name in sets:
                 sets[name] = int(value, 16)

@@ -22,7 +22,7 @@ from core.text import safe_text
 CMDLINE_LIMIT = 2 * 1024 * 1024
 """As much of one argv as is read, in bytes: the kernel's own limit for a whole exec is 3/4 of 8 MiB."""
 
-_STATUS_LIMIT = 64 * 1024
+_STATUS_LIMIT = 1 << 20  # as many as 65,536 groups stand in it, before the capabilities
 _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 _NO_LOGIN = 0xFFFFFFFF
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -78,6 +78,8 @@ class Procfs:
                 return self._parse_stat(file.read(4096))
         except OSError as error:
             raise _why(pid, "stat", error) from None
+        except (ValueError, IndexError):
+            raise _not_understood(pid) from None
 
     def ppid(self, pid: int) -> int:
         """Return the parent that /proc shows now (0 for none). Raises ProcfsError."""
@@ -100,7 +102,7 @@ class Procfs:
         """Return all that /proc knows of a process.
 
         Raises ProcfsError when the process is gone or its stat cannot be read. A single fact that
-        is not permitted is left empty, and the entry's `problem` names it.
+        is not permitted or not understood is left empty, and the entry's `problem` names it.
         """
         try:
             with self._directory(pid) as directory:
@@ -108,6 +110,8 @@ class Procfs:
                 return self._entry(directory, stat), stat.usage
         except OSError as error:
             raise _why(pid, "stat", error) from None
+        except (ValueError, IndexError):
+            raise _not_understood(pid) from None
 
     def _entry(self, directory: int, stat: Stat) -> ProcessEntry:
         problems: list[str] = []
@@ -124,6 +128,8 @@ class Procfs:
                     problems.append(f"{_subject(step)} not there")
             except PermissionError:
                 problems.append(f"{_subject(step)} not permitted")
+            except (ValueError, IndexError, KeyError):
+                problems.append(f"{_subject(step)} not understood")
         tgid = facts.pop("tgid", stat.pid)
         if tgid != stat.pid:  # /proc answers for threads too, though it does not list them
             raise ProcfsError(f"{stat.pid} is a thread of process {tgid}")
@@ -160,6 +166,8 @@ class Procfs:
         a huge one, and ticks begin elsewhere: the answer is right to one tick.
         """
         start_ns = ticks * TICK_NS
+        if start_ns >> 64:
+            raise ValueError("more ticks than ns fit into 64 bits")
         if start_ns >= 1 << 63:
             start_ns -= 1 << 64
         return (start_ns - self._boot_offset_ns) // TICK_NS * TICK_NS
@@ -169,17 +177,17 @@ class Procfs:
         opened, closed = data.index(b"("), data.rindex(b")")
         fields = data[closed + 2 :].split()
         return Stat(
-            pid=int(data[:opened]),
+            pid=_number(data[:opened], 32),
             comm=data[opened + 1 : closed],
             state=chr(fields[0][0]),
-            ppid=int(fields[1]),
-            tty_nr=int(fields[4]),
-            kthread=bool(int(fields[6]) & _PF_KTHREAD),
-            cpu_ns=(int(fields[11]) + int(fields[12])) * TICK_NS,
-            threads=int(fields[17]),
-            start_ns=self._start_ns(int(fields[19])),
-            rss_bytes=int(fields[21]) * _PAGE,
-            stack_start=int(fields[25]),
+            ppid=_number(fields[1], 32),
+            tty_nr=int(fields[4]) & 0xFFFFFFFF,
+            kthread=bool(_number(fields[6]) & _PF_KTHREAD),
+            cpu_ns=(_number(fields[11]) + _number(fields[12])) * TICK_NS,
+            threads=_number(fields[17], 32),
+            start_ns=self._start_ns(_number(fields[19])),
+            rss_bytes=_number(fields[21]) * _PAGE,
+            stack_start=_number(fields[25]),
         )
 
 
@@ -202,6 +210,14 @@ def time_namespace_offset(host: Host) -> int:
     return 0
 
 
+def _number(text: bytes, bits: int = 64, base: int = 10) -> int:
+    """Return a number as the kernel prints it. Raises ValueError for what does not fit into its type."""
+    number = int(text, base)
+    if number >> bits:  # of a negative one, too
+        raise ValueError(f"more than {bits} bits")
+    return number
+
+
 def _read(directory: int, name: str, limit: int) -> bytes:
     """Read at most `limit` bytes of a file in /proc/PID."""
     descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
@@ -217,19 +233,19 @@ def _read(directory: int, name: str, limit: int) -> bytes:
 
 def _read_status(directory: int) -> dict[str, object]:
     fields = {}
-    for line in _read(directory, "status", _STATUS_LIMIT).splitlines():
+    for line in _read(directory, "status", _STATUS_LIMIT).split(b"\n"):
         name, _, value = line.partition(b":\t")
         fields[name] = value
-    uids = [int(value) for value in fields[b"Uid"].split()]
-    gids = [int(value) for value in fields[b"Gid"].split()]
+    uids = [_number(value, 32) for value in fields[b"Uid"].split()]
+    gids = [_number(value, 32) for value in fields[b"Gid"].split()]
     try:
-        login = int(_read(directory, "loginuid", 32))
+        login = _number(_read(directory, "loginuid", 32), 32)
     except (OSError, ValueError):  # a kernel without audit
         login = _NO_LOGIN
     return {
-        "tgid": int(fields[b"Tgid"]),
+        "tgid": _number(fields[b"Tgid"], 32),
         # One number for each pid namespace from ours inwards; absent before Linux 4.1.
-        "inner_pid": int(fields.get(b"NSpid", b"0").split()[-1]),
+        "inner_pid": _number(fields.get(b"NSpid", b"0").split()[-1], 32),
         "credentials": Credentials(
             uid=uids[0],
             gid=gids[0],
@@ -238,8 +254,8 @@ def _read_status(directory: int) -> dict[str, object]:
             fsuid=uids[3],
             fsgid=gids[3],
             login_uid=None if login == _NO_LOGIN else login,
-            cap_effective=int(fields[b"CapEff"], 16),
-            cap_permitted=int(fields[b"CapPrm"], 16),
+            cap_effective=_number(fields[b"CapEff"], base=16),
+            cap_permitted=_number(fields[b"CapPrm"], base=16),
         ),
     }
 
@@ -293,6 +309,10 @@ def _advice(problems: list[str]) -> str:
 @lru_cache(maxsize=1)
 def _may_trace() -> bool:
     return current_privileges().has(Capability.SYS_PTRACE)
+
+
+def _not_understood(pid: int) -> ProcfsError:
+    return ProcfsError(f"/proc/{pid}/stat is not as the kernel writes it")
 
 
 def _why(pid: int, name: str, error: OSError) -> ProcfsError:

@@ -74,7 +74,7 @@ def reader_pid_namespace(host: Host) -> int:
     Raises ProbeUnavailable where it cannot be told: the kernel's pids would be taken for others.
     """
     try:
-        status = host.path("/proc/self/status").read_text().splitlines()
+        status = host.path("/proc/self/status").read_text("latin-1").split("\n")
         # One number for each namespace from that of /proc inwards to ours; absent before Linux 4.1.
         levels = next((len(line.split()) - 1 for line in status if line.startswith("NSpid:")), 1)
         owner = "self" if levels == 1 else "1"

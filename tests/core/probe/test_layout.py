@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from core.probe import layout
 from core.probe.loader import SHIPPED_OBJECT
+from core.probe.maps import _decode
 from core.probe.samples import Samples
 
 # `struct sample` lives on the BPF stack only and has no BTF; the sweep of test_probe.py checks it.
@@ -49,6 +50,37 @@ def test_names_and_paths_are_two_forms_of_one_thing(parts: list[bytes]) -> None:
 def test_a_foreign_record_is_a_value_error_and_nothing_else(data: bytes) -> None:
     with contextlib.suppress(ValueError):
         layout.decode_event(data)
+
+
+numbers = st.integers(0, 2**32 - 1) | st.sampled_from([0, 1, 7, 16, 4096])
+facts = st.builds(
+    lambda kind, longs, ints, comm, tty: layout.FACTS.pack(kind, *ints[:1], *longs, *ints[1:], comm, tty),
+    st.integers(1, 6),
+    st.lists(st.integers(0, 2**64 - 1), min_size=12, max_size=12),
+    st.lists(numbers, min_size=25, max_size=25),
+    st.binary(max_size=16),
+    st.binary(max_size=16),
+)
+
+
+@given(st.lists(st.tuples(facts, st.binary(max_size=80)), max_size=3))
+def test_records_with_any_numbers_in_them_are_decoded(records: list[tuple[bytes, bytes]]) -> None:
+    """Lengths that reach beyond the record, names without a NUL, states that no kernel has."""
+    for head, tail in records:
+        with contextlib.suppress(ValueError):
+            layout.decode_event(head + tail)
+    found = layout.decode_found(b"".join(head + tail for head, tail in records))
+    assert len(found) <= len(records) * 2
+
+
+@given(st.binary(min_size=layout.PID_ENTRY.size, max_size=layout.PID_ENTRY.size), st.data())
+def test_map_entries_with_any_numbers_in_them_are_decoded(process: bytes, data: st.DataObject) -> None:
+    names = st.binary(max_size=layout.STORED_EXE)
+    ints = st.lists(numbers, min_size=6, max_size=6)
+    image = (1, 2, 3, *data.draw(ints), data.draw(names), data.draw(names))
+    entry = _decode(7, layout.PID_ENTRY.unpack(process), image, b"/")
+    assert entry.pid == 7
+    assert len(entry.cmdline) <= layout.STORED_ARGS
 
 
 @given(st.binary(max_size=900))
