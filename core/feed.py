@@ -98,13 +98,10 @@ class Feed(Protocol):
     def close(self) -> None: ...
 
 
-class _HostSources:
-    """What every feed of a real host has besides its records."""
+class HostSources:
+    """What every feed of a real host has besides its records. One goes on to the next feed of a session."""
 
-    live = True
-
-    def __init__(self, host: Host, tiers: Tiers, *, ask_runtimes: bool = False) -> None:
-        self.tiers = tiers
+    def __init__(self, host: Host, *, ask_runtimes: bool = False) -> None:
         self.procfs = Procfs(host)
         self.names = ContainerNames(host, ask_runtimes=ask_runtimes)
         self._users = Users(host)
@@ -120,11 +117,23 @@ class _HostSources:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._clock_offset_ns
 
 
-class ProbeFeed(_HostSources):
+class _HostFeed:
+    """A feed of a real host."""
+
+    live = True
+
+    def __init__(self, sources: HostSources, tiers: Tiers) -> None:
+        self.tiers = tiers
+        self.sources = sources
+        self.procfs, self.names, self.host = sources.procfs, sources.names, sources.host
+        self.user_name, self.now_ns = sources.user_name, sources.now_ns
+
+
+class ProbeFeed(_HostFeed):
     """The kernel tier: events from the ring buffer, snapshots and sweeps from the task iterators."""
 
-    def __init__(self, probe: Probe, host: Host, tiers: Tiers, *, ask_runtimes: bool = False) -> None:
-        super().__init__(host, tiers, ask_runtimes=ask_runtimes)
+    def __init__(self, probe: Probe, sources: HostSources, tiers: Tiers) -> None:
+        super().__init__(sources, tiers)
         self._probe = probe
         self._lost = 0
         self.maps: KernelMaps | None = ProbeMaps(probe)
@@ -171,7 +180,7 @@ class ProbeFeed(_HostSources):
         return Found(msgspec.structs.replace(entry, comm=comm), found.usage)
 
 
-class ProcfsFeed(_HostSources):
+class ProcfsFeed(_HostFeed):
     """The lowest step of the ladder: nothing is reported, everything is noticed by sweeping /proc."""
 
     maps: KernelMaps | None = None
@@ -227,15 +236,20 @@ def open_feed(
     need_maps: bool = False,
     options: ProbeOptions | None = None,
     ask_runtimes: bool = False,
+    after: Feed | None = None,
 ) -> Feed:
     """Return the best feed that this host allows; it is the caller's to close.
 
     Never raises for what the host does not allow: the feed's `tiers` says it. With `need_maps` a probe
     that cannot be loaded raises ProbeUnavailable instead. With `ask_runtimes` the sockets of container
-    runtimes may be asked for names.
+    runtimes may be asked for names. The feed `after` which this one goes on hands its sources over.
     """
     procfs_state, limited = _procfs_state(host)
     cache = TierState(True)
+    if isinstance(after, ProbeFeed | ProcfsFeed):
+        sources = after.sources
+    else:
+        sources = HostSources(host, ask_runtimes=ask_runtimes)
     try:
         if not probe:
             raise ProbeUnavailable("switched off (--no-probe)")
@@ -245,10 +259,10 @@ def open_feed(
             raise
         step = "procfs, own processes only" if limited else "procfs"
         tiers = Tiers(cache, TierState(False, str(why)), procfs_state, step)
-        return ProcfsFeed(host, tiers, ask_runtimes=ask_runtimes)
+        return ProcfsFeed(sources, tiers)
     step = "events+maps" if loaded.events_on else "iterator only"
     tiers = Tiers(cache, TierState(True, _shortcomings(loaded)), procfs_state, step)
-    return ProbeFeed(loaded, host, tiers, ask_runtimes=ask_runtimes)
+    return ProbeFeed(loaded, sources, tiers)
 
 
 def _shortcomings(loaded: Probe) -> str:

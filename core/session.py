@@ -92,7 +92,7 @@ class Session:
         self._dirty = True
         self._asked = False
         self._rate = _Rate()
-        self._reload: Callable[[], Feed] | None = None
+        self._reload: Callable[[Feed], Feed] | None = None
         self._message = ""
         self._fresh_until = 0
 
@@ -148,8 +148,8 @@ class Session:
         self._moves.append(move)
         self._nudge()
 
-    def reload(self, open_feed: Callable[[], Feed]) -> None:
-        """Go on with a newly opened feed; the tree stays. A failure is told in the header's message."""
+    def reload(self, open_feed: Callable[[Feed], Feed]) -> None:
+        """Go on with a feed opened after the present one; the tree stays. A failure is told in the header."""
         self._reload = open_feed
         self._message = "loading the probe anew…"
         self._nudge()
@@ -244,7 +244,7 @@ class Session:
         opener, self._reload = self._reload, None
         assert opener is not None
         try:
-            engine.use(opener())
+            engine.use(opener(engine.feed))
             self._message = "the probe was loaded anew"
         except ProbeUnavailable as why:
             self._message = f"the probe was not reloaded: {why}"

@@ -79,7 +79,7 @@ class EbpfApp(App[None]):
         engine: Engine,
         settings: Settings,
         config: Config | None = None,
-        open_probe: Callable[[], Feed] | None = None,
+        open_probe: Callable[[Feed], Feed] | None = None,
     ) -> None:
         """`open_probe` opens the probe anew; None: what is shown has none of its own (a recording)."""
         # Only an app that draws in the terminal's own colours leaves out every colour code.
@@ -202,7 +202,7 @@ def show(
     engine: Engine,
     settings: Settings,
     config: Config | None = None,
-    open_probe: Callable[[], Feed] | None = None,
+    open_probe: Callable[[Feed], Feed] | None = None,
 ) -> int:
     """Open the screens on any engine; return the exit code."""
     settle_colour(settings)

@@ -38,7 +38,7 @@ class Engine(Protocol):
     def resolve(self, pid: int, *, evict: bool = False) -> None:
         """Resolve again, forgetting first what the cache knows when `evict`."""
 
-    def reload(self, open_feed: Callable[[], Feed]) -> None:
+    def reload(self, open_feed: Callable[[Feed], Feed]) -> None:
         """Go on with a newly opened feed; what comes of it is told in the header's message."""
 
     def pause(self, on: bool) -> None:

@@ -16,10 +16,10 @@ from core.text import safe_text
 from tui.settings import Settings
 
 
-def probe_opener(settings: Settings) -> Callable[[], Feed]:
-    """Return what opens a feed with the newest probe, or raises ProbeUnavailable."""
+def probe_opener(settings: Settings) -> Callable[[Feed], Feed]:
+    """Return what opens a feed with the newest probe after another feed, or raises ProbeUnavailable."""
 
-    def opener() -> Feed:
+    def opener(running: Feed) -> Feed:
         options = ProbeOptions(object_file=probe_object())
         return open_feed(
             settings.host,
@@ -27,6 +27,7 @@ def probe_opener(settings: Settings) -> Callable[[], Feed]:
             need_maps=True,
             options=options,
             ask_runtimes=settings.ask_runtimes,
+            after=running,
         )
 
     return opener

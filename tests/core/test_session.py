@@ -154,18 +154,29 @@ def test_a_reload_keeps_the_tree(tmp_path: Path) -> None:
             pytest.skip("the probe cannot be loaded here")
         child = subprocess.Popen(["/bin/sleep", "60"])
         listener.wait(lambda frame: "sleep 60" in getattr(row_of(frame, child.pid), "text", ""))
-        listener.session.reload(lambda: open_feed(LOCAL, need_maps=True))
+        before = listener.feed
+        after: list[Feed] = []
+
+        def opener(running: Feed) -> Feed:
+            assert running is before
+            after.append(open_feed(LOCAL, need_maps=True, after=running))
+            return after[0]
+
+        listener.session.reload(opener)
         frame = listener.wait(lambda frame: "loaded anew" in frame.header.message)
         row = row_of(frame, child.pid)
         assert row is not None
         assert row.source == "cache‹event"
+        # What is known of the host goes on: the engine's own /proc and names, not others made for nothing.
+        assert (after[0].procfs, after[0].names) == (before.procfs, before.names)
+        assert after[0].maps is not before.maps
         child.kill()
         child.wait()
         listener.wait(lambda frame: (row := row_of(frame, child.pid)) is None or row.ended)
         broken = tmp_path / "broken.o"
         broken.write_bytes(b"not an object")
         options = ProbeOptions(object_file=broken)
-        listener.session.reload(lambda: open_feed(LOCAL, need_maps=True, options=options))
+        listener.session.reload(lambda _: open_feed(LOCAL, need_maps=True, options=options))
         frame = listener.wait(lambda frame: "not reloaded" in frame.header.message)
         assert frame.header.tiers.maps.on
     finally:

@@ -291,7 +291,7 @@ class FixtureEngine:
     def resolve(self, pid: int, *, evict: bool = False) -> None:
         self.resolved.append((pid, evict))
 
-    def reload(self, open_feed: Callable[[], Feed]) -> None:
+    def reload(self, open_feed: Callable[[Feed], Feed]) -> None:
         self.reloads += 1
         self._message = f"the probe was loaded anew ({self.reloads})"
         self.publish()

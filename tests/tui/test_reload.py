@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from buildgen.arch import parse_arch
+from core.feed import open_feed
 from core.host import LOCAL
 from core.probe.host_checks import check_host
 from core.probe.loader import SHIPPED_OBJECT
@@ -56,14 +57,16 @@ def test_the_built_object_is_loaded_and_a_damaged_one_is_told(built: Path) -> No
     except ProbeUnavailable as why:
         pytest.skip(str(why))
     shutil.copyfile(SHIPPED_OBJECT, built)
-    feed = probe_opener(Settings())()
+    running = open_feed(LOCAL, probe=False)
+    feed = probe_opener(Settings())(running)
     try:
         assert feed.tiers.maps.on
+        assert feed.names is running.names
     finally:
         feed.close()
     built.write_bytes(SHIPPED_OBJECT.read_bytes()[:2000])
     with pytest.raises(ProbeUnavailable):
-        probe_opener(Settings())()
+        probe_opener(Settings())(running)
     built.unlink()
     with pytest.raises(ProbeUnavailable, match="--no-probe"):
-        probe_opener(Settings(probe=False))()
+        probe_opener(Settings(probe=False))(running)
