@@ -1,4 +1,4 @@
-"""Real containers under a session: how soon a new one's name is shown, and what they cost at rest.
+"""Real containers under a session: how soon a new one's name or a pause is shown, and what they cost at rest.
 
 Run as root: `.venv/bin/python benchmarks/containers_live.py [CONTAINERS] [--no-probe]` (500 unless told).
 Each is a container of runc with four processes of busybox; runc's are the hardest, as nothing in their path
@@ -135,6 +135,25 @@ def new_names(screen: Screen, containers: Containers) -> None:
         print(f"{what:<44} p50 {statistics.median(times):5.2f} s  max {max(times):5.2f} s")
 
 
+def pauses(screen: Screen) -> None:
+    """Pause and resume one of the new containers; the time counts from the end of `runc pause`."""
+    name = f"{PREFIX}-new0"
+    shown = []
+    for number in range(NEW_ONES):
+        paused = number % 2 == 0
+        subprocess.run(["runc", "pause" if paused else "resume", name], check=True)
+        before = time.monotonic()
+        screen.wait(
+            lambda frame: any(
+                row.text == name and row.detail.startswith("paused") == paused  # noqa: B023
+                for row in frame.window.rows
+            )
+        )
+        shown.append(time.monotonic() - before)
+    what = "a paused or resumed container shows after"
+    print(f"{what:<44} p50 {statistics.median(shown):5.2f} s  max {max(shown):5.2f} s")
+
+
 def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--no-probe"]
     probe = len(arguments) == len(sys.argv) - 1
@@ -154,6 +173,7 @@ def main() -> None:
             print(f"{'all of them are in the tree after':<44} {took:5.2f} s  ({header.tiers.step})")
             at_rest(screen, "CPU when nothing changes")
             new_names(screen, made)
+            pauses(screen)
             screen.session.request(ViewRequest())
             at_rest(screen, "CPU when nothing changes, afterwards")
         finally:

@@ -154,6 +154,7 @@ class ContainerContext(msgspec.Struct, frozen=True, gc=False):
     be read `reason` says why. `pod_uid` is the uid of a Kubernetes pod, the id of one of podman's.
     `labels` are name and value of its labels and OCI annotations, in the order of their names: safe, without
     secrets, and so few and short that they can be kept for every container.
+    `paused` containers are frozen, by themselves or by one they are in.
     `outer` is the container that a nested one is in; its `cgroup_path` ends where that container does.
     """
 
@@ -168,6 +169,7 @@ class ContainerContext(msgspec.Struct, frozen=True, gc=False):
     reason: str | None = None
     outer: ContainerContext | None = None
     labels: tuple[tuple[str, str], ...] = ()
+    paused: bool = False
 
     @property
     def parent_id(self) -> str | None:

@@ -79,7 +79,8 @@ def _group_detail(node: Node) -> str:
         parts = ["pod", number]
     else:
         short_id = container.short_id if container.name else None
-        parts = [container.runtime, container.image, short_id, number and f"holds {number}"]
+        paused = "paused" if container.paused else None
+        parts = [paused, container.runtime, container.image, short_id, number and f"holds {number}"]
     return " · ".join(part for part in parts if part)
 
 

@@ -101,14 +101,18 @@ def container_of_cgroup(path: bytes) -> ContainerContext:
     return _cached(path) if len(path) <= _PATH_MAX else _parse(path)
 
 
-def levels_of_cgroup(path: bytes) -> list[Level]:
+def levels_of_cgroup(path: bytes) -> tuple[Level, ...]:
     """Return the containers along a path, outermost first: at most eight, the inner ones."""
+    return _cached_levels(path) if len(path) <= _PATH_MAX else _levels(path)
+
+
+def _levels(path: bytes) -> tuple[Level, ...]:
     # The kernel appends this to the path of a removed cgroup; it is not part of the unit's name.
     parts = path.removesuffix(b" (deleted)").split(b"/")
-    return [
+    return tuple(
         Level(b"/".join(parts[: found.parts]), found.id, found.runtime)
         for found in _containers(parts)[-LEVELS:]
-    ]
+    )
 
 
 def context_of_levels(path: bytes, levels: Sequence[Level]) -> ContainerContext:
@@ -143,6 +147,7 @@ def _parse(path: bytes) -> ContainerContext:
 
 
 _cached = lru_cache(maxsize=_CACHED_PATHS)(_parse)
+_cached_levels = lru_cache(maxsize=_CACHED_PATHS)(_levels)
 
 
 def _containers(parts: list[bytes]) -> list[_Found]:

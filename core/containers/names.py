@@ -14,6 +14,7 @@ from core.containers.containerd import ContainerdState
 from core.containers.daemons import Daemons, Home
 from core.containers.docker import DockerState
 from core.containers.facts import Facts
+from core.containers.freezer import FrozenCgroups
 from core.containers.oci_runtimes import OciRuntimes
 from core.containers.sockets import RuntimeSockets
 from core.containers.state_files import Stamp, StateError, StateFiles, is_file_name
@@ -85,6 +86,7 @@ class ContainerNames:
         self._contexts: OrderedDict[bytes, ContainerContext] = OrderedDict()
         self._young: dict[bytes, float] = {}
         self._next_look = 0.0
+        self._frozen = FrozenCgroups(host)
         self._news: set[bytes] = set()
         self._oci.refresh()
 
@@ -101,7 +103,7 @@ class ContainerNames:
         that is new is looked for again each time it is asked about, and `refresh` tells of all changes.
         """
         if cgroup not in self._contexts:
-            self._contexts[cgroup] = self.lookup(self._locate(cgroup))
+            self._contexts[cgroup] = self._context(cgroup)
             self._young[cgroup] = time.monotonic() + _YOUNG_S
             if len(self._contexts) > _PATHS_KEPT:
                 forgotten, _ = self._contexts.popitem(last=False)
@@ -113,11 +115,11 @@ class ContainerNames:
                 self._look_for_new()
         return self._contexts[cgroup]
 
-    def lookup(self, context: ContainerContext) -> ContainerContext:
+    def lookup(self, context: ContainerContext, place: bytes | None = None) -> ContainerContext:
         """Return `context` with what the runtime's state says; without it, with the `reason`.
 
         The runtime is corrected where the path could not tell it (pods of docker with the cgroupfs
-        driver, `--cgroup-parent`).
+        driver, `--cgroup-parent`). `place` is the container's own cgroup, if that is not the context's.
         """
         if context.id is None:
             return context
@@ -129,11 +131,13 @@ class ContainerNames:
                 self._answers.popitem(last=False)
         facts = answer.facts
         outer = self.lookup(context.outer) if context.outer else None
+        paused = self._frozen.is_frozen(context.cgroup_path if place is None else place)
         if facts is None:
-            return msgspec.structs.replace(context, reason=answer.reason, outer=outer)
+            return msgspec.structs.replace(context, reason=answer.reason, outer=outer, paused=paused)
         return msgspec.structs.replace(
             context,
             outer=outer,
+            paused=paused,
             runtime=facts.runtime or context.runtime,
             name=facts.name,
             image=facts.image,
@@ -165,6 +169,7 @@ class ContainerNames:
                 fresh.facts, fresh.reason = answer.facts, answer.reason
             self._answers[key] = fresh
             changed |= (fresh.facts, fresh.reason) != (answer.facts, answer.reason)
+        changed |= bool(self._frozen.refresh())
         if changed:
             self._news |= self._ask_paths_again()
         news, self._news = self._news, set()
@@ -191,20 +196,21 @@ class ContainerNames:
         """Answer every known path anew; return those whose answer is another one."""
         changed = set()
         for path, before in self._contexts.items():
-            context = self.lookup(self._locate(path))
+            context = self._context(path)
             if context != before:
                 self._contexts[path] = context
                 changed.add(path)
         return changed
 
-    def _locate(self, cgroup: bytes) -> ContainerContext:
+    def _context(self, cgroup: bytes) -> ContainerContext:
         """Return the containers of a path by their ids or by the state of runc and crun, the inner one."""
         # Not without " (deleted)": that is a zombie of an earlier container, perhaps of the same name.
         placed = self._oci.levels(cgroup)
-        if not placed:
-            return container_of_cgroup(cgroup)
-        levels = sorted((*levels_of_cgroup(cgroup), *placed), key=lambda level: len(level.path))
-        return context_of_levels(cgroup, levels)
+        levels = levels_of_cgroup(cgroup)
+        if placed:
+            levels = tuple(sorted((*levels, *placed), key=lambda level: len(level.path)))
+        context = context_of_levels(cgroup, levels) if placed else container_of_cgroup(cgroup)
+        return self.lookup(context, levels[-1].path if levels else None)
 
     def _home(self, cgroup: bytes) -> Home | None:
         user = _USER_SLICE.search(cgroup)

@@ -65,6 +65,7 @@ def _record(context: ContainerContext, pids: list[int]) -> dict[str, object]:
         "pod": context.pod,
         "namespace": context.namespace,
         "pod_uid": context.pod_uid,
+        "state": "paused" if context.paused else "running",
         "labels": dict(context.labels),
         "parent_id": context.parent_id,
         "cgroup_path": json_text(context.cgroup_path),

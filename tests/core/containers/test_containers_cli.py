@@ -87,6 +87,7 @@ def test_a_process(runc_container: RealContainer) -> None:
 
 def test_all_containers(dockerd: Docker, runc_container: RealContainer) -> None:
     docker = dockerd.run("ebpf-tui-listed", "--label", "team=shop")
+    dockerd("pause", "ebpf-tui-listed")
     answer = json.loads(ebpf_tui("containers", "--json").stdout)
     containers = {container["id"]: container for container in answer["containers"]}
 
@@ -95,11 +96,14 @@ def test_all_containers(dockerd: Docker, runc_container: RealContainer) -> None:
     assert containers[docker.id]["image"] == dockerd.inspect("ebpf-tui-listed")["Config"]["Image"]
     assert containers[docker.id]["labels"] == {"team": "shop"}
     assert containers[unique("web")]["labels"] == {}
+    assert containers[docker.id]["state"] == dockerd.inspect("ebpf-tui-listed")["State"]["Status"] == "paused"
+    assert containers[unique("web")]["state"] == "running"
     top = dockerd("top", "ebpf-tui-listed", "-o", "pid").split()[1:]
     assert containers[docker.id]["pids"] == sorted(map(int, top))
     assert containers[unique("web")]["pids"] == [runc_container.pid]
 
     text = ebpf_tui("containers").stdout.decode()
+    dockerd("unpause", "ebpf-tui-listed")
     assert f"ebpf-tui-listed · docker · busybox-test:1.0 · {docker.id[:12]}  1 process: {docker.pid}" in text
 
 

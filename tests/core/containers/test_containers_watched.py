@@ -94,6 +94,16 @@ def everything_is_told(rows: Rows, cgroup: str, expected: Expected, count: int) 
     return truth
 
 
+def is_shown(rows: Rows, key: str, *, paused: bool) -> None:
+    """Wait until a container's row says that it is paused, or does not say so any more."""
+
+    def says() -> bool:
+        row = rows.row(key)
+        return row is not None and row.detail.startswith("paused") == paused
+
+    wait_until(says, f"{'paused' if paused else 'running'} in the row of {key}", 30)
+
+
 def is_gone(rows: Rows, expected: Expected) -> None:
     wait_until(lambda: not rows.living(expected.id), f"the end of {expected.name} in the tree")
 
@@ -112,8 +122,11 @@ def test_docker(dockerd: Docker, rows: Rows, watch: Watch) -> None:
         watch.wait(pid, "exec", container.id)
 
     dockerd("pause", "ebpf-tui-watched")
+    is_shown(rows, container.id, paused=True)
     assert everything_is_told(rows, cgroup, expected, 3) == first | joined
+    assert dockerd.inspect("ebpf-tui-watched")["State"]["Status"] == "paused"
     dockerd("unpause", "ebpf-tui-watched")
+    is_shown(rows, container.id, paused=False)
 
     dockerd("rename", "ebpf-tui-watched", "ebpf-tui-renamed")
     renamed = expected._replace(name="ebpf-tui-renamed")
@@ -160,8 +173,11 @@ def test_runc(runc: OciRuntime, rows: Rows, watch: Watch) -> None:
         watch.wait(pid, "exec", name)
 
     runc("pause", name)
+    is_shown(rows, f"ctr:{name}", paused=True)
     assert everything_is_told(rows, cgroup, expected, 3) == first | joined
+    assert runc.state(name)["status"] == "paused"
     runc("resume", name)
+    is_shown(rows, f"ctr:{name}", paused=False)
 
     runc("kill", name, "KILL")
     is_gone(rows, expected)
@@ -226,6 +242,42 @@ def test_a_container_in_a_container(dockerd: Docker, runc: OciRuntime, rows: Row
     is_gone(rows, within)
     wait_until(lambda: rows.living(outer.id) == {outer.pid}, "the outer container alone")
     dockerd.remove("ebpf-tui-around")
+
+
+def test_a_container_that_is_frozen_by_the_other_cgroup_version_and_the_one_inside(
+    dockerd: Docker, runc: OciRuntime, rows: Rows
+) -> None:
+    """Docker uses v1's freezer on a hybrid host; cgroup v2's freezes as well, and what is inside with it."""
+    outer = dockerd.run("ebpf-tui-frozen")
+    name = unique("chilled")
+    runc.run(name, f"{cgroup_of(outer.pid)}/{name}")
+    is_shown(rows, f"ctr:{name}", paused=False)
+    mount = Path("/sys/fs/cgroup")
+    freeze = (mount / "unified" if (mount / "unified").is_dir() else mount) / cgroup_of(outer.pid)[1:]
+    freeze /= "cgroup.freeze"
+    freeze.write_text("1")
+    try:
+        is_shown(rows, outer.id, paused=True)
+        is_shown(rows, f"ctr:{name}", paused=True)
+    finally:
+        freeze.write_text("0")
+    is_shown(rows, outer.id, paused=False)
+    is_shown(rows, f"ctr:{name}", paused=False)
+    runc.delete(name)
+    dockerd.remove("ebpf-tui-frozen")
+
+
+def test_a_container_that_is_made_anew_is_watched_anew(runc: OciRuntime, rows: Rows) -> None:
+    name = unique("refrozen")
+    for _ in range(2):
+        runc.run(name)
+        is_shown(rows, f"ctr:{name}", paused=False)
+        runc("pause", name)
+        is_shown(rows, f"ctr:{name}", paused=True)
+        runc("resume", name)
+        is_shown(rows, f"ctr:{name}", paused=False)
+        runc.delete(name)
+        is_gone(rows, Expected(name, "unknown", name))
 
 
 def test_a_process_that_is_moved_moves_in_the_tree(runc: OciRuntime, rows: Rows, watch: Watch) -> None:
