@@ -32,15 +32,17 @@ _YOUNG_S = 3.0
 _LOOK_S = 0.001
 """A look at the folders of runc takes 40 us: at most 4 % of a core, while events come from a new cgroup."""
 
-_USER_SLICE = re.compile(rb"/user-([0-9]{1,9})\.slice/")
+_USER_SLICE = re.compile(rb"/user\.slice/user-([0-9]{1,9})\.slice/")
+"""Where systemd puts what a user runs; the same further down is in a container, with users of its own."""
 
 
 class _RuntimeState(Protocol):
     def facts(self, container_id: str, home: Home | None) -> Facts | None: ...
 
 
-_Key = tuple[str, str]
-"""Id and runtime as the path tells them: an lxc container and one of runc may share a name."""
+_Key = tuple[str, str, int | None]
+"""Id and runtime as the path tells them (an lxc container and one of runc may share a name), and the user in
+whose slice it runs: he can make a cgroup there with anybody's id, and write down a name for it."""
 
 
 class _Answer(msgspec.Struct):
@@ -123,10 +125,10 @@ class ContainerNames:
         """
         if context.id is None:
             return context
-        key = (context.id, context.runtime or "unknown")
+        key = (context.id, context.runtime or "unknown", _user(context.cgroup_path))
         answer = self._answers.get(key)
         if answer is None:
-            answer = self._answers[key] = self._ask(key, self._home(context.cgroup_path), _FIRST_RETRY_S)
+            answer = self._answers[key] = self._ask(key, self._home(key[2]), _FIRST_RETRY_S)
             if len(self._answers) > _CONTAINERS_KEPT:
                 self._answers.popitem(last=False)
         facts = answer.facts
@@ -180,12 +182,12 @@ class ContainerNames:
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + _LOOK_S
-            if self._refresh_runtimes():
+            if self._refresh_runtimes(rootless=False):
                 self._news |= self._ask_paths_again()
 
-    def _refresh_runtimes(self) -> bool:
+    def _refresh_runtimes(self, *, rootless: bool = True) -> bool:
         """Read runc's and crun's state where it changed; return whether it did."""
-        changed = self._oci.refresh()
+        changed = self._oci.refresh(rootless=rootless)
         if changed:
             # A name may be used again, by a container from another bundle.
             for key in [key for key in self._answers if key[0] in changed]:
@@ -212,15 +214,14 @@ class ContainerNames:
         context = context_of_levels(cgroup, levels) if placed else container_of_cgroup(cgroup)
         return self.lookup(context, levels[-1].path if levels else None)
 
-    def _home(self, cgroup: bytes) -> Home | None:
-        user = _USER_SLICE.search(cgroup)
+    def _home(self, uid: int | None) -> Home | None:
         try:
-            return self._daemons.home(int(user.group(1))) if user else None
+            return None if uid is None else self._daemons.home(uid)
         except StateError:
             return None
 
     def _ask(self, key: _Key, home: Home | None, retry_s: float) -> _Answer:
-        container_id, runtime = key
+        container_id, runtime, _ = key
         facts, reason = None, None
         if runtime in ("lxc", "nspawn"):
             facts = Facts(source="", name=container_id, note=f"{runtime} keeps no image name")
@@ -258,6 +259,11 @@ class ContainerNames:
             return None, reason
         facts, problem = self._sockets.facts(container_id)
         return facts, None if facts else f"{reason}; {problem}"
+
+
+def _user(cgroup: bytes) -> int | None:
+    user = _USER_SLICE.match(cgroup)
+    return int(user.group(1)) if user else None
 
 
 def _names_its_container(cgroup: bytes, context: ContainerContext) -> bool:

@@ -5,7 +5,8 @@
 the bundle; /run/crun/web/status has `cgroup-path`. This index keeps them by path, so that a path costs
 a few dict lookups. Containers with 64 digits are left out: their paths speak for themselves.
 
-The id is the name, with its namespace of containerd in front (`jobs/web`) unless that is `default`.
+The id is the name, with its namespace of containerd in front (`jobs/web`) unless that is `default`, and with
+the user of a rootless one behind (`web@1000`): none of these runtimes allows a slash or an @ in a name.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from core.containers.container_id import Level
 from core.containers.containerd import ContainerdState
 from core.containers.daemons import Home
 from core.containers.facts import Facts
+from core.containers.rootless import CONTAINERS, STATE_LIMIT, belongs_to, rootless_folders
 from core.containers.state_files import Stamp, StateError, StateFiles, is_file_name
 from core.containers.storage import StorageState
 from core.text import safe_text
@@ -50,6 +52,9 @@ class Placed(msgspec.Struct, frozen=True):
 
     bundle: str
 
+    owner: int | None
+    """The user of a rootless runtime."""
+
     paths: tuple[bytes, ...]
 
 
@@ -63,9 +68,10 @@ class _RuncState(msgspec.Struct):
 
 
 class _Root:
-    """One state folder as it was when it was last read."""
+    """One state folder as it was when it was last read. `owner` is the user of a rootless runtime."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: int | None) -> None:
+        self.owner = owner
         self.stamp: Stamp | None = None
         self.settled = False
         self.containers: dict[str, tuple[Stamp, Placed | None]] = {}
@@ -102,18 +108,29 @@ class OciRuntimes:
             path = path[: path.rfind(b"/")] if b"/" in path else b""
         return found
 
-    def refresh(self) -> set[str]:
+    def refresh(self, *, rootless: bool = True) -> set[str]:
         """Read what changed since the last call; return the ids whose paths or bundle are others now.
 
         A container that was removed keeps its paths for a while: the end of its processes may be
-        told later than runc has cleared its state. Costs about ten stat calls when nothing changed.
+        told later than runc has cleared its state. Costs about ten stat calls when nothing changed,
+        and three for each user who is logged in, unless `rootless` is false: then their folders wait.
         """
         self.problems.clear()
-        folders = list(self._state_folders())
-        gone = self._roots.keys() - set(folders)
+        folders = dict(self._state_folders())
+        if rootless:
+            folders |= rootless_folders(self._files)
+        else:
+            folders |= {folder: root.owner for folder, root in self._roots.items() if root.owner is not None}
+        gone = self._roots.keys() - folders.keys()
         for folder in gone:
             del self._roots[folder]
-        read = [self._refresh_root(folder, self._roots.setdefault(folder, _Root())) for folder in folders]
+        for folder in folders.keys() - self._roots.keys():
+            self._roots[folder] = _Root(folders[folder])
+        read = [
+            self._refresh_root(folder, root)
+            for folder, root in self._roots.items()
+            if rootless or root.owner is None
+        ]
         changed: set[str] = set()
         now = time.monotonic()
         if gone or any(read):
@@ -130,6 +147,7 @@ class OciRuntimes:
                 changed.add(placed.id)
         if changed:
             every = [*(placed for placed, _ in self._removed.values()), *self._live.values()]
+            every.sort(key=lambda placed: placed.owner is None)  # root's word counts before a user's
             self._by_path = {path: placed for placed in every for path in placed.paths}
             self._by_id = {placed.id: placed for placed in every}
         return changed
@@ -142,17 +160,20 @@ class OciRuntimes:
         """Return what the bundle of a container says, found through runc's or crun's state."""
         placed = self._by_id.get(container_id)
         if placed:
-            return None if placed.place in self._removed else self._facts_of(placed.place, placed.bundle)
-        for folder in self._roots if is_file_name(container_id) else ():
+            gone = placed.place in self._removed
+            return None if gone else self._facts_of(placed.place, placed.bundle, placed.owner)
+        for folder, root in self._roots.items() if is_file_name(container_id) else ():
+            if root.owner is not None and (home is None or root.owner != home.uid):
+                continue
             place = f"{folder}/{container_id}"
-            state = self._read_state(place)
+            state = self._read_state(place, root.owner)
             if state is not None:
-                return self._facts_of(place, _bundle(state))
+                return self._facts_of(place, _bundle(state), root.owner)
         return None
 
-    def _facts_of(self, place: str, bundle: str) -> Facts:
+    def _facts_of(self, place: str, bundle: str, owner: int | None) -> Facts:
         name = place.rpartition("/")[2]
-        facts = self._facts_in(bundle, name) or Facts(
+        facts = self._facts_in(bundle, name, owner) or Facts(
             source=place,
             name=None if _SIXTY_FOUR.fullmatch(name) else name,
             note=f"no image name: there is no bundle in {safe_text(bundle) or 'the state'} any more",
@@ -162,38 +183,40 @@ class OciRuntimes:
             return facts
         return self._containerd.completed(facts, posixpath.basename(folder), name)
 
-    def _facts_in(self, bundle: str, container_id: str) -> Facts | None:
+    def _facts_in(self, bundle: str, container_id: str, owner: int | None) -> Facts | None:
         if not bundle.startswith("/"):
             return None
         # podman or CRI-O with a storage folder of their own choice
         storage = _STORAGE_BUNDLE.fullmatch(bundle)
-        if storage and (facts := self._storage.facts_below(storage.group(1), storage.group(2))):
+        if storage and (facts := self._storage.facts_below(storage.group(1), storage.group(2), owner)):
             return facts
-        return facts_of_bundle(self._files, bundle, container_id)
+        return facts_of_bundle(self._files, bundle, container_id, owner)
 
-    def _state_folders(self) -> Iterator[str]:
-        yield from _ROOTS
+    def _state_folders(self) -> Iterator[tuple[str, int | None]]:
+        yield from ((folder, None) for folder in _ROOTS)
         for parent in _ROOTS_BY_NAMESPACE:
             try:
                 for namespace, _ in self._files.folders(parent):
-                    yield f"{parent}/{namespace}"
+                    yield f"{parent}/{namespace}", None
             except StateError as error:
                 self.problems[parent] = str(error)
 
     def _refresh_root(self, folder: str, root: _Root) -> bool:
         """Read a folder again if it may have changed; return whether."""
         stamp = self._files.stamp(folder)
-        waiting = any(placed is None for _, placed in root.containers.values())
+        # A user's claims are examined each time: a cgroup may have been made anew by somebody else.
+        waiting = any(placed is None or placed.owner is not None for _, placed in root.containers.values())
         if stamp == root.stamp and root.settled and not waiting:
             return False
         now = time.time_ns()
         known, root.containers = root.containers, {}
         try:
-            for name, own in self._files.folders(folder):
+            limit = () if root.owner is None else (CONTAINERS,)
+            for name, own in self._files.folders(folder, *limit):
                 if _NAME.fullmatch(name) and not _SIXTY_FOUR.fullmatch(name):
                     old = known.get(name)
-                    fresh = old and old[0] == own and old[1]
-                    root.containers[name] = (own, fresh or self._read(folder, name))
+                    fresh = old and old[0] == own and self._is_his_still(old[1]) and old[1]
+                    root.containers[name] = (own, fresh or self._read(folder, name, root.owner))
         except StateError as error:
             self.problems[folder] = str(error)
             stamp = None
@@ -201,24 +224,38 @@ class OciRuntimes:
         root.settled = stamp is None or now - stamp.mtime_ns > _SETTLED_NS
         return True
 
-    def _read(self, folder: str, name: str) -> Placed | None:
+    def _is_his_still(self, placed: Placed | None) -> bool:
+        if placed is None or placed.owner is None:
+            return True
+        owner = placed.owner
+        return all(belongs_to(self._files.host, path, owner) for path in placed.paths)
+
+    def _read(self, folder: str, name: str, owner: int | None) -> Placed | None:
         """Return one container, None as long as the runtime has not written its state."""
         place = f"{folder}/{name}"
         try:
-            state = self._read_state(place)
+            state = self._read_state(place, owner)
         except StateError as error:
-            self.problems[place] = str(error)
+            if owner is None:  # what a user has written there is his problem
+                self.problems[place] = str(error)
             return None
         if state is None:
             return None
         runtime = _runtime_of_root(folder)
         namespace = folder.rpartition("/")[2] if runtime == "containerd" else "default"
         container_id = name if namespace == "default" else f"{namespace}/{name}"
-        return Placed(container_id, runtime, place, _bundle(state), tuple(sorted(set(_paths(state)))))
+        paths = sorted(set(_paths(state)))
+        if owner is not None:
+            container_id = f"{name}@{owner}"
+            paths = [path for path in paths if belongs_to(self._files.host, path, owner)]
+            if not paths:
+                return None
+        return Placed(container_id, runtime, place, _bundle(state), owner, tuple(paths))
 
-    def _read_state(self, place: str) -> _RuncState | None:
-        file = "status" if place.startswith("/run/crun/") else "state.json"
-        return self._files.read_json(f"{place}/{file}", _RuncState)
+    def _read_state(self, place: str, owner: int | None = None) -> _RuncState | None:
+        file = "status" if place.split("/")[-2] == "crun" else "state.json"
+        limit = () if owner is None else (STATE_LIMIT,)
+        return self._files.read_json(f"{place}/{file}", _RuncState, owner, *limit)
 
 
 def _runtime_of_root(folder: str) -> str:

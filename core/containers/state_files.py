@@ -52,16 +52,16 @@ class StateFiles:
         self.host = host
         self._places: dict[str, str] = {}
 
-    def read(self, path: str, owner: int | None = None) -> bytes | None:
+    def read(self, path: str, owner: int | None = None, limit: int = _SIZE_LIMIT) -> bytes | None:
         """Return a regular file's content. With `owner` the file must belong to that user or to root."""
         with self._open(path, owner) as descriptor:
             if descriptor is None:
                 return None
             size = os.fstat(descriptor).st_size
-            if size > _SIZE_LIMIT:
-                raise StateError(path, f"{size} bytes is more than the {_SIZE_LIMIT} that are read")
+            if size > limit:
+                raise StateError(path, f"{size} bytes is more than the {limit} that are read")
             with open(descriptor, "rb", closefd=False) as file:
-                return file.read(_SIZE_LIMIT)
+                return file.read(limit)
 
     def read_bolt(
         self, path: str, bucket: Sequence[bytes], owner: int | None = None
@@ -135,9 +135,11 @@ class StateFiles:
         if owner is not None and status.st_uid not in (0, owner):
             raise StateError(path, f"belongs to user {status.st_uid}, not to {owner}")
 
-    def read_json(self, path: str, shape: type[T], owner: int | None = None) -> T | None:
+    def read_json(
+        self, path: str, shape: type[T], owner: int | None = None, limit: int = _SIZE_LIMIT
+    ) -> T | None:
         """Return a JSON file as `shape`; fields that the shape does not name are not looked at."""
-        data = self.read(path, owner)
+        data = self.read(path, owner, limit)
         if data is None:
             return None
         try:
@@ -186,12 +188,12 @@ class StateFiles:
             return None
         return Stamp(status.st_ino, status.st_mtime_ns, status.st_size)
 
-    def folders(self, path: str) -> Iterator[tuple[str, Stamp]]:
-        """Yield the folders in a folder (no links) with their stamps, at most 16 384 of them."""
+    def folders(self, path: str, limit: int = _LIST_LIMIT) -> Iterator[tuple[str, Stamp]]:
+        """Yield the folders in a folder (no links) with their stamps; only `limit` entries are looked at."""
         try:
             with os.scandir(self._resolve(path)) as entries:
                 for number, entry in enumerate(entries):
-                    if number >= _LIST_LIMIT:
+                    if number >= limit:
                         return
                     if entry.is_dir(follow_symlinks=False):
                         status = entry.stat(follow_symlinks=False)
