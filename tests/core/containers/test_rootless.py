@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +115,7 @@ def test_a_claim_counts_no_longer_than_the_cgroup_is_his(
     monkeypatch.setattr("core.containers.oci_runtimes._KEPT_S", 0)
     users.cgroup("/delegated/web", JOE)
     users.claim(JOE, "/delegated/web")
+    time.sleep(0.15)  # the folder's last change is old news by now
     names = users.names()
     assert names.container_of(b"/delegated/web").id == f"web@{JOE}"
     assert names.refresh() == set()
@@ -230,8 +232,8 @@ class RootlessRunc:
     def __init__(self, rootfs: Path) -> None:
         self.cgroup = f"/{unique('joe')}"
         self._run_user = Path(f"/run/user/{JOE}")
-        self._made = next((f for f in (self._run_user.parent, self._run_user) if not f.exists()), self._root)
         self._root = self._run_user / "runc"
+        self._made = next((f for f in (self._run_user.parent, self._run_user) if not f.exists()), self._root)
         self._root.mkdir(parents=True)
         self.bundle = Path(tempfile.mkdtemp(prefix="etr", dir="/tmp"))
         shutil.copytree(rootfs, self.bundle / "rootfs", symlinks=True)
