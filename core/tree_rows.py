@@ -210,4 +210,12 @@ def _group_row(node: Node, indent: str) -> Row:
 
 def _oldest_start(group: Node) -> int:
     """Return when the oldest process of a group, or of the levels below it, was started."""
-    return min(child.view.entry.start_ns if child.view else _oldest_start(child) for child in group.children)
+    starts = []
+    todo = [group]
+    while todo:
+        for child in todo.pop().children:
+            if child.view is None:
+                todo.append(child)
+            else:
+                starts.append(child.view.entry.start_ns)
+    return min(starts)

@@ -197,6 +197,31 @@ def test_texts_of_a_hostile_recording_are_made_safe(tmp_path: Path) -> None:
     assert process_text(process.entry).isprintable()
 
 
+def test_a_recording_names_no_more_levels_than_a_path_can_have(tmp_path: Path) -> None:
+    """One made elsewhere may say that a container is in a thousand others, or in itself."""
+    path = tmp_path / "deep.rec"
+    writer = Writer(path)
+    state = TierState(True)
+    writer.write(Head(FORMAT, 1, HostFacts("h", "k", "a"), Tiers(state, state, state, ""), True))
+    writer.write(Snapshot(2, [Found(ProcessEntry(7, 1001, comm=b"x", cgroup=b"/x"), Usage())]))
+    writer.write(Sweep(2, [Sample(7, 1001, 0, 0, b"x", 0, False, Usage())]))
+    container = None
+    for number in range(100):
+        container = ContainerContext(id=str(number), runtime="docker", paused=True, outer=container)
+        container = ContainerContext(id="itself", runtime="docker", outer=container)
+    assert container is not None
+    writer.write(Named(3, b"/x", container))
+    writer.close()
+    engine = replayed(path)
+    (process,) = engine.lineage
+    level = engine.view(process).container
+    told = []
+    while level is not None:
+        told.append((level.id, level.paused))
+        level = level.outer
+    assert told == [("itself", False), *((str(number), True) for number in range(99, 92, -1))]
+
+
 def test_the_commands(tmp_path: Path) -> None:
     import json
 

@@ -171,6 +171,32 @@ def test_two_processes_that_disagree_about_the_outer_container_make_no_loop() ->
     assert window(tree).total == 0
 
 
+def test_a_chain_of_containers_without_end() -> None:
+    """Whoever may make cgroups can say of ever more containers that they are in each other."""
+    tree = Tree(str)
+    before = None
+    for pid in range(1, 3000):
+        before = ContainerContext(id=f"{pid:064x}", runtime="docker", outer=before)
+        tree.put(process(pid, container=before))
+        before = ContainerContext(id=before.id, runtime="docker")
+    shown = window(tree, height=10_000)
+    assert (shown.total, shown.containers) == (5998, 2999)
+    assert shown.rows[0].start_ns == 1 * SECOND
+
+
+def test_a_paused_container_says_so_in_its_row_and_those_around_it_do_not() -> None:
+    paused = ContainerContext(id="f" * 64, runtime="docker", name="build", outer=DB, paused=True)
+    tree = tree_of(process(1), process(30, container=DB), process(40, container=paused))
+
+    def details() -> dict[str, str]:
+        return {row.text: row.detail for row in window(tree).rows if not row.pid}
+
+    assert details()["build"] == "paused · docker · ffffffffffff"
+    assert not any("paused" in text for name, text in details().items() if name != "build")
+    tree.put(process(40, container=ContainerContext(id="f" * 64, runtime="docker", name="build", outer=DB)))
+    assert details()["build"] == "docker · ffffffffffff"
+
+
 def test_a_container_that_is_called_host_is_not_the_host() -> None:
     tree = tree_of(process(1), process(2, container=ContainerContext(id="host", runtime="lxc", name="host")))
     assert [(row.key, row.kind) for row in window(tree).rows if not row.pid] == [

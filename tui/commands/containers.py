@@ -3,23 +3,62 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import click
+from rich.cells import cell_len
 
 from core.containers.cgroup_file import container_of_process
 from core.containers.names import ContainerNames
 from core.host import Host
 from core.model import ContainerContext
 from core.text import json_text
+from core.tree_node import group_key, is_pod, level_above
 from tui.output import CommandError, emit, narrate
 from tui.settings import Settings
+
+_WIDEST = 48
+"""Cells up to which a column is as wide as its widest entry; who is wider moves the rest of his line."""
+
+_SHORTEST = 8
+"""Cells of an image that are shown at least, on a terminal that is too narrow."""
+
+_DEEPEST = 32
+"""Levels that are told; cgroups by which containers are said to be in ever more others are easily made."""
+
+
+@dataclass(slots=True)
+class _Level:
+    """A container or pod with the levels in it; the outer ones need no processes of their own."""
+
+    key: str
+    context: ContainerContext
+    pids: list[int] = field(default_factory=list)
+    above: _Level | None = None
+    below: list[_Level] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        if is_pod(self.key):
+            return self.context.pod_uid or "" if self.context.pod is None else self.context.pod_name
+        return self.context.shown_name
+
+    def count(self) -> int:
+        return len(self.pids) + sum(level.count() for level in self.below)
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 def command(settings: Settings, as_json: bool) -> None:
-    """List the containers that have processes, with names where the runtime's state can be read."""
+    """List the containers that have processes, with names where the runtime's state can be read.
+
+    Containers stand below their pod and below the container they were made in. PROCS counts the
+    processes of all levels of a container; --json has their pids.
+    """
     names = ContainerNames(settings.host, ask_runtimes=settings.ask_runtimes)
     groups = _by_container(settings.host, names)
     for problem in names.problems:
@@ -29,14 +68,8 @@ def command(settings: Settings, as_json: bool) -> None:
         return
     if not groups:
         narrate("no process of this host is in a container")
-    for context, pids in groups:
-        short_id = context.short_id if context.id != context.name else None
-        pod = context.pod_name or context.pod_uid
-        outer = context.outer and f"inside {context.outer.shown_name}"
-        words = (context.name, context.runtime, context.image, pod and f"pod {pod}", outer, short_id)
-        click.echo(f"⬢ {' · '.join(w for w in words if w)}  {_some(pids)}")
-        if context.reason and context.name is None:
-            click.echo(f"    {context.reason}")
+        return
+    _print_table([("CONTAINER", "PROCS", "STATE", "RUNTIME", "ID", "IMAGE"), *_lines(_tree(groups), 0)])
 
 
 def _by_container(host: Host, names: ContainerNames) -> list[tuple[ContainerContext, list[int]]]:
@@ -56,24 +89,85 @@ def _by_container(host: Host, names: ContainerNames) -> list[tuple[ContainerCont
     return sorted(groups.values(), key=lambda group: (group[0].runtime or "", group[0].name or "", group[1]))
 
 
+def _tree(groups: list[tuple[ContainerContext, list[int]]]) -> list[_Level]:
+    """Return the outermost levels."""
+    levels: dict[str, _Level] = {}
+    for context, pids in groups:
+        _level(levels, group_key(context), context).pids += pids
+    return [level for level in levels.values() if level.above is None]
+
+
+def _level(levels: dict[str, _Level], key: str, context: ContainerContext) -> _Level:
+    """Return a level, made with those above it when it is new."""
+    if key in levels:
+        return levels[key]
+    level = levels[key] = _Level(key, context)
+    outer = level_above(key, context)
+    above = _level(levels, *outer) if outer else None
+    depth, climbing = 0, above
+    while climbing is not None and climbing is not level:
+        depth, climbing = depth + 1, climbing.above
+    # Two processes may disagree about which is in which.
+    if above is not None and climbing is None and depth < _DEEPEST:
+        level.above = above
+        above.below.append(level)
+    return level
+
+
+def _lines(levels: list[_Level], depth: int) -> Iterator[tuple[str, ...]]:
+    for level in sorted(levels, key=lambda level: (level.name, level.key)):
+        context = level.context
+        pod = is_pod(level.key)
+        yield (
+            f"{'  ' * depth}⬢ {level.name}",
+            str(level.count()),
+            "" if pod else _state(context),
+            "pod" if pod else context.runtime or "",
+            "" if pod or context.name in (None, context.id) else context.short_id,
+            "" if pod else context.image or "",
+        )
+        if context.reason and context.name is None and not pod:
+            yield (f"{'  ' * depth}  {context.reason}",)
+        yield from _lines(level.below, depth + 1)
+
+
+def _print_table(lines: list[tuple[str, ...]]) -> None:
+    """Print lines with their columns below each other; one of a single entry stands for itself."""
+    tables = [line for line in lines if len(line) > 1]
+    widths = [min(_WIDEST, max(cell_len(entry) for entry in column)) for column in zip(*tables, strict=True)]
+    for line in lines:
+        start = ""
+        for number, (entry, width) in enumerate(zip(line[:-1], widths, strict=False)):
+            blanks = " " * (width - cell_len(entry))
+            start += (blanks + entry if number == 1 else entry + blanks) + "  "
+        click.echo((start + _fitted(line[-1], start)).rstrip())
+
+
+def _fitted(image: str, start: str) -> str:
+    """Return an image as it fits on the terminal behind `start`; its end tells more than its registry."""
+    room = shutil.get_terminal_size().columns - cell_len(start)
+    if not start or not sys.stdout.isatty() or cell_len(image) <= room or room < _SHORTEST:
+        return image
+    return "…" + image[1 - room :]
+
+
+def _state(context: ContainerContext) -> str:
+    return "paused" if context.paused else "running"
+
+
 def _record(context: ContainerContext, pids: list[int]) -> dict[str, object]:
     return {
         "id": context.id,
         "runtime": context.runtime,
+        "state": _state(context),
         "name": context.name,
         "image": context.image,
         "pod": context.pod,
         "namespace": context.namespace,
         "pod_uid": context.pod_uid,
-        "state": "paused" if context.paused else "running",
         "labels": dict(context.labels),
         "parent_id": context.parent_id,
         "cgroup_path": json_text(context.cgroup_path),
         "reason": context.reason,
         "pids": pids,
     }
-
-
-def _some(pids: list[int]) -> str:
-    noun = "process" if len(pids) == 1 else "processes"
-    return f"{len(pids)} {noun}: {' '.join(map(str, pids[:8]))}{' …' if len(pids) > 8 else ''}"
