@@ -8,7 +8,7 @@ event may still be on its way; if it still differs it is drift, is counted by fi
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 
 import msgspec
@@ -21,30 +21,57 @@ from core.procfs import ProcfsError
 DIFFERENCES_KEPT = 200
 
 
-class Difference(msgspec.Struct, frozen=True):
-    """One field of one process: what the cache has and what /proc says."""
+CHECKS_KEPT = 4_096
+"""Processes of which it is kept when they were looked at last."""
 
-    pid: int
+
+class Difference(msgspec.Struct, frozen=True):
+    """One field of one process: what the cache had and what /proc said, at `ns` of the boot clock."""
+
+    key: ProcessKey
     field: str
     cached: str
     seen: str
+    ns: int
+
+    @property
+    def pid(self) -> int:
+        return self.key.tgid
 
 
 class Audit:
     """Compares a few processes at each call, round and round. Owned by the engine's thread."""
 
     def __init__(
-        self, lineage: Lineage, procfs: ProcfsSource, container_id: Callable[[bytes], str | None]
+        self,
+        lineage: Lineage,
+        procfs: ProcfsSource,
+        container_id: Callable[[bytes], str | None],
+        now_ns: Callable[[], int],
     ) -> None:
+        """`now_ns` is the boot clock."""
         self._lineage = lineage
         self._procfs = procfs
         self._container_id = container_id
+        self._now_ns = now_ns
+        self._checks: dict[ProcessKey, int] = {}
         self._queue: list[ProcessKey] = []
         self._suspects: dict[ProcessKey, frozenset[str]] = {}
         self.checked = 0
         self.drift: Counter[str] = Counter()
         self.refreshed: Counter[str] = Counter()
-        self.differences: list[Difference] = []
+        self.differences: deque[Difference] = deque(maxlen=DIFFERENCES_KEPT)
+        """The latest ones."""
+        self.wanted: ProcessKey | None = None
+        """A process that every step looks at: somebody reads what is said of it."""
+
+    def checked_ns(self, key: ProcessKey) -> int | None:
+        """Return when a process was compared with /proc last; None: not lately, or never."""
+        return self._checks.get(key)
+
+    def found(self, key: ProcessKey) -> tuple[Difference, ...]:
+        """Return the drift of one process, as far as it is kept, the latest last."""
+        return tuple(one for one in self.differences if one.key == key)
 
     @property
     def total(self) -> int:
@@ -56,6 +83,8 @@ class Audit:
         suspects, self._suspects = self._suspects, {}
         for key, fields in suspects.items():
             self._check(key, fields)
+        if self.wanted is not None and self.wanted not in suspects:
+            self._check(self.wanted, frozenset())
         if not self._queue:
             self._queue = [process.key for process in self._lineage if not process.entry.kthread]
             self._queue.reverse()
@@ -83,6 +112,7 @@ class Audit:
         if not same_start(seen.start_ns, key.start_ns) or usage.state == "Z":
             return
         self.checked += not suspected
+        self._note_check(process.key)
         different = self._different(process.entry, seen)
         confirmed = different & suspected
         if different - confirmed and not suspected:
@@ -101,13 +131,17 @@ class Audit:
             fields.add("container")
         return frozenset(fields)
 
+    def _note_check(self, key: ProcessKey) -> None:
+        self._checks.pop(key, None)
+        self._checks[key] = self._now_ns()
+        if len(self._checks) > CHECKS_KEPT:
+            del self._checks[next(iter(self._checks))]
+
     def _note(self, entry: ProcessEntry, seen: ProcessEntry, fields: frozenset[str]) -> None:
         for field in sorted(fields):
             self.drift[field] += 1
-            if len(self.differences) < DIFFERENCES_KEPT:
-                self.differences.append(
-                    Difference(entry.pid, field, self._words(entry, field), self._words(seen, field))
-                )
+            cached, told = self._words(entry, field), self._words(seen, field)
+            self.differences.append(Difference(entry.key, field, cached, told, self._now_ns()))
 
     def _words(self, entry: ProcessEntry, field: str) -> str:
         if field == "ppid":

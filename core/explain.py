@@ -1,80 +1,137 @@
-"""What the explain pane says of one process: the trail, the lineage, the image."""
+"""What the explain pane says of one process: how it came to be, what it is, and drift."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 
+import msgspec
+
+from core.capabilities import capability_names
+from core.explain_group import outside, pod_name
 from core.lineage import Process
-from core.model import (
-    ContainerContext,
-    Credentials,
-    Outcome,
-    ProcessEntry,
-    ProcessKey,
-    Resolution,
-    TrailStep,
-)
+from core.model import Credentials, Outcome, ProcessEntry, ProcessKey, Resolution, TrailStep
 from core.process import Validity
 from core.scrub import scrub_args
 from core.text import safe_text
-from core.view import Explanation, ProcessView
+from core.units import age
+from core.view import Explanation, Facts, ProcessView
 
 _ANCESTORS = 16
 
 
-def explanation(process: Process, resolution: Resolution, view: ProcessView) -> Explanation:
+class Moment(msgspec.Struct, frozen=True):
+    """When a process is explained: the boot clock, and what the audit says of it."""
+
+    now_ns: int
+    drift: str = ""
+
+
+def explanation(process: Process, resolution: Resolution, view: ProcessView, moment: Moment) -> Explanation:
     """Put into words what is known of a process and how. All texts are safe to show."""
-    return Explanation(
-        key=process.key,
-        resolution=resolution,
-        lineage=_lineage(process),
-        image=tuple(_image(view, [("broken", _broken(process)), *_exit(process)])),
-    )
+    line = [_step(process.entry)]
+    for count, ancestor in enumerate(process.ancestors()):
+        line.append("…" if count == _ANCESTORS else _step(ancestor.entry))
+        if count == _ANCESTORS:
+            break
+    story = [
+        ("times", _times(process.entry, moment.now_ns, process)),
+        ("lineage", " › ".join(reversed(line))),
+        ("execs", _execs(process.images, process.entry, moment.now_ns)),
+        ("broken", _broken(process)),
+        ("drift", moment.drift),
+    ]
+    return _explanation(view, resolution, story)
 
 
 def past_explanation(
-    key: ProcessKey, view_of: Callable[[ProcessKey], ProcessView | None], known: Process | None
+    key: ProcessKey,
+    view_of: Callable[[ProcessKey], ProcessView | None],
+    known: Process | None,
+    now_ns: int,
 ) -> Explanation | None:
     """Explain a process as it was: ended by now, or seen in a rewound tree.
 
-    `view_of` is the tree as of that moment, `known` the process where it still lives: of its images
-    those count that came before. What the tiers said then is not kept, only who answered.
+    `view_of` is the tree as of that moment (`now_ns`), `known` the process where it is still kept: of its
+    images those count that came before. What the tiers said then is not kept, only who answered.
     """
     view = view_of(key)
     if view is None:
         return None
     entry = view.entry
-    images = [image for image in known.images if image.exec_id < entry.exec_id] if known is not None else []
-    names = [safe_text(image.comm, 32) for image in (*images, entry)]
+    images = tuple(image for image in known.images if image.exec_id < entry.exec_id) if known else ()
+    line = [_step(entry)]
     above = view_of(view.parent) if view.parent is not None else None
     while above is not None:
-        if len(names) > _ANCESTORS:
-            names.insert(0, "…")
+        if len(line) > _ANCESTORS:
+            line.append("…")
             break
-        names.insert(0, safe_text(above.entry.comm, 32))
+        line.append(_step(above.entry))
         above = view_of(above.parent) if above.parent is not None else None
-    ended = _exit(known) if known is not None and view.ended_ns is not None else []
     trail: tuple[TrailStep, ...] = ()
     if view.source is not None:
         trail = (TrailStep(view.source, Outcome.HIT, "answered then; why is not kept of the past"),)
+    story = [
+        ("times", _times(entry, now_ns, known if view.ended_ns is not None else None)),
+        ("lineage", " › ".join(reversed(line))),
+        ("execs", _execs(images, entry, now_ns)),
+    ]
+    return _explanation(view, Resolution(entry.pid, view.source, view.origin, entry, trail), story)
+
+
+def _explanation(view: ProcessView, resolution: Resolution, story: Iterable[tuple[str, str]]) -> Explanation:
     return Explanation(
-        key=key,
-        resolution=Resolution(entry.pid, view.source, view.origin, entry, trail),
-        lineage=tuple(names),
-        image=tuple(_image(view, ended)),
+        key=view.key,
+        title=str(view.entry.pid),
+        story=tuple((label, text) for label, text in story if text),
+        facts=tuple((label, text) for label, text in _facts(view) if text),
+        resolution=resolution,
     )
 
 
-def _lineage(process: Process) -> tuple[str, ...]:
-    """Name the ancestors and the images of the process itself, oldest first."""
-    names = [safe_text(entry.comm, 32) for entry in process.images]
-    names.append(safe_text(process.entry.comm, 32))
-    for count, ancestor in enumerate(process.ancestors()):
-        if count == _ANCESTORS:
-            names.insert(0, "…")
-            break
-        names.insert(0, safe_text(ancestor.entry.comm, 32))
-    return tuple(names)
+def _step(entry: ProcessEntry) -> str:
+    return f"{safe_text(entry.comm, 32)} {entry.pid}"
+
+
+def _times(entry: ProcessEntry, now_ns: int, process: Process | None) -> str:
+    """Say how long ago it was forked (as the AGE column does), executed, and how it ended if it did."""
+    words = [f"forked {age(now_ns - entry.start_ns)} ago"]
+    if not entry.kthread:
+        words.append(_exec_age(entry, now_ns))
+    if process is not None and process.exited_ns is not None:
+        words.append(f"exited {age(now_ns - process.exited_ns)} ago: {_exit_words(process.exit_code)}")
+    return ", ".join(words)
+
+
+def _exec_age(entry: ProcessEntry, now_ns: int) -> str:
+    """Only events tell when an exec was; the snapshot and /proc give the start time in its place."""
+    if entry.exec_ns in (0, entry.start_ns):
+        return "exec time not known"
+    if entry.exec_ns < entry.start_ns:
+        return "no exec since then"
+    return f"exec {age(now_ns - entry.exec_ns)} ago"
+
+
+def _execs(images: tuple[ProcessEntry, ...], entry: ProcessEntry, now_ns: int) -> str:
+    """Name the images one after the other, oldest first; nothing where there was only one."""
+    if not images:
+        return ""
+    return " › ".join(
+        f"{safe_text(image.comm, 32)} {_image_age(image, now_ns)}" for image in (*images, entry)
+    )
+
+
+def _image_age(image: ProcessEntry, now_ns: int) -> str:
+    if image.exec_ns in (0, image.start_ns):
+        return "(?)"
+    return "(fork)" if image.exec_ns < image.start_ns else f"({age(now_ns - image.exec_ns)})"
+
+
+def _exit_words(code: int | None) -> str:
+    if code is None:
+        return "its end was not seen"
+    if code & 0x7F:
+        return f"killed by signal {code & 0x7F}"
+    return f"exit code {code >> 8 & 0xFF}"
 
 
 def _broken(process: Process) -> str:
@@ -83,25 +140,22 @@ def _broken(process: Process) -> str:
     return "" if validity is Validity.VALID else f"{validity} at pid {where.entry.pid}"
 
 
-def _image(view: ProcessView, more: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _facts(view: ProcessView) -> Facts:
     entry = view.entry
-    exec_number = f"  exec #{entry.exec_id}" if entry.exec_id else ""
-    inode = f"  inode {entry.inode}" if entry.inode else ""
-    facts = [
-        ("exe", (safe_text(entry.exe, 1024) or "not known") + inode + exec_number),
-        ("script", safe_text(entry.script, 1024)),
-        ("args", safe_text(b" ".join(scrub_args(entry.args)), 1024)),
-        ("cgroup", safe_text(entry.cgroup, 1024)),
-        ("user", _user(entry.credentials)),
-        ("caps", _capabilities(entry.credentials)),
-        ("namespaces", _namespaces(entry)),
-        ("tty", safe_text(entry.tty, 64)),
-        ("identity", _identity(entry)),
-        ("container", _container(view)),
-        *more,
-        ("problem", safe_text(entry.problem, 300)),
-    ]
-    return [(label, text) for label, text in facts if text]
+    if not entry.kthread:
+        exec_number = f"  exec #{entry.exec_id}" if entry.exec_id else ""
+        inode = f"  inode {entry.inode}" if entry.inode else ""
+        yield "exe", (safe_text(entry.exe, 1024) or "not known") + inode + exec_number
+    yield "script", safe_text(entry.script, 1024)
+    yield "args", safe_text(b" ".join(scrub_args(entry.args)), 1024)
+    yield from _container(view)
+    yield "cgroup", safe_text(entry.cgroup, 1024)
+    yield "user", _user(entry.credentials)
+    yield from _capabilities(entry.credentials)
+    yield "namespaces", _namespaces(entry)
+    yield "tty", safe_text(entry.tty, 64)
+    yield "identity", _identity(entry)
+    yield "problem", safe_text(entry.problem, 300)
 
 
 def _identity(entry: ProcessEntry) -> str:
@@ -124,34 +178,21 @@ def _user(creds: Credentials) -> str:
     )
 
 
-def _capabilities(creds: Credentials) -> str:
-    return f"effective {creds.cap_effective:016x}  permitted {creds.cap_permitted:016x}"
+def _capabilities(creds: Credentials) -> Facts:
+    effective, permitted = creds.cap_effective, creds.cap_permitted
+    if effective == permitted:
+        yield "caps", f"effective and permitted: {capability_names(effective)}"
+        return
+    yield "caps", f"effective: {capability_names(effective)}"
+    yield "", f"permitted: {capability_names(permitted)}"
 
 
-def _container(view: ProcessView) -> str:
+def _container(view: ProcessView) -> Facts:
     container = view.container
     if container is None or container.id is None:
-        return ""
-    pod = container.pod_name
-    words = [container.runtime or "unknown", safe_text(container.id, 128)]
-    words += [word for word in (container.name, container.image, pod and f"pod {pod}") if word]
-    reason = f"  ({container.reason})" if container.reason else ""
-    return " · ".join(words) + "".join(_outside(container.outer)) + reason
-
-
-def _outside(outer: ContainerContext | None) -> Iterator[str]:
-    """Name the containers that a nested one is in, from inside outwards."""
-    while outer is not None:
-        yield f"  inside {outer.shown_name}"
-        outer = outer.outer
-
-
-def _exit(process: Process) -> list[tuple[str, str]]:
-    if process.exited_ns is None:
-        return []
-    code = process.exit_code
-    if code is None:
-        return [("exit", "ended unseen")]
-    if code & 0x7F:
-        return [("exit", f"killed by signal {code & 0x7F}")]
-    return [("exit", f"exit code {code >> 8 & 0xFF}")]
+        return
+    words = [container.runtime or "unknown", container.name, container.image, safe_text(container.short_id)]
+    yield "container", " · ".join(word for word in words if word)
+    for line in (pod_name(container) and f"pod {pod_name(container)}", *outside(container.outer)):
+        yield "", line
+    yield "", container.reason and f"({container.reason})"

@@ -156,6 +156,7 @@ class ContainerContext(msgspec.Struct, frozen=True, gc=False):
     secrets, and so few and short that they can be kept for every container.
     `paused` containers are frozen, by themselves or by one they are in.
     `outer` is the container that a nested one is in; its `cgroup_path` ends where that container does.
+    `source` is the file or database that told name and image, as the host names it.
     """
 
     id: str | None = None
@@ -170,6 +171,7 @@ class ContainerContext(msgspec.Struct, frozen=True, gc=False):
     outer: ContainerContext | None = None
     labels: tuple[tuple[str, str], ...] = ()
     paused: bool = False
+    source: str | None = None
 
     @property
     def parent_id(self) -> str | None:

@@ -18,19 +18,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.engine import Engine
-from core.explain import explanation, past_explanation
+from core.explainer import Explainer
 from core.feed import Feed, open_feed
 from core.garbage import filling
 from core.host import Host
 from core.lineage import MAX_LIVE, Process
-from core.model import ProcessKey, Resolution
+from core.model import ProcessKey
 from core.playback import Playback
 from core.probe.refusals import ProbeUnavailable
+from core.rate import Rate
 from core.records import MapFill
 from core.replay import ReplayFeed
 from core.rewind import Facts
 from core.tree import Tree
-from core.view import Explanation, Frame, Header, ViewRequest, Window
+from core.view import Frame, Header, RowKey, ViewRequest, Window
 
 FRAME_NS = 250_000_000
 """Frames that nobody asked for are at least this far apart: the first news come at once, a storm of them
@@ -60,7 +61,6 @@ FILLS_NS = 10_000_000_000
 AUDITED = 8
 """Processes compared with /proc after each sweep: some 4 ms of work."""
 
-_MAX_LATEST = 512
 _SECOND = 1_000_000_000
 _LOGGER = logging.getLogger("ebpf_tui.session")
 
@@ -77,7 +77,7 @@ class Session:
         self._callbacks: list[Callable[[Frame], None]] = []
         self._failed: Callable[[BaseException], None] | None = None
         self._view = ViewRequest()
-        self._explained: ProcessKey | None = None
+        self._explained: RowKey | None = None
         self._moves: deque[Callable[[Engine], None]] = deque(maxlen=64)
         self._second_shown = 0
         self._fills: tuple[MapFill, ...] = ()
@@ -85,13 +85,13 @@ class Session:
         self._todo: deque[tuple[int, bool]] = deque(maxlen=64)
         self._shown: dict[Process, ProcessKey] = {}
         self._forgotten = 0
-        self._latest: dict[int, Resolution] = {}
         self._tree = Tree(str)
         self._playback: Playback
+        self._explainer: Explainer
         self._revision = 0
         self._dirty = True
         self._asked = False
-        self._rate = _Rate()
+        self._rate = Rate()
         self._reload: Callable[[Feed], Feed] | None = None
         self._message = ""
         self._fresh_until = 0
@@ -119,8 +119,8 @@ class Session:
         self._asked = True
         self._nudge()
 
-    def explain(self, key: ProcessKey | None) -> None:
-        """Have the next frames explain this process; None: explain nothing."""
+    def explain(self, key: RowKey | None) -> None:
+        """Have the next frames explain this row; None: explain nothing."""
         self._explained = key
         self._nudge()
 
@@ -167,6 +167,7 @@ class Session:
         try:
             self._tree = Tree(engine.feed.user_name)
             self._playback = Playback(self._tree, engine.feed)
+            self._explainer = Explainer(engine, self._tree, self._playback.timeline)
             with filling():
                 engine.start()
                 self._update_tree(engine)
@@ -215,7 +216,7 @@ class Session:
                 self._moves.popleft()(engine)
             while self._todo:
                 pid, evict = self._todo.popleft()
-                self._remember(engine.resolve(pid, evict=evict))
+                self._explainer.remember(engine.resolve(pid, evict=evict))
             self._do_chores(engine)
 
     def _do_chores(self, engine: Engine) -> None:
@@ -225,12 +226,14 @@ class Session:
             engine.refresh_names()
             self._next_names = clock() + NAMES_NS
         if clock() >= self._next_sweep:
+            self._explainer.note_cpu()  # of the sweep before: the tree has it by now
             engine.sweep()
             if clock() >= self._fills_until:
                 self._fills = engine.feed.map_fill()
                 self._fills_until = clock() + FILLS_NS
             if engine.feed.live:
                 engine.audit.step(AUDITED)
+            self._dirty |= self._explained is not None  # what is explained has just been looked at
             self._next_sweep = clock() + (SWEEP_NS if engine.feed.exact else PROCFS_SWEEP_NS)
 
     def _poller(self, feed: Feed) -> select.poll:
@@ -277,7 +280,7 @@ class Session:
             revision=self._revision,
             header=self._header(engine, window, now_ns),
             window=window,
-            explanation=self._explain(engine),
+            explanation=self._explainer.explain(self._explained),
             stats=engine.stats.snapshot(),
             latency=engine.resolver.latency,
             fills=self._fills,
@@ -335,45 +338,6 @@ class Session:
             past=self._playback.past(engine.feed.now_ns()),
             replay=self._playback.position,
         )
-
-    def _explain(self, engine: Engine) -> Explanation | None:
-        key = self._explained
-        if key is None:
-            return None
-        timeline = self._playback.timeline
-        process = engine.lineage.find(key.tgid, key.start_ns)
-        if process is None or timeline.rewound:
-            return past_explanation(key, self._tree.view, process or engine.lineage.recall(key))
-        resolution = self._latest.get(key.tgid)
-        if resolution is None or resolution.entry is not process.entry:
-            resolution = engine.resolve(key.tgid)
-            self._remember(resolution)
-        return explanation(process, resolution, engine.view(process))
-
-    def _remember(self, resolution: Resolution) -> None:
-        """Keep the latest resolution of a pid, for the trail that is explained."""
-        self._latest.pop(resolution.pid, None)
-        self._latest[resolution.pid] = resolution
-        if len(self._latest) > _MAX_LATEST:
-            del self._latest[next(iter(self._latest))]
-
-
-class _Rate:
-    """Events per second over the last few seconds."""
-
-    _SPAN_NS = 3_000_000_000
-
-    def __init__(self) -> None:
-        self._counts: deque[tuple[int, int]] = deque()
-
-    def add(self, count: int, now_ns: int) -> None:
-        if count:
-            self._counts.append((now_ns, count))
-
-    def per_second(self, now_ns: int) -> float:
-        while self._counts and self._counts[0][0] < now_ns - self._SPAN_NS:
-            self._counts.popleft()
-        return sum(count for _, count in self._counts) * 1_000_000_000 / self._SPAN_NS
 
 
 def open_session(host: Host, *, probe: bool = True, ask_runtimes: bool = False) -> Session:

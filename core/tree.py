@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 
+from core.cpu_history import GROUPS
 from core.filter import Filter, FilterError, Subject, parse_filter
 from core.model import ProcessKey
 from core.tree_forest import Forest
@@ -58,6 +60,15 @@ class Tree:
         """Return what was put for a process, None when it is not there."""
         node = self._forest.nodes.get(key)
         return None if node is None else node.view
+
+    def group(self, key: str) -> Node | None:
+        """Return the node of a group as of the latest window, None when it is not there: to read, at once."""
+        return self._forest.groups.get(key)
+
+    def group_cpu(self) -> dict[str, int]:
+        """Return thousandths of a percent of CPU by group, as of the latest window; of GROUPS at most."""
+        groups = self._forest.groups
+        return {key: groups[key].cpu for key in islice(groups, GROUPS)}
 
     def window(self, request: ViewRequest, now_ns: int) -> Window:
         """Return the rows that `request` asks for. `now_ns` is the boot clock."""

@@ -53,10 +53,11 @@ def source_text(view: ProcessView) -> str:
 
 def group_text(node: Node) -> str:
     """Return all that a group's row says of its container or pod; `host` for the group of no container."""
-    return " · ".join(part for part in (_group_name(node), _group_detail(node)) if part)
+    return " · ".join(part for part in (group_name(node), _group_detail(node)) if part)
 
 
-def _group_name(node: Node) -> str:
+def group_name(node: Node) -> str:
+    """Return the name of a group: `host`, that of its pod or of its container."""
     container = node.container
     if node.key == HOST or container is None:
         return HOST
@@ -190,7 +191,7 @@ def _process_row(
 
 def _group_row(node: Node, indent: str) -> Row:
     is_host = node.key == HOST
-    name = _group_name(node)
+    name = group_name(node)
     return Row(
         key=node.key,
         kind="host" if is_host else "pod" if is_pod(node.key) else "container",

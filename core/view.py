@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
@@ -210,14 +211,24 @@ class Header(msgspec.Struct, frozen=True):
     """None: this is a live host."""
 
 
-class Explanation(msgspec.Struct, frozen=True):
-    """What the explain pane shows of one process. `lineage` is oldest first; texts are safe."""
+Facts = Iterable[tuple[str, str | None]]
+"""Lines of the explain pane: label and text. Empty texts are left out, an empty label continues the last."""
 
-    key: ProcessKey
-    resolution: Resolution
-    lineage: tuple[str, ...]
-    image: tuple[tuple[str, str], ...]
-    """Pairs (label, text), for example ("exe", "/usr/sbin/nginx  inode 551204  exec #2")."""
+
+class Explanation(msgspec.Struct, frozen=True):
+    """What the explain pane shows of one row; texts are safe.
+
+    `story` and `facts` are pairs (label, text), for example ("tty", "pts/0"); an empty label goes on
+    with the line before. The story is how the row came to be, the facts what it is. Groups have
+    no `resolution`, but their CPU percents over the last minutes (None: nobody looked), the newest last.
+    """
+
+    key: RowKey
+    title: str
+    story: tuple[tuple[str, str], ...]
+    facts: tuple[tuple[str, str], ...]
+    resolution: Resolution | None = None
+    cpu_history: tuple[float | None, ...] = ()
 
 
 class Frame(msgspec.Struct, frozen=True):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from core.model import ProcessKey
-from core.view import Frame, ViewRequest
+from core.view import Frame, RowKey, ViewRequest
 
 if TYPE_CHECKING:
     from core.feed import Feed
@@ -32,8 +31,8 @@ class Engine(Protocol):
     def request(self, view: ViewRequest) -> None:
         """Ask for a window; the next frame carries it, and later ones until another is asked for."""
 
-    def explain(self, key: ProcessKey | None) -> None:
-        """Say which process the next frames explain; None: none."""
+    def explain(self, key: RowKey | None) -> None:
+        """Say which row the next frames explain; None: none."""
 
     def resolve(self, pid: int, *, evict: bool = False) -> None:
         """Resolve again, forgetting first what the cache knows when `evict`."""

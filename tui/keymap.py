@@ -122,6 +122,22 @@ COMMANDS: tuple[Command, ...] = (
     Command("tree.follow", "F", "follow", "Follow", "stay with the process", "tree", 45),
     Command("processes.explain", "enter", "explain", "Explain", "how this row is known", "processes", 10),
     Command(
+        "processes.explain_more",
+        "shift+down,ctrl+d",
+        "explain_scroll(1)",
+        "More",
+        "of the explain pane",
+        "processes",
+    ),
+    Command(
+        "processes.explain_back",
+        "shift+up,ctrl+u",
+        "explain_scroll(-1)",
+        "Less",
+        "of the explain pane: back",
+        "processes",
+    ),
+    Command(
         "processes.filter", "slash", "filter", "Filter", "src:procfs ctr:web !kthread", "processes", 20, True
     ),
     Command(
@@ -211,6 +227,12 @@ def commands(scopes: Iterable[str], own: Mapping[str, str] = MappingProxyType({}
         for command in COMMANDS
         if command.scope == scope
     ]
+
+
+def key_for(command_id: str, own: Mapping[str, str]) -> str:
+    """Return the first key of a command, as people write it."""
+    command = next(command for command in COMMANDS if command.id == command_id)
+    return replace(command, keys=own.get(command_id, command.keys)).first_key
 
 
 def clash(own: Mapping[str, str]) -> tuple[str, str, str] | None:

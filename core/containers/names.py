@@ -21,6 +21,7 @@ from core.containers.state_files import Stamp, StateError, StateFiles, is_file_n
 from core.containers.storage import StorageState
 from core.host import Host
 from core.model import ContainerContext
+from core.text import safe_text
 
 _CONTAINERS_KEPT = 8192
 _PATHS_KEPT = 16_384
@@ -148,6 +149,7 @@ class ContainerNames:
             pod_uid=context.pod_uid or facts.pod_uid,
             reason=facts.note,
             labels=facts.labels,
+            source=safe_text(facts.source, 1024) or None,
         )
 
     def refresh(self) -> set[bytes]:

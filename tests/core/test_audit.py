@@ -11,10 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from core.audit import Audit
+from core.audit import CHECKS_KEPT, DIFFERENCES_KEPT, Audit
+from core.explainer import drift_words
 from core.host import LOCAL
 from core.lineage import Lineage, Process
-from core.model import Origin
+from core.model import Origin, ProcessEntry
 from core.procfs import Procfs
 from core.stats import Stats
 from tests.world import differences, open_engine, settle
@@ -26,8 +27,12 @@ class Bench:
     def __init__(self, pid: int) -> None:
         self.lineage = Lineage(Stats())
         self.pid = pid
-        self.audit = Audit(self.lineage, Procfs(LOCAL), lambda cgroup: None)
+        self.now_ns = 7_000_000_000
+        self.audit = Audit(self.lineage, Procfs(LOCAL), lambda cgroup: None, self.clock)
         self.process = self.lineage.insert(Procfs(LOCAL).entry(pid)[0], Origin.PROCFS)
+
+    def clock(self) -> int:
+        return self.now_ns
 
     def falsify(self, **facts: object) -> Process:
         self.process.entry = msgspec.structs.replace(self.process.entry, **facts)
@@ -80,13 +85,51 @@ def test_steps_go_round(bench: Bench) -> None:
     assert bench.audit.checked == 3
 
 
+def test_what_was_found_in_one_process_is_told_with_its_time(bench: Bench) -> None:
+    key = bench.process.key
+    assert drift_words(bench.audit, key, bench.now_ns) == "not looked for yet"
+    bench.audit.step(8)
+    assert drift_words(bench.audit, key, bench.now_ns + 12_000_000_000) == "none, checked 12s ago"
+    bench.falsify(ppid=4_000_000)
+    bench.audit.whole(lambda: None)
+    bench.now_ns += 3_000_000_000
+    bench.audit.step(8)
+    found = f"ppid was 4000000, /proc had {os.getpid()}, mended 5s ago, checked 2s ago"
+    assert drift_words(bench.audit, key, bench.now_ns + 2_000_000_000) == found
+    assert bench.audit.total == 1
+    assert drift_words(bench.audit, bench.process.key._replace(start_ns=1), 0) == "not looked for yet"
+
+
+def test_who_is_explained_is_looked_at_in_every_step(bench: Bench) -> None:
+    bench.audit.wanted = bench.process.key
+    bench.audit.step(0)
+    assert bench.audit.checked_ns(bench.process.key) == bench.now_ns
+    bench.falsify(inode=12345)
+    bench.audit.step(0)
+    bench.audit.step(0)
+    assert [one.field for one in bench.audit.found(bench.process.key)] == ["image"]
+
+
+def test_what_an_audit_keeps_is_bounded(bench: Bench) -> None:
+    for pid in range(CHECKS_KEPT + 1):
+        bench.audit._note_check(ProcessEntry(pid, 1).key)
+    assert len(bench.audit._checks) == CHECKS_KEPT
+    assert bench.audit.checked_ns(ProcessEntry(0, 1).key) is None
+    for inode in range(1, DIFFERENCES_KEPT + 2):
+        bench.falsify(inode=inode)
+        bench.audit.whole(lambda: None)
+    assert len(bench.audit.differences) == DIFFERENCES_KEPT
+    assert bench.audit.differences[0].cached == "inode 2"
+    assert bench.audit.total == DIFFERENCES_KEPT + 1
+
+
 def test_this_host_does_not_drift() -> None:
     engine = open_engine()
     try:
         settle(engine)
         engine.audit.whole(lambda: settle(engine))
         assert engine.audit.checked > 1
-        assert engine.audit.differences == []
+        assert list(engine.audit.differences) == []
         assert differences(engine, {os.getpid()}) == []
     finally:
         engine.feed.close()

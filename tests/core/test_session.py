@@ -17,6 +17,7 @@ from core.host import LOCAL
 from core.model import ProcessKey
 from core.probe.loader import ProbeOptions
 from core.session import ANSWER_NS, Session
+from core.units import age, percent
 from core.view import Frame, Row, ViewRequest
 
 
@@ -61,6 +62,11 @@ def row_of(frame: Frame, pid: int) -> Row | None:
     return next((row for row in frame.window.rows if row.pid == pid), None)
 
 
+def story(frame: Frame) -> dict[str, str]:
+    """What is explained, by label."""
+    return {} if frame.explanation is None else dict(frame.explanation.story)
+
+
 @pytest.fixture(params=[True, False], ids=["best tier", "procfs"])
 def listener(request: pytest.FixtureRequest) -> Iterator[Listener]:
     made = Listener(probe=request.param)
@@ -91,15 +97,55 @@ def test_a_process_is_explained_resolved_again_and_evicted(listener: Listener) -
     listener.session.explain(row.key)
     frame = listener.wait(lambda frame: frame.explanation is not None)
     assert frame.explanation is not None
+    assert frame.explanation.resolution is not None
     assert frame.explanation.resolution.source == "cache"
+    listener.wait(lambda frame: "none, checked" in story(frame).get("drift", ""), 30)
     if not listener.feed.tiers.maps.on:
         return  # /proc was asked less than 30 s ago
     listener.session.resolve(os.getpid(), evict=True)
     frame = listener.wait(lambda frame: getattr(row_of(frame, os.getpid()), "source", "") == "maps")
     assert frame.explanation is not None
+    assert frame.explanation.resolution is not None
     assert [step.tier for step in frame.explanation.resolution.trail] == ["cache", "maps"]
     listener.session.resolve(os.getpid())
     listener.wait(lambda frame: getattr(row_of(frame, os.getpid()), "source", "") == "cache‹maps")
+
+
+def test_the_host_is_explained_with_what_it_uses(listener: Listener) -> None:
+    listener.session.explain("host")
+    listener.wait(lambda frame: frame.explanation is not None and any(frame.explanation.cpu_history), 30)
+    frame = listener.frames[-1]
+    assert frame.explanation is not None
+    assert frame.explanation.resolution is None
+    host = next(row for row in frame.window.rows if row.key == "host")
+    assert story(frame)["processes"] == str(host.count)
+    assert story(frame)["cpu"].startswith(f"{percent(host.cpu_percent)} % now, ")
+    assert len(frame.explanation.cpu_history) == 60
+    listener.session.explain("no such container")
+    listener.wait(lambda frame: frame.explanation is None)
+
+
+def test_exec_and_fork_are_as_old_as_they_are(listener: Listener) -> None:
+    child = subprocess.Popen(["/bin/sh", "-c", "read x; exec /bin/sleep 60"], stdin=subprocess.PIPE)
+    frame = listener.wait(lambda frame: "exec /bin" in getattr(row_of(frame, child.pid), "text", ""), 30)
+    row = row_of(frame, child.pid)
+    assert row is not None
+    listener.session.explain(row.key)
+    listener.wait(lambda frame: frame.header.now_ns > row.start_ns + 2_000_000_000, 30)
+    assert child.stdin is not None
+    child.stdin.write(b"\n")
+    child.stdin.close()
+    frame = listener.wait(lambda frame: "execs" in story(frame), 30)
+    ago = age(frame.header.now_ns - row.start_ns)
+    times = story(frame)["times"]
+    assert times.startswith(f"forked {ago} ago, exec ")
+    if listener.feed.exact:
+        assert story(frame)["execs"].startswith("python")
+        assert " › sh (2s) › sleep (" in story(frame)["execs"] or " › sh (" in story(frame)["execs"]
+    else:
+        assert times.endswith("exec time not known")
+    child.kill()
+    child.wait()
 
 
 def test_a_pause_keeps_the_tree_and_loses_nothing(listener: Listener) -> None:
@@ -212,7 +258,10 @@ def test_a_process_that_ended_is_there_again_in_the_past(listener: Listener) -> 
     assert 0 < frame.header.past.kept_bytes < frame.header.past.limit_bytes
     assert frame.explanation is not None
     assert frame.explanation.key == row.key
-    assert ("args", "/bin/sleep 77") in frame.explanation.image
+    ago = age(frame.header.now_ns - row.start_ns)  # as of that moment, like the AGE column
+    assert dict(frame.explanation.story)["times"].startswith(f"forked {ago} ago, ")
+    assert "exited" not in dict(frame.explanation.story)["times"]
+    assert ("args", "/bin/sleep 77") in frame.explanation.facts
     later = subprocess.Popen(["/bin/sleep", "78"])
     for _ in range(100):  # through everything that has happened meanwhile, to live
         session.step(1_000_000_000)

@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from core.cpu_history import SPAN_NS
+from core.explain import Moment, explanation
+from core.explain_group import group_explanation
 from core.feed import Feed
 from core.latency import TierLatency
 from core.model import (
@@ -25,12 +28,11 @@ from core.model import (
     TrailStep,
     Usage,
 )
+from core.process import Process
 from core.records import MapFill
 from core.rewind import LIMIT_BYTES, Facts, Timeline
-from core.text import safe_text
 from core.tree import Tree
-from core.tree_rows import process_text
-from core.view import Explanation, Frame, Header, Past, Position, ProcessView, ViewRequest
+from core.view import Explanation, Frame, Header, Past, Position, ProcessView, RowKey, ViewRequest
 
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
@@ -227,12 +229,14 @@ class FixtureEngine:
         self._views: dict[ProcessKey, ProcessView] = {}
         self._callbacks: list[Callable[[Frame], None]] = []
         self._request = ViewRequest()
-        self._explained: ProcessKey | None = None
+        self._explained: RowKey | None = None
         self._tiers = tiers
         self._message = message
         self._revision = 0
         self.replay: Position | None = None
         self.now_ns = NOW
+        self.images: dict[int, tuple[ProcessEntry, ...]] = {}
+        self.cpu_history: tuple[float | None, ...] = ()
         self.stats: tuple[tuple[str, int], ...] = ()
         self.running = False
         self.asked: list[ViewRequest] = []
@@ -284,7 +288,7 @@ class FixtureEngine:
         self._request = view
         self.publish()
 
-    def explain(self, key: ProcessKey | None) -> None:
+    def explain(self, key: RowKey | None) -> None:
         self._explained = key
         self.publish()
 
@@ -370,40 +374,43 @@ class FixtureEngine:
         self._line.put(view)
 
     def _explanation(self) -> Explanation | None:
-        view = self._views.get(self._explained) if self._explained is not None else None
+        key = self._explained
+        now_ns = self._line.at_ns if self._line.held else self.now_ns
+        if isinstance(key, str):
+            group = self._tree.group(key)
+            return group and group_explanation(group, self.cpu_history, SPAN_NS, now_ns)
+        view = self._views.get(key) if key is not None else None
         if view is None:
             return None
-        trail = {
-            Tier.CACHE: (
-                TrailStep(Tier.CACHE, Outcome.HIT, f"entry of {view.origin}, start time agrees", 400),
-            ),
-            Tier.MAPS: (
-                TrailStep(Tier.CACHE, Outcome.MISS, f"no entry for pid {view.entry.pid}", 400),
-                TrailStep(Tier.MAPS, Outcome.HIT, "pid_cache → cookie 0x5f21 → proc_cache", 6300),
-            ),
-        }.get(
-            view.source or Tier.PROCFS,
-            (
-                TrailStep(Tier.CACHE, Outcome.MISS, f"no entry for pid {view.entry.pid}", 400),
-                TrailStep(Tier.MAPS, Outcome.MISS, "pid_cache holds nothing for it", 4100),
-                TrailStep(Tier.PROCFS, Outcome.HIT, f"/proc/{view.entry.pid}", 181_000),
-            ),
+        resolution = Resolution(view.entry.pid, view.source, view.origin, view.entry, _trail(view))
+        moment = Moment(now_ns, "none, checked 12s ago")
+        return explanation(self._process(view), resolution, view, moment)
+
+    def _process(self, view: ProcessView) -> Process:
+        """The lineage's object of a view, with its ancestors and the images it has had."""
+        parent = self._views.get(view.parent) if view.parent is not None else None
+        return Process(
+            view.entry,
+            view.origin,
+            view.key,
+            parent=self._process(parent) if parent is not None else None,
+            images=self.images.get(view.entry.pid, ()),
         )
-        lineage = []
-        at: ProcessView | None = view
-        while at is not None:
-            lineage.append(process_text(at.entry).split(" ")[0].rsplit("/", 1)[-1])
-            at = self._views.get(at.parent) if at.parent is not None else None
-        return Explanation(
-            key=view.key,
-            resolution=Resolution(view.entry.pid, view.source, view.origin, view.entry, trail),
-            lineage=tuple(reversed(lineage)),
-            image=(
-                ("image", f"{safe_text(view.entry.exe) or '–'}  inode 551204  exec #2"),
-                ("user", f"uid {view.entry.credentials.uid}  gid 0  caps 0x1ffffffffff"),
-                (
-                    "cgroup",
-                    (view.container.cgroup_path.decode() if view.container else "") or "/system.slice",
-                ),
-            ),
-        )
+
+
+def _trail(view: ProcessView) -> tuple[TrailStep, ...]:
+    """What the tiers would have said."""
+    return {
+        Tier.CACHE: (TrailStep(Tier.CACHE, Outcome.HIT, f"entry of {view.origin}, start time agrees", 400),),
+        Tier.MAPS: (
+            TrailStep(Tier.CACHE, Outcome.MISS, f"no entry for pid {view.entry.pid}", 400),
+            TrailStep(Tier.MAPS, Outcome.HIT, "pid_cache → cookie 0x5f21 → proc_cache", 6300),
+        ),
+    }.get(
+        view.source or Tier.PROCFS,
+        (
+            TrailStep(Tier.CACHE, Outcome.MISS, f"no entry for pid {view.entry.pid}", 400),
+            TrailStep(Tier.MAPS, Outcome.MISS, "pid_cache holds nothing for it", 4100),
+            TrailStep(Tier.PROCFS, Outcome.HIT, f"/proc/{view.entry.pid}", 181_000),
+        ),
+    )

@@ -43,7 +43,7 @@ def controls(shown: str) -> set[str]:
 async def test_hostile_names_are_shown_and_do_nothing() -> None:
     views = [process(50 + number, 1, name, note=safe_text(name)) for number, name in enumerate(NAMES)]
     async with opened(FixtureEngine([process(1, 0, "/sbin/init"), *views]), size=(90, 30)) as pilot:
-        await press(pilot, "enter")
+        await press(pilot, "down", "enter")
         for name in NAMES:
             await pilot.press("down")
             shown = text(pilot)

@@ -217,13 +217,33 @@ async def enter_explains_the_row_and_follows_the_cursor(pilot: Pilot[None]) -> N
     assert "─ explain 4122 ─" in shown
     assert "pid_cache → cookie 0x5f21 → proc_cache" in shown
     assert "not needed" in shown
-    assert "init › containerd › containerd-shim-runc-v2 › nginx:" in shown
+    assert "init 1 › containerd 700 › containerd-shim 4100 › nginx 4121 › nginx" in shown
+    assert "drift      none, checked 12s ago" in shown
     await press(pilot, "down")
     assert "─ explain 4123 ─" in text(pilot)
     await press(pilot, "home")
-    assert "A group of processes" in text(pilot)
+    assert "─ explain container c0ffee123456 ─" in text(pilot)
     await press(pilot, "enter")
     assert "explain" not in text(pilot)
+
+
+@checks("processes.explain_more", "processes.explain_back")
+async def the_pane_scrolls_when_it_has_more_than_fits(pilot: Pilot[None]) -> None:
+    await pilot.resize_terminal(80, 24)
+    await go_to(pilot, 4122)
+    await press(pilot, "shift+down", "enter")
+    assert "shift+down: 2 more lines ─" in text(pilot)
+    assert "identity" not in text(pilot)
+    for key, back in (("shift+down", "shift+up"), ("ctrl+d", "ctrl+u")):
+        await press(pilot, key)
+        assert "identity   pid 4122" in text(pilot)
+        assert "shift+up: back ─" in text(pilot)
+        assert "no entry for pid 4122" not in text(pilot)
+        await press(pilot, back)
+        assert "no entry for pid 4122" in text(pilot)
+    await press(pilot, "shift+down", "down")
+    assert "start time agrees" in text(pilot)  # another row is read from its beginning
+    assert tree(pilot).cursor_row is not None
 
 
 @checks("processes.filter", "filter.done", "filter.clear")

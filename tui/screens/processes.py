@@ -37,7 +37,7 @@ class ProcessesScreen(Room):
         tree = TreeView()
         tree.columns = self.app.config.columns
         yield tree
-        yield ExplainPane()
+        yield ExplainPane(self.app.config.keys)
         yield FilterLine()
         yield SearchLine()
 
@@ -71,9 +71,7 @@ class ProcessesScreen(Room):
     @on(TreeView.Moved)
     def _explain_cursor(self) -> None:
         if self.explain.is_open:
-            key = process_key(self.tree.cursor_row)
-            self.explain.open_for(key)
-            self.app.engine.explain(key)
+            self._open_explain()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A slash that is typed into the filter is a slash."""
@@ -82,10 +80,19 @@ class ProcessesScreen(Room):
     def action_explain(self) -> None:
         if self.explain.is_open:
             self._close_explain()
-            return
-        key = process_key(self.tree.cursor_row)
+        else:
+            self._open_explain()
+
+    def _open_explain(self) -> None:
+        row = self.tree.cursor_row
+        key = row.key if row is not None else None
         self.explain.open_for(key)
         self.app.engine.explain(key)
+
+    def action_explain_scroll(self, step: int) -> None:
+        """Show the lines of the pane that did not fit, or go back."""
+        if self.explain.is_open:
+            self.explain.scroll_lines(step)
 
     def action_filter(self) -> None:
         self.filter_line.open()

@@ -1,25 +1,32 @@
-"""How one row is known: what each tier said, the lineage, the image."""
+"""What is known of the row under the cursor: what each tier said, how it came to be, what it is and costs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from textual.strip import Strip
 
-from core.model import Outcome, ProcessKey, Tier, TrailStep
+from core.model import Outcome, Resolution, Tier, TrailStep
 from core.text import safe_text
-from core.view import Explanation
+from core.view import Explanation, RowKey
+from tui.history import sparkline
+from tui.keymap import key_for
 from tui.widgets.format import duration
-from tui.widgets.lines import LineWidget, Part, fit, strip_of, width_of
+from tui.widgets.lines import LineWidget, Part, fit, fit_in, strip_of, width_of, wrap
 
 _SIDE_BY_SIDE = 116
-"""From this width on the trail stands left and the image right."""
+"""From this width on the story stands left and the facts right."""
 
 _LABEL = 12
 
+_WRAPPED = 6
+"""Lines that one text may take; the rest of it is cut."""
+
 
 class ExplainPane(LineWidget):
-    """Follows the cursor of the tree. Takes the height it needs, at most half of the screen."""
+    """Follows the cursor of the tree. Takes the height that the longest row so far needs, at most half of the
+    screen; the rest is scrolled to."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "explain--title",
@@ -29,6 +36,7 @@ class ExplainPane(LineWidget):
         "explain--error",
         "explain--text",
         "explain--time",
+        "explain--line",
     }
     DEFAULT_CSS = """
     ExplainPane {
@@ -43,103 +51,148 @@ class ExplainPane(LineWidget):
         & > .explain--miss { color: $text-disabled; }
         & > .explain--error { color: $error; text-style: bold; }
         & > .explain--time { color: $text-muted; }
+        & > .explain--line { color: $primary; }
     }
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        """`keys` are the person's own, by command."""
         super().__init__()
-        self._key: ProcessKey | None = None
+        self._keys = keys
+        self._key: RowKey | None = None
         self._explanation: Explanation | None = None
+        self._top = self._height = self._width = 0
 
     @property
     def is_open(self) -> bool:
         return self.has_class("-open")
 
-    def open_for(self, key: ProcessKey | None) -> None:
-        """Show this process; None: there is no process under the cursor."""
+    def open_for(self, key: RowKey | None) -> None:
+        """Show this row; None: there is no row under the cursor.
+
+        What is shown stays, under its own title, until the answer is there: a moment later.
+        """
+        if key != self._key:
+            self._top = 0
         self._key = key
-        self.add_class("-open")
-        self._refit()
+        if not self.is_open:
+            self._explanation, self._height = None, 0
+            self.add_class("-open")
+            self._refit()
 
     def close(self) -> None:
         """Take no room any more."""
         self.remove_class("-open")
 
     def show(self, explanation: Explanation | None) -> None:
-        """Take what a frame explains. An explanation of another process is on its way out."""
+        """Take what a frame explains. An explanation of another row is on its way out."""
         if explanation is not None and explanation.key == self._key:
             self._explanation = explanation
             self._refit()
 
+    def scroll_lines(self, step: int) -> None:
+        """Go to the next lines (1) or the ones before (-1), when there are more than fit."""
+        page = max(1, self.size.height - 2)
+        self._top = max(0, min(self._top + step * page, self._most()))
+        self.redraw()
+
     def on_resize(self) -> None:
+        if self.size.width != self._width:
+            self._width, self._height = self.size.width, 0
         self._refit()
+
+    def _most(self) -> int:
+        return max(0, len(self._lines(self.size.width)) + 1 - self.size.height)
 
     def _refit(self) -> None:
         if not self.is_open:
             return
-        height = max(2, min(len(self._lines(self.size.width or 80)), self.screen.size.height // 2))
+        lines = self._lines(self.size.width or 80)
+        # It only grows: with a height of its own for every row the tree would jump under the cursor.
+        self._height = max(2, self._height, len(lines) + 1)
+        height = min(self._height, max(2, self.screen.size.height // 2))
         if self.styles.height is None or self.styles.height.value != height:
             self.styles.height = height
+        self._top = min(self._top, max(0, len(lines) + 1 - height))
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        return [strip_of(line, width, self.plain) for line in self._lines(width)]
+        lines = self._lines(width)
+        below = len(lines) - self._top - (height - 1)
+        shown = [self._head(width, self._top, max(0, below)), *lines[self._top : self._top + height - 1]]
+        return [strip_of(line, width, self.plain) for line in shown]
+
+    def _head(self, width: int, above: int, below: int) -> list[Part]:
+        """The upper edge: which row this is, and that there is more than is shown."""
+        known = self._explanation
+        name = safe_text(known.title, 80) if known is not None else ""
+        title = f"─ explain {name} " if name else "─ explain "
+        more = ""
+        if below:
+            more = f" {key_for('processes.explain_more', self._keys)}: {below} more lines ─"
+        elif above:
+            more = f" {key_for('processes.explain_back', self._keys)}: back ─"
+        title = fit_in(title, max(0, width - width_of(more)))
+        style = self.style_of("explain--title")
+        return [(title + "─" * max(0, width - width_of(title) - width_of(more)), style), (more, style)]
 
     def _lines(self, width: int) -> list[list[Part]]:
-        pid = f" {self._key.tgid}" if self._key is not None else ""
-        title = f"─ explain{pid} "
-        head: list[Part] = [(title + "─" * max(0, width - width_of(title)), self.style_of("explain--title"))]
         known = self._explanation
-        label = self.style_of("explain--label")
-        if self._key is None:
-            return [head, [(" A group of processes: move to a process to see how it is known.", label)]]
-        if known is None or known.key != self._key:
-            return [head, [(" …", label)]]
+        if known is None:
+            return [[(" …", self.style_of("explain--label"))]]
         if width < _SIDE_BY_SIDE:
-            return [head, *self._trail(known, width), *self._facts(known, width)]
-        half = width * 11 // 20
-        left, right = self._trail(known, half), self._facts(known, width - half)
+            return [*self._story(known, width), *self._facts(known.facts, width)]
+        half = width // 2
+        left, right = self._story(known, half - 1), self._facts(known.facts, width - half)
         lines = []
         for index in range(max(len(left), len(right))):
             first = left[index] if index < len(left) else []
             pad = half - sum(width_of(text) for text, _ in first)
             second = right[index] if index < len(right) else []
             lines.append([*first, (" " * pad, self.plain), *second])
-        return [head, *lines]
+        return lines
 
-    def _trail(self, known: Explanation, width: int) -> list[list[Part]]:
-        steps = {step.tier: step for step in known.resolution.trail}
+    def _story(self, known: Explanation, width: int) -> list[list[Part]]:
+        lines = [] if known.resolution is None else self._trail(known.resolution, width)
+        lines += self._facts(known.story, width)
+        if any(known.cpu_history):
+            lines.append(self._cpu_line(known.cpu_history, width - _LABEL))
+        return lines
+
+    def _cpu_line(self, history: tuple[float | None, ...], width: int) -> list[Part]:
+        """The CPU shares as a line, the newest at its right end; a dot where nobody looked."""
+        kept = history[-max(0, width) :] if width > 0 else ()
+        bars = sparkline([round(1000 * (share or 0)) for share in kept])
+        drawn = "".join(
+            "·" if share is None else bar if bar != " " else "▁"
+            for share, bar in zip(kept, bars, strict=True)
+        )
+        return [(" " * _LABEL, self.plain), (drawn, self.style_of("explain--line"))]
+
+    def _trail(self, resolution: Resolution, width: int) -> list[list[Part]]:
+        steps = {step.tier: step for step in resolution.trail}
         return [self._step(tier, steps.get(tier), width) for tier in Tier]
 
     def _step(self, tier: Tier, step: TrailStep | None, width: int) -> list[Part]:
         outcome, reason, time = "–", "not needed", ""
         if step is not None:
-            outcome, reason, time = str(step.outcome), safe_text(step.reason), duration(step.ns)
+            outcome, reason = str(step.outcome), safe_text(step.reason)
+            time = duration(step.ns) if step.ns else ""
         style = {
             str(Outcome.HIT): "explain--hit",
             str(Outcome.ERROR): "explain--error",
         }.get(outcome, "explain--miss")
         return [
-            (f" {fit(str(tier), 7)}", self.style_of("explain--label")),
+            (f" {fit(str(tier), _LABEL - 1)}", self.style_of("explain--label")),
             (fit(outcome, 8), self.style_of(style)),
-            (f"{fit(reason, width - 27)} ", self.plain),
+            (f"{fit(reason, max(0, width - _LABEL - 18))} ", self.plain),
             (fit(time, 9, right=True), self.style_of("explain--time")),
         ]
 
-    def _facts(self, known: Explanation, width: int) -> list[list[Part]]:
-        facts = [("lineage", _path(known.lineage, width - _LABEL)), *known.image]
+    def _facts(self, facts: tuple[tuple[str, str], ...], width: int) -> list[list[Part]]:
         label = self.style_of("explain--label")
-        return [
-            [(f" {fit(name, _LABEL - 1)}", label), (fit(text, max(0, width - _LABEL)), self.plain)]
-            for name, text in facts
-            if text
-        ]
-
-
-def _path(lineage: tuple[str, ...], width: int) -> str:
-    """Join the ancestors; when they are too many, leave out the oldest but the first."""
-    names = list(lineage)
-    while len(names) > 2 and width_of(" › ".join(names)) > width:
-        del names[1 : 3 if names[1] == "…" else 2]
-        names.insert(1, "…")
-    return " › ".join(names)
+        lines: list[list[Part]] = []
+        for name, text in facts:
+            for number, line in enumerate(wrap(text, max(1, width - _LABEL), _WRAPPED)):
+                lines.append([(f" {fit('' if number else name, _LABEL - 1)}", label), (line, self.plain)])
+        return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region, Size
@@ -129,6 +129,19 @@ def fit(text: str, width: int, right: bool = False) -> str:
 def fit_in(text: str, width: int) -> str:
     """Return `text`, cut when it is wider than `width` cells."""
     return text if width_of(text) <= width else fit(text, width)
+
+
+def wrap(text: str, width: int, limit: int) -> list[str]:
+    """Return `text` in lines of `width` cells at most, broken at blanks if there are any; `limit` lines."""
+    lines: list[str] = []
+    for word in text.split(" "):
+        if lines and width_of(lines[-1]) + 1 + width_of(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines += chop_cells(word, width) or [""]
+        if len(lines) > limit:
+            return [*lines[: limit - 1], fit(f"{lines[limit - 1]} ", width - 1).rstrip() + "…"]
+    return lines
 
 
 def strip_of(parts: Sequence[Part], width: int, rest: Style, end: Part | None = None) -> Strip:
