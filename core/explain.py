@@ -89,7 +89,7 @@ def _explanation(view: ProcessView, resolution: Resolution, story: Iterable[tupl
 
 
 def _step(entry: ProcessEntry) -> str:
-    return f"{safe_text(entry.comm, 32)} {entry.pid}"
+    return f"{safe_text(entry.comm, 32)}({entry.pid})"
 
 
 def _times(entry: ProcessEntry, now_ns: int, process: Process | None) -> str:
@@ -191,7 +191,8 @@ def _container(view: ProcessView) -> Facts:
     container = view.container
     if container is None or container.id is None:
         return
-    words = [container.runtime or "unknown", container.name, container.image, safe_text(container.short_id)]
+    short_id = safe_text(container.short_id) if container.id != container.name else None
+    words = [container.runtime or "unknown", container.name, container.image, short_id]
     yield "container", " · ".join(word for word in words if word)
     for line in (pod_name(container) and f"pod {pod_name(container)}", *outside(container.outer)):
         yield "", line

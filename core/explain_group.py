@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from core.containers.container_id import container_of_cgroup
 from core.model import ContainerContext
 from core.text import safe_text
 from core.tree_node import HOST, Node, is_pod
@@ -58,7 +59,7 @@ def _known(facts: Iterable[tuple[str, str | None]]) -> Iterator[tuple[str, str]]
 
 def _costs(group: Node, now_ns: int, history: tuple[float | None, ...], span_ns: int) -> Facts:
     yield "processes", str(group.count)
-    yield "memory", f"{size(group.rss)}, what processes share counted in each"
+    yield "memory", f"{size(group.rss)}, shared pages counted in each process"
     first = _oldest(group)
     if first is not None:
         ago = age(now_ns - first.entry.start_ns)
@@ -100,12 +101,13 @@ def _container(container: ContainerContext) -> Facts:
 
 
 def _source(container: ContainerContext) -> str:
-    where = "its id stands in the cgroup path" if _names_itself(container) else "the state of its runtime"
+    where = "its id in the cgroup path" if _names_itself(container) else "its runtime's own state"
     return f"{where}; {container.source} tells the rest" if container.source else where
 
 
 def _names_itself(container: ContainerContext) -> bool:
-    return (container.id or "\0").encode() in container.cgroup_path
+    """Whether the path alone tells the id; `/web` of `runc run web` does not, the runtime's state has to."""
+    return container_of_cgroup(container.cgroup_path).id == container.id
 
 
 def _pod(group: Node, container: ContainerContext) -> Facts:

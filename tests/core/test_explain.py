@@ -37,7 +37,7 @@ INIT = entry(1, 0, b"init")
 
 def test_the_lineage_is_oldest_first() -> None:
     told = dict(explain(INIT, entry(5, 1, b"sh"), entry(6, 5, b"sleep")).story)
-    assert told["lineage"] == "init 1 › sh 5 › sleep 6"
+    assert told["lineage"] == "init(1) › sh(5) › sleep(6)"
     assert "broken" not in told
     assert "execs" not in told
 
@@ -45,8 +45,8 @@ def test_the_lineage_is_oldest_first() -> None:
 def test_a_long_lineage_is_cut_at_its_old_end() -> None:
     line = [entry(pid, pid - 1, b"sh%d" % pid) for pid in range(1, 31)]
     told = dict(explain(*line).story)["lineage"]
-    assert told.startswith("… › sh14 14 › ")
-    assert told.endswith(" › sh30 30")
+    assert told.startswith("… › sh14(14) › ")
+    assert told.endswith(" › sh30(30)")
 
 
 def test_a_line_that_cannot_be_trusted_says_where() -> None:

@@ -7,7 +7,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from fixture_build import board, failed, findings, half_way
-from fixture_engine import ALL_ON, NO_PROBE, NOW, SECOND, FixtureEngine, nested_host, process, small_host
+from fixture_engine import (
+    ALL_ON,
+    NO_PROBE,
+    NOW,
+    SECOND,
+    FixtureEngine,
+    labelled_host,
+    nested_host,
+    process,
+    small_host,
+)
 from harness import go_to, not_opened, press, processes, settle
 from textual.pilot import Pilot
 
@@ -52,6 +62,15 @@ async def pods(pilot: Pilot[None]) -> None:
 async def explain(pilot: Pilot[None]) -> None:
     await tree(pilot)
     await press(pilot, "enter")
+
+
+async def explain_container(pilot: Pilot[None]) -> None:
+    await tree(pilot)
+    app = pilot.app
+    assert isinstance(app, EbpfApp)
+    assert isinstance(app.engine, FixtureEngine)
+    app.engine.cpu_history = (*[None] * 12, *(1 + step * step % 23 / 4 for step in range(48)))
+    await press(pilot, "up", "up", "enter")
 
 
 async def parents(pilot: Pilot[None]) -> None:
@@ -190,6 +209,7 @@ PICTURES = {
     "mono": Picture(explain, config=Config(theme="mono")),
     "ascii": Picture(explain, config=Config(ascii=True)),
     "explain": Picture(explain),
+    "explain-container": Picture(explain_container, host=labelled_host),
     "pods": Picture(pods, host=nested_host),
     "parents": Picture(parents),
     "filter": Picture(filtered),

@@ -68,10 +68,10 @@ async def test_a_container_is_explained() -> None:
         shown = await explain_group(pilot, str(WEB.id))
         assert "─ explain container web ─" in shown
         assert f"id {WEB.id}" in shown
-        assert "runtime docker image nginx:1.27 known by the state of its runtime;" in shown
+        assert "runtime docker image nginx:1.27 known by its runtime's own state;" in shown
         assert "/var/lib/docker/containers/1b06/config.v2.json tells the rest" in shown
         assert "cgroup /docker/1b06" in shown
-        assert "processes 3 memory 44M" in shown
+        assert "processes 3 memory 44M, shared pages" in shown
         assert "oldest 2d pid 4121 nginx: master process" in shown
         assert "cpu 6.0 % " in shown
         assert "labels app=shop com.example.team=web" in shown

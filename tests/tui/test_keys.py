@@ -217,7 +217,7 @@ async def enter_explains_the_row_and_follows_the_cursor(pilot: Pilot[None]) -> N
     assert "─ explain 4122 ─" in shown
     assert "pid_cache → cookie 0x5f21 → proc_cache" in shown
     assert "not needed" in shown
-    assert "init 1 › containerd 700 › containerd-shim 4100 › nginx 4121 › nginx" in shown
+    assert "init(1) › containerd(700) › containerd-shim(4100) › nginx(4121)" in shown
     assert "drift      none, checked 12s ago" in shown
     await press(pilot, "down")
     assert "─ explain 4123 ─" in text(pilot)

@@ -9,7 +9,17 @@ import pytest
 from pictures import PICTURES
 
 SIZES = [(60, 20), (80, 24), (120, 34), (200, 50)]
-EVERY_SIZE = ("explain", "filter", "parents", "pods", "procfs-only", "build-failed", "headers", "resolver")
+EVERY_SIZE = (
+    "explain",
+    "explain-container",
+    "filter",
+    "parents",
+    "pods",
+    "procfs-only",
+    "build-failed",
+    "headers",
+    "resolver",
+)
 CASES = [
     (name, size)
     for name, picture in PICTURES.items()
