@@ -105,10 +105,9 @@ def _level(levels: dict[str, _Level], key: str, context: ContainerContext) -> _L
     outer = level_above(key, context)
     above = _level(levels, *outer) if outer else None
     depth, climbing = 0, above
-    while climbing is not None and climbing is not level:
+    while climbing is not None:
         depth, climbing = depth + 1, climbing.above
-    # Two processes may disagree about which is in which.
-    if above is not None and climbing is None and depth < _DEEPEST:
+    if above is not None and depth < _DEEPEST:
         level.above = above
         above.below.append(level)
     return level
