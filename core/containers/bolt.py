@@ -22,6 +22,9 @@ _IS_BRANCH, _IS_LEAF, _HOLDS_BUCKET = 1, 2, 1
 
 _PAGE_SIZES = (1024, 2048, 4096, 8192, 16_384, 32_768, 65_536)
 _PAGE_LIMIT = 16 << 20
+_BYTES_LIMIT = 64 << 20
+"""What is read and kept for one question: pages and values may lie in each other, in a small file."""
+
 _DEPTH_LIMIT = 32
 _ATTEMPTS = 4
 
@@ -103,11 +106,12 @@ class _Tree:
         self._meta = meta
         self._left = 4096
         """Pages that may still be read: more than any real bucket has, and an end to loops."""
+        self._bytes_left = _BYTES_LIMIT
 
     def values(self, bucket: Sequence[bytes]) -> dict[bytes, bytes] | None:
         page = self._page(self._meta.root)
         for name in bucket:
-            item = next((item for item in self._items(page, name) if item.key == name), None)
+            item = next(self._items(page, name), None)
             if item is None or not item.is_bucket:
                 return None
             root, _ = self._unpack(_BUCKET, item.value, 0)
@@ -115,7 +119,7 @@ class _Tree:
         return {item.key: item.value for item in self._items(page) if not item.is_bucket}
 
     def _items(self, page: bytes, key: bytes | None = None, depth: int = 0) -> Iterator[_Item]:
-        """Yield what a page and those below it hold; with `key` only the part where it would be."""
+        """Yield what a page and those below it hold; with `key` only the item of that name."""
         _, flags, count, _ = self._unpack(_PAGE, page, 0)
         if depth > _DEPTH_LIMIT or flags not in (_IS_BRANCH, _IS_LEAF):
             raise BoltError("has a page of the wrong kind")
@@ -124,8 +128,9 @@ class _Tree:
                 kind, position, key_size, value_size = self._unpack(_LEAF, page, at)
                 start = at + position
                 name = self._slice(page, start, key_size)
-                value = self._slice(page, start + key_size, value_size)
-                yield _Item(name, value, kind == _HOLDS_BUCKET)
+                if key is None or name == key:
+                    value = self._slice(page, start + key_size, value_size)
+                    yield _Item(name, value, kind == _HOLDS_BUCKET)
             return
         below: list[tuple[bytes, int]] = []
         for at in range(_PAGE.size, _PAGE.size + count * _BRANCH.size, _BRANCH.size):
@@ -141,11 +146,18 @@ class _Tree:
         if self._left < 0 or number < 2 or number > 1 << 40:
             raise BoltError("has a page that leads nowhere")
         size, offset = self._meta.page_size, number * self._meta.page_size
+        self._spend(size)
         data = self._read(size, offset)
         own, _, _, overflow = self._unpack(_PAGE, data, 0)
         if own != number or overflow * size > _PAGE_LIMIT:
             raise BoltError("has a page in the wrong place")
+        self._spend(overflow * size)
         return data + self._read(overflow * size, offset + size) if overflow else data
+
+    def _spend(self, size: int) -> None:
+        self._bytes_left -= size
+        if self._bytes_left < 0:
+            raise BoltError(f"holds more than the {_BYTES_LIMIT} bytes that are read")
 
     @staticmethod
     def _unpack(shape: struct.Struct, data: bytes, offset: int) -> tuple[int, ...]:
@@ -153,8 +165,8 @@ class _Tree:
             raise BoltError("has a page that ends early")
         return shape.unpack_from(data, offset)
 
-    @staticmethod
-    def _slice(data: bytes, start: int, size: int) -> bytes:
+    def _slice(self, data: bytes, start: int, size: int) -> bytes:
         if start + size > len(data):
             raise BoltError("has a page that ends early")
+        self._spend(size)
         return data[start : start + size]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -97,11 +98,18 @@ class Daemons:
                 if name not in running:
                     continue
                 # Anybody can call a program by that name and point it at state of his own making.
-                if os.stat(proc / pid).st_uid == 0:
+                if os.stat(proc / pid).st_uid == 0 and self._sees_our_files(proc / pid):
                     running[name].append((proc / pid / "cmdline").read_bytes()[:_ARGUMENTS_LIMIT])
             except OSError:  # it ended
                 continue
         return running
+
+    def _sees_our_files(self, process: Path) -> bool:
+        """True unless a process has a root folder of its own (in a container): its paths mean other files."""
+        try:
+            return os.path.samefile(process / "root", self._files.host.root)
+        except FileNotFoundError:  # it ended, or this is no real /proc
+            return True
 
 
 def data_roots(cmdline: bytes) -> list[str]:

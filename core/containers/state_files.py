@@ -6,7 +6,7 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -53,7 +53,11 @@ class StateFiles:
         self._places: dict[str, str] = {}
 
     def read(self, path: str, owner: int | None = None, limit: int = _SIZE_LIMIT) -> bytes | None:
-        """Return a regular file's content. With `owner` the file must belong to that user or to root."""
+        """Return a regular file's content. With `owner` the file must belong to that user.
+
+        No more is read than the file says it has: what is in /proc says nothing, and to read some of it
+        takes something away (kmsg).
+        """
         with self._open(path, owner) as descriptor:
             if descriptor is None:
                 return None
@@ -61,7 +65,7 @@ class StateFiles:
             if size > limit:
                 raise StateError(path, f"{size} bytes is more than the {limit} that are read")
             with open(descriptor, "rb", closefd=False) as file:
-                return file.read(limit)
+                return file.read(size)
 
     def read_bolt(
         self, path: str, bucket: Sequence[bytes], owner: int | None = None
@@ -104,35 +108,35 @@ class StateFiles:
 
     @contextmanager
     def _open(self, path: str, owner: int | None) -> Iterator[int | None]:
-        """Give the descriptor of a regular file, None when there is no such path. Raises StateError."""
-        try:
-            # O_NONBLOCK: a FIFO in the file's place must not stop the collector.
-            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-            # Below another root every link has been followed: one that is there now came in between.
-            flags |= 0 if self.host.is_local else os.O_NOFOLLOW
-            place = self._resolve(path)
-            if owner is not None and not stat.S_ISREG(os.stat(place).st_mode):
-                # A user can put a link to a device there, and a watchdog bites who opens it.
-                raise StateError(path, "is not a regular file")
-            descriptor = os.open(place, flags)
-        except (FileNotFoundError, NotADirectoryError, DanglingPathError):
-            yield None
-            return
-        except (OSError, ValueError) as error:
-            raise StateError(path, _why(error)) from None
-        try:
-            self._check(path, os.fstat(descriptor), owner)
-            yield descriptor
-        except OSError as error:
-            raise StateError(path, _why(error)) from None
-        finally:
-            os.close(descriptor)
+        """Give the descriptor of a regular file, None when there is no such path. Raises StateError.
+
+        It is looked at before it is opened, and what was looked at is opened: a user can put a link to a
+        device there, and a watchdog bites who opens it; a FIFO would stop the collector.
+        """
+        with ExitStack() as open_ones:
+            try:
+                # Below another root every link has been followed: one that is there now came in between.
+                flags = os.O_PATH | os.O_CLOEXEC | (0 if self.host.is_local else os.O_NOFOLLOW)
+                seen = os.open(self._resolve(path), flags)
+                open_ones.callback(os.close, seen)
+                self._check(path, os.fstat(seen), owner)
+                descriptor = os.open(f"/proc/self/fd/{seen}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                open_ones.callback(os.close, descriptor)
+            except (FileNotFoundError, NotADirectoryError, DanglingPathError):
+                yield None
+                return
+            except (OSError, ValueError) as error:
+                raise StateError(path, _why(error)) from None
+            try:
+                yield descriptor
+            except OSError as error:
+                raise StateError(path, _why(error)) from None
 
     @staticmethod
     def _check(path: str, status: os.stat_result, owner: int | None) -> None:
         if not stat.S_ISREG(status.st_mode):
             raise StateError(path, "is not a regular file")
-        if owner is not None and status.st_uid not in (0, owner):
+        if owner is not None and status.st_uid != owner:
             raise StateError(path, f"belongs to user {status.st_uid}, not to {owner}")
 
     def read_json(

@@ -139,3 +139,34 @@ def test_any_damage_gives_values_or_an_error(damage: list[tuple[int, bytes]]) ->
     for path in ([], [b"b"], [b"z"]):
         with contextlib.suppress(BoltError):
             assert isinstance(bolt_values(reader(bytes(data)), path), dict | None)
+
+
+def _hostile_leaf(number: int, items: int, overflow: int) -> bytes:
+    """A leaf whose values all lie in the same place, each as long as the page."""
+    length = SIZE * (1 + overflow) - 16 - items * 16 - 4
+    heads = (struct.pack("=IIII", 0, (items - index) * 16, 4, length) for index in range(items))
+    return page(number, LEAF, items, b"".join(heads), overflow)
+
+
+def test_values_that_lie_in_each_other_do_not_fill_the_memory() -> None:
+    """60,000 values of 16 MB in a file of 16 MB."""
+    data = b"".join([*PAGES[:3], _hostile_leaf(3, 60_000, 4000)])
+    with pytest.raises(BoltError, match="holds more"):
+        bolt_values(lambda size, offset: data[offset : offset + size], ())
+
+
+def test_pages_that_lie_in_each_other_are_not_read_for_hours() -> None:
+    """2000 pages of 8 MB in a file of 16 MB: each says that it goes on through the ones behind it."""
+    below = [(b"%06d" % number, 4 + number) for number in range(150)]
+    pages = [leaf(4 + number, []) for number in range(2400)]
+    pages = [struct.pack("=QHHI", 4 + number, LEAF, 0, 2000) + raw[16:] for number, raw in enumerate(pages)]
+    data = b"".join([*PAGES[:3], branch(3, below).ljust(SIZE, b"\0")[:SIZE], *pages])
+    read = []
+
+    def read_at(size: int, offset: int) -> bytes:
+        read.append(size)
+        return data[offset : offset + size]
+
+    with pytest.raises(BoltError, match="holds more"):
+        bolt_values(read_at, ())
+    assert sum(read) < 100 << 20

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from core.containers import ContainerNames
 from core.containers.daemons import data_roots
-from core.host import Host
+from core.containers.state_files import StateFiles
+from core.host import LOCAL, Host
 from core.model import ContainerContext
 from core.text import safe_text
 
@@ -176,7 +177,13 @@ def test_what_a_user_puts_in_the_place_of_a_file_is_not_opened(
     os.mkfifo(file)
     opened = []
     real_open = os.open
-    monkeypatch.setattr(os, "open", lambda path, *more: opened.append(str(path)) or real_open(path, *more))
+
+    def note(path: str, flags: int) -> int:
+        if not flags & os.O_PATH:  # which looks at what is there, and opens nothing
+            opened.append(os.path.realpath(path))
+        return real_open(path, flags)
+
+    monkeypatch.setattr(os, "open", note)
     path = f"/user.slice/user-{os.geteuid()}.slice/docker-{A}.scope".encode()
     assert "not a regular file" in (root.names().container_of(path).reason or "")
     assert str(file) not in opened
@@ -641,3 +648,31 @@ def test_any_state_gives_an_answer(root: Root, content: bytes) -> None:
         for value in msgspec.structs.astuple(context):
             assert not isinstance(value, str) or value == safe_text(value)
     names.refresh()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_a_users_link_to_a_file_of_root_is_not_followed(root: Root) -> None:
+    """/proc/kmsg would lose the kernel's messages to us, and a container would look like root's."""
+    root.write("/etc/passwd", "joe:x:1000:1000::/home/joe:/bin/sh\n")
+    file = root.docker(data_root="/home/joe/.local/share/docker")
+    os.chown(file, 0, 0)
+    context = root.names().container_of(f"/user.slice/user-1000.slice/docker-{A}.scope".encode())
+    assert (context.name, "belongs to user 0" in (context.reason or "")) == (None, True)
+
+
+def test_a_file_without_a_size_is_not_read() -> None:
+    """What is in /proc says 0 bytes; to read some of it takes something away (kmsg, trace_pipe)."""
+    assert StateFiles(LOCAL).read("/proc/self/status") == b""
+
+
+def test_a_daemon_with_a_root_folder_of_its_own_is_not_asked(root: Root, tmp_path: Path) -> None:
+    """A dockerd in a container means its own files: what this host has at that path is another's."""
+    root.write("/proc/77/comm", "dockerd\n")
+    root.write("/proc/77/cmdline", "dockerd\0--data-root=/tmp/evil\0")
+    root.docker(data_root="/tmp/evil")
+    assert root.names().container_of(DOCKER_PATH).name == "web"
+    (root.folder / "proc/77/root").symlink_to(tmp_path)
+    assert root.names().container_of(DOCKER_PATH).name is None
+    (root.folder / "proc/77/root").unlink()
+    (root.folder / "proc/77/root").symlink_to(root.folder)
+    assert root.names().container_of(DOCKER_PATH).name == "web"
