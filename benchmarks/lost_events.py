@@ -1,0 +1,108 @@
+"""How long the tree is wrong when events are lost: a ring buffer of 4 KB under a storm of forks.
+
+    python benchmarks/lost_events.py
+
+Needs the probe (root) and a C compiler. Each round starts or ends SLEEPERS processes in the middle of a
+storm, so that some of their events find no room. Measured is the time from the end of the storm until the
+cache has exactly our children of /proc; beside it what one look at all processes with psutil takes.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import psutil
+
+from benchmarks.lib.load import ROOT, compiled
+from core.engine import Engine
+from core.feed import HostSources, ProbeFeed
+from core.host import LOCAL
+from core.lineage import MAX_ENDED
+from core.model import Tiers, TierState
+from core.probe.loader import Probe, ProbeOptions
+
+ROUNDS = 10
+SLEEPERS = 50
+FORKS = 5000
+PUMP_S = 0.01
+"""How long nobody looks for events: the collector wakes when there are some, at most this much later."""
+
+
+def children(engine: Engine) -> set[tuple[int, bytes]]:
+    """Our running children as the cache has them, by pid and argv."""
+    own = engine.lineage.get(os.getpid())
+    assert own is not None
+    running = (child for child in own.children if child.exited_ns is None and child.ended_ns is None)
+    return {(child.entry.pid, child.entry.cmdline) for child in running}
+
+
+def seen() -> set[tuple[int, bytes]]:
+    """The same by /proc."""
+    found = set()
+    for child in psutil.Process().children():
+        if child.status() != psutil.STATUS_ZOMBIE:
+            found.add((child.pid, Path(f"/proc/{child.pid}/cmdline").read_bytes()))
+    return found
+
+
+def storm(program: Path, engine: Engine, middle: int, sleepers: list[subprocess.Popen[bytes]]) -> float:
+    """Have a storm while the sleepers begin (1) or end (-1); return how many ms the cache was wrong then."""
+    running = subprocess.Popen([program, str(FORKS)], stdout=subprocess.PIPE)
+    assert running.stdout is not None
+    os.set_blocking(running.stdout.fileno(), False)
+    while not running.stdout.read():
+        engine.pump()
+        if middle > 0 and len(sleepers) < SLEEPERS:
+            sleepers.append(subprocess.Popen(["/bin/sleep", "600"]))
+        elif middle < 0 and sleepers:
+            sleepers[-1].kill()
+            sleepers.pop().wait()
+        time.sleep(PUMP_S)
+    ended = time.perf_counter_ns()
+    engine.pump()
+    while children(engine) != seen():
+        time.sleep(PUMP_S)
+        engine.pump()
+    took = (time.perf_counter_ns() - ended) / 1e6
+    running.kill()
+    running.wait()
+    return took
+
+
+def main() -> None:
+    on = TierState(True)
+    probe = Probe(LOCAL, ProbeOptions(ring_bytes=4096))
+    engine = Engine(ProbeFeed(probe, HostSources(LOCAL), Tiers(on, on, on, "events+maps")))
+    engine.start()
+    sleepers: list[subprocess.Popen[bytes]] = []
+    own = psutil.Process()
+    with tempfile.TemporaryDirectory() as folder:
+        program = compiled(ROOT / "tests/scenarios/storm.c", Path(folder))
+        storm(program, engine, 1, sleepers)
+        storm(program, engine, -1, sleepers)
+        before = own.memory_info().rss
+        lost, resyncs = engine.lost, engine.stats.get("resync")
+        times = [storm(program, engine, middle, sleepers) for _ in range(ROUNDS // 2) for middle in (1, -1)]
+    started = time.perf_counter_ns()
+    all_of_them = list(psutil.process_iter(["ppid", "cmdline"]))
+    listed = (time.perf_counter_ns() - started) / 1e6
+    resyncs = engine.stats.get("resync") - resyncs
+    print(f"{ROUNDS} storms of {FORKS} forks: {engine.lost - lost} events lost, {resyncs} times read anew")
+    print(f"the cache equals /proc after    {statistics.median(times):7.1f} ms   (aim: 1000)")
+    print(f"the longest of them             {max(times):7.1f} ms")
+    print(f"psutil, one look at all {len(all_of_them):4}    {listed:7.1f} ms")
+    print(f"memory                          {(own.memory_info().rss - before) / 1e6:+7.1f} MB")
+    print(f"history                         {len(engine.lineage.ended):7} of {MAX_ENDED}")
+    engine.feed.close()
+
+
+if __name__ == "__main__":
+    main()
