@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import secrets
+import select
 from typing import Protocol
 
 from core.model import Credentials, ProcessEntry
@@ -77,6 +79,8 @@ class ProbeMaps:
         )  # fmt: skip
         self._put(self._proc_fd, self._long_key, self._proc_value)
         self._put_process(entry, cookie)
+        if _has_ended(entry.pid):  # its exit may have come before there was anything to mark
+            self._bpf.value("bpf_map_delete_elem", self._pid_fd, ctypes.byref(self._pid_key))
 
     def _put_process(self, entry: ProcessEntry, cookie: int) -> None:
         creds = entry.credentials
@@ -118,6 +122,22 @@ class ProbeMaps:
         # What the kernel has put there meanwhile stays: it is newer. A full map makes room by itself
         # (LRU); another failure only costs this one entry.
         self._bpf.value("bpf_map_update_elem", fd, ctypes.byref(key), value, _NOEXIST)  # type: ignore[arg-type]
+
+
+def _has_ended(pid: int) -> bool:
+    """True for a process that is gone or a zombie."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    except OSError:  # before Linux 5.3, or forbidden
+        return False
+    try:
+        poller = select.poll()
+        poller.register(process, select.POLLIN)
+        return bool(poller.poll(0))
+    finally:
+        os.close(process)
 
 
 def _decode(pid: int, process: tuple[int, ...], image: tuple[int, ...], cgroup: bytes) -> ProcessEntry:

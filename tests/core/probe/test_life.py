@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from core.feed import ProbeFeed, open_feed
 from core.host import LOCAL
 from core.probe.loader import Probe
 from core.probe.maps import MapsMiss, ProbeMaps
+from core.procfs import Procfs
 from core.records import Exec, Exit, Fork
 from tests.core.probe.test_probe import events_of
 
@@ -84,3 +87,27 @@ def test_a_zombie_older_than_the_probe_is_no_answer_of_the_maps() -> None:
     finally:
         feed.close()
         child.wait()
+
+
+@pytest.mark.parametrize("reaped", [True, False])
+def test_a_process_that_ends_while_it_is_pushed_is_no_answer_of_the_maps(probe: Probe, reaped: bool) -> None:
+    """It was alive when /proc was read; its exit found nothing in the maps that it could mark."""
+    child = subprocess.Popen(["/bin/sleep", "600"])
+    entry, _ = Procfs(LOCAL).entry(child.pid)
+    maps, key = ProbeMaps(probe), ctypes.c_uint32(child.pid)
+    forget = partial(
+        ctypes.CDLL("libbpf.so.1").bpf_map_delete_elem, probe.map_fd("pid_cache"), ctypes.byref(key)
+    )
+    events_of(probe, child.pid, Exec)
+    forget()
+    maps.push(entry)
+    assert maps.lookup(child.pid).start_ns == entry.start_ns
+    forget()
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    if reaped:
+        child.wait()
+    maps.push(entry)
+    with pytest.raises(MapsMiss, match="no entry"):
+        maps.lookup(child.pid)
+    child.wait()
