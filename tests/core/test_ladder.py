@@ -122,6 +122,17 @@ def test_with_just_enough_capabilities(kept: str) -> None:
     assert answer.watch.returncode == 0
 
 
+@pytest.mark.parametrize("others", ["", ",+sys_ptrace"], ids=["alone", "and CAP_SYS_PTRACE"])
+def test_an_ordinary_user_with_the_capabilities(others: str) -> None:
+    """As a unit with AmbientCapabilities= gives them: no uid 0 anywhere."""
+    given = f"+bpf,+perfmon{others}"
+    answer = under(*NOBODY[:-1], f"--inh-caps=-all,{given}", f"--ambient-caps={given}")
+    assert (answer.step, answer.maps) == ("events+maps", "")
+    assert ("exe of other users' processes is hidden" in answer.procfs) == (not others)
+    assert os.getpid() in answer.pids
+    assert answer.watch.returncode == 0
+
+
 def test_in_a_user_namespace_capabilities_do_not_count() -> None:
     answer = under("unshare", "--user", "--map-root-user")
     assert answer.step == "procfs"

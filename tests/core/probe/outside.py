@@ -37,7 +37,8 @@ def device_of_exe(pid: int) -> tuple[int, int]:
         (mount,) = re.findall(r"^mnt_id:\s*(\d+)$", Path(f"/proc/self/fdinfo/{file}").read_text(), re.M)
     finally:
         os.close(file)
-    mounts = Path(f"/proc/{pid}/mountinfo").read_text()
+    # Its own mounts, and ours: in a chroot it does not see the one that it was started from.
+    mounts = Path(f"/proc/{pid}/mountinfo").read_text() + Path("/proc/self/mountinfo").read_text()
     major, minor = re.findall(rf"^{mount} \d+ (\d+):(\d+) ", mounts, re.M)[0]
     return int(major), int(minor)
 

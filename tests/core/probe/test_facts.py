@@ -94,6 +94,7 @@ CASES = {
     "no argv at all": Case(
         "os.write(1, b'ready\\n'); call('execve', sys.argv[4].encode(), None, None)", {"argv": b"\0"}
     ),
+    "a chroot": Case("os.chroot('/usr'); os.chdir('/'); execute(path='/bin/sleep')"),
     "a mount namespace": Case("call('unshare', 0x20000); execute()"),
     "a pid namespace": Case("call('unshare', 0x20000000); fork(); execute()", {"inner_pid": 1}),
     "a time namespace": Case(
