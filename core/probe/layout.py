@@ -125,11 +125,19 @@ def decode_found(data: bytes) -> list[Found]:
     return found
 
 
-def _credentials(facts: tuple[int, ...]) -> Credentials:
-    login = facts[24]
-    uid, gid, euid, egid, fsuid, fsgid = facts[18:24]
+def credentials_of(ids: tuple[int, ...], effective: int, permitted: int) -> Credentials:
+    """Return the credentials of uid to login_uid, as they stand one after the other in records and maps."""
+    uid, gid, euid, egid, fsuid, fsgid, login = ids
     login_uid = None if login == NO_LOGIN else login
-    return Credentials(uid, gid, euid, egid, fsuid, fsgid, login_uid, facts[10], facts[11])
+    return Credentials(uid, gid, euid, egid, fsuid, fsgid, login_uid, effective, permitted)
+
+
+def is_cut(cmdline: bytes, size: int, flags: int) -> bool:
+    """True when /proc has more of an argv of `size` bytes than was sent.
+
+    Without the last NUL the program has written a title over its argv: only /proc knows its end.
+    """
+    return size > 0 and (bool(flags & ARGS_PARTIAL) or not cmdline.endswith(b"\0"))
 
 
 def _fork(facts: tuple[int, ...], data: bytes) -> Fork:
@@ -147,7 +155,7 @@ def _fork(facts: tuple[int, ...], data: bytes) -> Fork:
         facts[17],
         facts[9],
         comm.partition(b"\0")[0],
-        _credentials(facts),
+        credentials_of(facts[18:25], facts[10], facts[11]),
         facts[5],
         facts[6],
         cgroup_of(names, facts[1]),
@@ -165,8 +173,6 @@ def _entry(facts: tuple[int, ...], data: bytes, exec_ns: int) -> ProcessEntry:
     script = names + cgroup_len
     args = script + facts[36]
     cmdline = data[args : args + args_len]
-    # Without the last NUL the program has written a title over its argv: only /proc knows its end.
-    partial = flags & ARGS_PARTIAL or not cmdline.endswith(b"\0")
     comm: bytes = facts[38]  # type: ignore[assignment]
     tty: bytes = facts[39]  # type: ignore[assignment]
     return ProcessEntry(
@@ -182,8 +188,8 @@ def _entry(facts: tuple[int, ...], data: bytes, exec_ns: int) -> ProcessEntry:
         facts[26],
         facts[8],
         cmdline,
-        bool(partial) and facts[32] > 0,
-        _credentials(facts),
+        is_cut(cmdline, facts[32], flags),
+        credentials_of(facts[18:25], facts[10], facts[11]),
         tty_name(tty),
         cgroup_of(data[names:script], flags),
         facts[6],

@@ -8,7 +8,7 @@ import secrets
 import select
 from typing import Protocol
 
-from core.model import Credentials, ProcessEntry
+from core.model import ProcessEntry
 from core.probe import layout
 from core.probe.libbpf import load_libbpf
 from core.probe.loader import Probe
@@ -145,9 +145,6 @@ def _decode(pid: int, process: tuple[int, ...], image: tuple[int, ...], cgroup: 
     args: bytes = image[10][: image[8]]  # type: ignore[index]
     comm: bytes = process[22]  # type: ignore[assignment]
     tty: bytes = process[23]  # type: ignore[assignment]
-    uid, gid, euid, egid, fsuid, fsgid = process[10:16]
-    login_uid = None if process[16] == layout.NO_LOGIN else process[16]
-    partial = image[5] & layout.ARGS_PARTIAL or not args.endswith(b"\0")
     return ProcessEntry(
         pid=pid,
         start_ns=process[1],
@@ -161,8 +158,8 @@ def _decode(pid: int, process: tuple[int, ...], image: tuple[int, ...], cgroup: 
         mode=image[4],
         mtime_ns=image[1],
         cmdline=args,
-        cmdline_truncated=bool(partial) and image[6] > 0,
-        credentials=Credentials(uid, gid, euid, egid, fsuid, fsgid, login_uid, process[6], process[7]),
+        cmdline_truncated=layout.is_cut(args, image[6], image[5]),
+        credentials=layout.credentials_of(process[10:17], process[6], process[7]),
         tty=layout.tty_name(tty),
         cgroup=cgroup,
         cgroup_id=process[5],
