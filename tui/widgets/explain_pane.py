@@ -18,7 +18,8 @@ from tui.widgets.lines import LineWidget, Part, fit, fit_in, strip_of, width_of,
 _SIDE_BY_SIDE = 116
 """From this width on the story stands left and the facts right."""
 
-_LABEL = 12
+_LABEL, _OUTCOME, _TIME = 12, 8, 9
+"""Cells that the columns of the pane take."""
 
 _WRAPPED = 6
 """Lines that one text may take; the rest of it is cut."""
@@ -171,9 +172,9 @@ class ExplainPane(LineWidget):
 
     def _trail(self, resolution: Resolution, width: int) -> list[list[Part]]:
         steps = {step.tier: step for step in resolution.trail}
-        return [self._step(tier, steps.get(tier), width) for tier in Tier]
+        return [line for tier in Tier for line in self._step(tier, steps.get(tier), width)]
 
-    def _step(self, tier: Tier, step: TrailStep | None, width: int) -> list[Part]:
+    def _step(self, tier: Tier, step: TrailStep | None, width: int) -> list[list[Part]]:
         outcome, reason, time = "–", "not needed", ""
         if step is not None:
             outcome, reason = str(step.outcome), safe_text(step.reason)
@@ -182,11 +183,16 @@ class ExplainPane(LineWidget):
             str(Outcome.HIT): "explain--hit",
             str(Outcome.ERROR): "explain--error",
         }.get(outcome, "explain--miss")
+        room = max(1, width - _LABEL - _OUTCOME - _TIME - 1)
+        first, *more = wrap(reason, room, _WRAPPED)
         return [
-            (f" {fit(str(tier), _LABEL - 1)}", self.style_of("explain--label")),
-            (fit(outcome, 8), self.style_of(style)),
-            (f"{fit(reason, max(0, width - _LABEL - 18))} ", self.plain),
-            (fit(time, 9, right=True), self.style_of("explain--time")),
+            [
+                (f" {fit(str(tier), _LABEL - 1)}", self.style_of("explain--label")),
+                (fit(outcome, _OUTCOME), self.style_of(style)),
+                (f"{fit(first, room)} ", self.plain),
+                (fit(time, _TIME, right=True), self.style_of("explain--time")),
+            ],
+            *([(" " * (_LABEL + _OUTCOME) + line, self.plain)] for line in more),
         ]
 
     def _facts(self, facts: tuple[tuple[str, str], ...], width: int) -> list[list[Part]]:
