@@ -58,6 +58,7 @@ def _known(facts: Iterable[tuple[str, str | None]]) -> Iterator[tuple[str, str]]
 
 
 def _costs(group: Node, now_ns: int, history: tuple[float | None, ...], span_ns: int) -> Facts:
+    yield "state", _state(group)
     yield "processes", str(group.count)
     yield "memory", f"{size(group.rss)}, shared pages counted in each process"
     first = _oldest(group)
@@ -68,6 +69,16 @@ def _costs(group: Node, now_ns: int, history: tuple[float | None, ...], span_ns:
     seen = [share for share in history if share is not None]
     most = f" now, {percent(max(now, *seen))} % at most in {age(span_ns)}" if seen else ""
     yield "cpu", f"{percent(now)} %{most}"  # its line is drawn below it
+
+
+def _state(group: Node) -> str:
+    """Say of a container whether it runs; a pod and the host are in no state of their own."""
+    container = group.container
+    if group.key == HOST or container is None or is_pod(group.key):
+        return ""
+    if not group.count:
+        return "all of its processes have ended"
+    return "paused: its cgroup is frozen, or one that it is in" if container.paused else "running"
 
 
 def _oldest(group: Node) -> ProcessView | None:

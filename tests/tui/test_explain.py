@@ -71,11 +71,24 @@ async def test_a_container_is_explained() -> None:
         assert "runtime docker image nginx:1.27 known by its runtime's own state;" in shown
         assert "/var/lib/docker/containers/1b06/config.v2.json tells the rest" in shown
         assert "cgroup /docker/1b06" in shown
-        assert "processes 3 memory 44M, shared pages" in shown
+        assert "state running processes 3 memory 44M, shared pages" in shown
         assert "oldest 2d pid 4121 nginx: master process" in shown
         assert "cpu 6.0 % " in shown
         assert "labels app=shop com.example.team=web" in shown
         assert "no entry for pid" not in shown
+
+
+async def test_a_container_that_is_paused_or_has_ended_says_so() -> None:
+    paused = msgspec.structs.replace(WEB, paused=True)
+    host = FixtureEngine([process(1, 0, "/x", container=paused), process(2, 0, "/y")])
+    async with opened(host) as pilot:
+        assert "state paused: its cgroup is frozen" in await explain_group(pilot, str(WEB.id))
+        host.put(process(1, 0, "/x", container=WEB))
+        assert "state running" in await explain_group(pilot, str(WEB.id))
+        host.put(process(1, 0, "/x", container=WEB, ended=True))
+        shown = await explain_group(pilot, str(WEB.id))
+        assert "state all of its processes have ended processes 0" in shown
+        assert "state" not in (await explain_group(pilot, "host")).split("─ explain host ─")[1]
 
 
 async def test_why_a_name_is_not_known() -> None:

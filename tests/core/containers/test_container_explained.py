@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from core.explain import explanation
+from itertools import takewhile
+
+from core.explain import Moment, explanation
 from core.lineage import Lineage
 from core.model import ContainerContext, Origin, ProcessEntry, Resolution
 from core.stats import Stats
@@ -14,29 +16,28 @@ POD = ContainerContext(
 )
 
 
-def told_of(container: ContainerContext | None) -> str | None:
+def told_of(container: ContainerContext | None) -> list[str]:
+    """Return the lines that stand beside `container`."""
     process = Lineage(Stats()).insert(ProcessEntry(6, 6006, comm=b"x"), Origin.SNAPSHOT)
     resolution = Resolution(6, None, None, None, ())
     view = ProcessView(process.entry, None, Origin.SNAPSHOT, container=container)
-    return dict(explanation(process, resolution, view).image).get("container")
+    facts = explanation(process, resolution, view, Moment(7007)).facts
+    first = next((at for at, (label, _) in enumerate(facts) if label == "container"), len(facts))
+    more = takewhile(lambda fact: not fact[0], facts[first + 1 :])
+    return [text for _, text in (*facts[first : first + 1], *more)]
 
 
 def test_a_container_with_pod_and_outer_ones_from_inside_outwards() -> None:
     inner = ContainerContext(id="job", runtime="unknown", name="job", outer=POD)
-    told = told_of(inner) or ""
-    assert told.startswith("unknown · job · job")
-    assert told.index("inside bbbbbbbbbbbb") < told.index("inside node")
-    pod = told_of(POD) or ""
-    assert pod.startswith(f"containerd · {'b' * 64} · nginx:1.25 · pod shop/app-0")
-    assert pod.count("inside") == 1
+    assert told_of(inner) == ["unknown · job", "inside bbbbbbbbbbbb", "inside node"]
+    assert told_of(POD) == ["containerd · nginx:1.25 · bbbbbbbbbbbb", "pod shop/app-0", "inside node"]
 
 
 def test_why_a_container_has_no_name() -> None:
     told = told_of(ContainerContext(id="c" * 64, runtime="docker", reason="not permitted"))
-    assert told is not None
-    assert told.endswith("(not permitted)")
+    assert told == ["docker · cccccccccccc", "(not permitted)"]
 
 
 def test_no_container() -> None:
-    assert told_of(None) is None
-    assert told_of(ContainerContext(runtime="systemd")) is None
+    assert told_of(None) == []
+    assert told_of(ContainerContext(runtime="systemd")) == []
