@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from textual.binding import Binding
@@ -21,10 +21,12 @@ class Command:
     """One thing that a person can do.
 
     `keys` are Textual's names, separated by commas. `scope` is where the binding lives (see SCOPES).
+    `effect`: whether it `changes` something on the host; such a command is refused on screens that only look.
     `footer` is the rank in the footer, 0 for not there. `priority`: works before the focused widget sees
     the key, which is what makes keys typed right after it go where it leads.
     """
 
+    effect: Literal["looks", "changes"]
     id: str
     keys: str
     action: str
@@ -89,39 +91,43 @@ _SHOWN = {
     "greater_than_sign": ">",
 }
 
+_looks = partial(Command, "looks")
+_changes = partial(Command, "changes")
+"""There is no third way into the registry: whoever adds a command says what it does to the host."""
+
 COMMANDS: tuple[Command, ...] = (
-    Command("room.processes", "1", "room('processes')", "Processes", "the live tree", "everywhere"),
-    Command("room.build", "2", "room('build')", "Build", "objects, progress, diagnoses", "everywhere"),
-    Command("room.headers", "3", "room('headers')", "Headers", "header directories and flags", "everywhere"),
-    Command("room.objects", "4", "room('objects')", "Objects", "what is inside an object", "everywhere"),
-    Command("room.resolver", "5", "room('resolver')", "Resolver", "who answers, how often", "everywhere"),
-    Command("app.reload", "L", "reload", "Load probe", "load the probe anew, as it was built", "everywhere"),
-    Command("app.help", "question_mark,f1", "help", "Help", "this list of keys", "everywhere", 90),
-    Command(
+    _looks("room.processes", "1", "room('processes')", "Processes", "the live tree", "everywhere"),
+    _looks("room.build", "2", "room('build')", "Build", "objects, progress, diagnoses", "everywhere"),
+    _looks("room.headers", "3", "room('headers')", "Headers", "header directories and flags", "everywhere"),
+    _looks("room.objects", "4", "room('objects')", "Objects", "what is inside an object", "everywhere"),
+    _looks("room.resolver", "5", "room('resolver')", "Resolver", "who answers, how often", "everywhere"),
+    _changes("app.reload", "L", "reload", "Load probe", "load the probe anew, as it was built", "everywhere"),
+    _looks("app.help", "question_mark,f1", "help", "Help", "this list of keys", "everywhere", 90),
+    _looks(
         "app.palette", "colon,ctrl+p", "command_palette", "Commands", "all commands by name", "everywhere", 80
     ),
-    Command("app.suspend", "ctrl+z", "suspend_process", "Suspend", "fg comes back", "everywhere", 0, True),
-    Command("app.quit", "q", "quit", "Quit", "leave the program", "everywhere", 95),
-    Command("app.interrupt", "ctrl+c", "interrupt", "Interrupt", "with exit code 130", "everywhere", 0, True),
-    Command("list.up", "up,k", "up", "Up", "one row up", "list"),
-    Command("list.down", "down,j", "down", "Down", "one row down", "list"),
-    Command("list.page_up", "pageup", "page_up", "Page up", "one page up", "list"),
-    Command("list.page_down", "pagedown", "page_down", "Page down", "one page down", "list"),
-    Command("list.first", "g,home", "first", "First", "to the first row", "list"),
-    Command("list.last", "G,end", "last", "Last", "to the last row", "list"),
-    Command("tree.toggle", "space", "toggle_fold", "Fold", "fold or unfold the row", "tree", 30),
-    Command("tree.fold", "left,h", "fold", "Fold", "fold; on a folded row: to its parent", "tree"),
-    Command("tree.unfold", "right,l", "unfold", "Unfold", "unfold; on an open row: to its child", "tree"),
-    Command("tree.unfold_all", "plus", "unfold_subtree", "Unfold subtree", "and everything in it", "tree"),
-    Command("tree.fold_all", "minus", "fold_subtree", "Fold subtree", "and everything in it", "tree"),
-    Command("tree.fold_everything", "asterisk", "fold_everything", "Fold all", "or unfold all", "tree"),
-    Command("tree.next_match", "n", "match(1)", "Next match", "of the search", "tree"),
-    Command("tree.previous_match", "N", "match(-1)", "Previous match", "of the search", "tree"),
-    Command("tree.tag", "v", "tag", "Tag", "one of those that a signal goes to", "tree"),
-    Command("tree.untag_all", "U", "untag_all", "Untag all", "no row is tagged any more", "tree"),
-    Command("tree.follow", "F", "follow", "Follow", "stay with the process", "tree", 45),
-    Command("processes.explain", "enter", "explain", "Explain", "how this row is known", "processes", 10),
-    Command(
+    _looks("app.suspend", "ctrl+z", "suspend_process", "Suspend", "fg comes back", "everywhere", 0, True),
+    _looks("app.quit", "q", "quit", "Quit", "leave the program", "everywhere", 95),
+    _looks("app.interrupt", "ctrl+c", "interrupt", "Interrupt", "with exit code 130", "everywhere", 0, True),
+    _looks("list.up", "up,k", "up", "Up", "one row up", "list"),
+    _looks("list.down", "down,j", "down", "Down", "one row down", "list"),
+    _looks("list.page_up", "pageup", "page_up", "Page up", "one page up", "list"),
+    _looks("list.page_down", "pagedown", "page_down", "Page down", "one page down", "list"),
+    _looks("list.first", "g,home", "first", "First", "to the first row", "list"),
+    _looks("list.last", "G,end", "last", "Last", "to the last row", "list"),
+    _looks("tree.toggle", "space", "toggle_fold", "Fold", "fold or unfold the row", "tree", 30),
+    _looks("tree.fold", "left,h", "fold", "Fold", "fold; on a folded row: to its parent", "tree"),
+    _looks("tree.unfold", "right,l", "unfold", "Unfold", "unfold; on an open row: to its child", "tree"),
+    _looks("tree.unfold_all", "plus", "unfold_subtree", "Unfold subtree", "and everything in it", "tree"),
+    _looks("tree.fold_all", "minus", "fold_subtree", "Fold subtree", "and everything in it", "tree"),
+    _looks("tree.fold_everything", "asterisk", "fold_everything", "Fold all", "or unfold all", "tree"),
+    _looks("tree.next_match", "n", "match(1)", "Next match", "of the search", "tree"),
+    _looks("tree.previous_match", "N", "match(-1)", "Previous match", "of the search", "tree"),
+    _looks("tree.tag", "v", "tag", "Tag", "one of those that a signal goes to", "tree"),
+    _looks("tree.untag_all", "U", "untag_all", "Untag all", "no row is tagged any more", "tree"),
+    _looks("tree.follow", "F", "follow", "Follow", "stay with the process", "tree", 45),
+    _looks("processes.explain", "enter", "explain", "Explain", "how this row is known", "processes", 10),
+    _looks(
         "processes.explain_more",
         "shift+down,ctrl+d",
         "explain_scroll(1)",
@@ -129,7 +135,7 @@ COMMANDS: tuple[Command, ...] = (
         "of the explain pane",
         "processes",
     ),
-    Command(
+    _looks(
         "processes.explain_back",
         "shift+up,ctrl+u",
         "explain_scroll(-1)",
@@ -137,54 +143,55 @@ COMMANDS: tuple[Command, ...] = (
         "of the explain pane: back",
         "processes",
     ),
-    Command(
+    _looks(
         "processes.filter", "slash", "filter", "Filter", "src:procfs ctr:web !kthread", "processes", 20, True
     ),
-    Command(
+    _looks(
         "processes.search", "ctrl+f", "search", "Search", "find a row; hides nothing", "processes", 25, True
     ),
-    Command("processes.view", "t,f5", "view", "View", "containers or parents", "processes", 40),
-    Command("processes.sort", "s,f6", "sort_menu", "Sort", "choose the order", "processes", 50),
-    Command("processes.sort_cpu", "P", "sort('cpu')", "By CPU", "busiest first", "processes"),
-    Command("processes.sort_memory", "M", "sort('memory')", "By memory", "largest first", "processes"),
-    Command("processes.sort_age", "T", "sort('age')", "By age", "youngest first", "processes"),
-    Command("processes.columns", "C", "columns", "Columns", "choose which are shown", "processes"),
-    Command("processes.invert", "I", "invert", "Invert", "the other way round", "processes"),
-    Command("processes.pause", "Z", "pause", "Pause", "hold still; keys still work", "processes", 60),
-    Command(
+    _looks("processes.view", "t,f5", "view", "View", "containers or parents", "processes", 40),
+    _looks("processes.sort", "s,f6", "sort_menu", "Sort", "choose the order", "processes", 50),
+    _looks("processes.sort_cpu", "P", "sort('cpu')", "By CPU", "busiest first", "processes"),
+    _looks("processes.sort_memory", "M", "sort('memory')", "By memory", "largest first", "processes"),
+    _looks("processes.sort_age", "T", "sort('age')", "By age", "youngest first", "processes"),
+    _looks("processes.columns", "C", "columns", "Columns", "choose which are shown", "processes"),
+    _looks("processes.invert", "I", "invert", "Invert", "the other way round", "processes"),
+    _looks("processes.pause", "Z", "pause", "Pause", "hold still; keys still work", "processes", 60),
+    _looks(
         "processes.earlier", "left_square_bracket", "step(-1)", "Back", "pause; a second back", "processes"
     ),
-    Command(
+    _looks(
         "processes.later", "right_square_bracket", "step(1)", "Forward", "a second on, and live", "processes"
     ),
-    Command("processes.far_earlier", "left_curly_bracket", "step(-10)", "Back 10 s", "ten back", "processes"),
-    Command("processes.far_later", "right_curly_bracket", "step(10)", "On 10 s", "ten on", "processes"),
-    Command("processes.slower", "less_than_sign", "speed(-1)", "Slower", "a replay only", "processes"),
-    Command("processes.faster", "greater_than_sign", "speed(1)", "Faster", "a replay only", "processes"),
-    Command("processes.signal", "f9,K", "signal", "Signal", "needs --allow-signals", "processes"),
-    Command("processes.resolve", "r", "resolve(False)", "Resolve", "ask the tiers again", "processes", 55),
-    Command("processes.evict", "R", "resolve(True)", "Evict", "forget, then ask again", "processes"),
-    Command("processes.back", "escape", "back", "Back", "clear the filter, then close the pane", "processes"),
-    Command("build.target", "b", "build", "Build", "build the target under the cursor", "build", 10),
-    Command("build.all", "B", "build_all", "Build all", "all targets of all projects", "build", 20),
-    Command("build.cancel", "x", "cancel", "Cancel", "stop the build", "build", 30),
-    Command("build.again", "r", "again", "Look again", "read the projects anew", "build", 40),
-    Command("headers.arch", "a", "arch", "Arch", "next architecture", "headers", 10),
-    Command("headers.variant", "v", "variant", "Variant", "flags of the next variant", "headers", 20),
-    Command("headers.copy", "c", "copy", "Copy command", "the compiler's whole command", "headers", 25),
-    Command("headers.again", "r", "again", "Look again", "search the disk anew", "headers", 30),
-    Command("objects.open", "enter", "open", "Open", "the object; in it, a program's code", "objects", 10),
-    Command("objects.verify", "l", "verify", "Verify", "what the kernel's verifier says", "objects", 20),
-    Command("objects.difference", "d", "difference", "Difference", "to the build before", "objects", 30),
-    Command("objects.back", "escape", "back", "Back", "to the object, then to the list", "objects", 40),
-    Command("objects.again", "r", "again", "Look again", "find and read objects anew", "objects", 50),
-    Command("filter.done", "enter,down", "done", "Done", "back to the tree, filter stays", "filter", 10),
-    Command("filter.clear", "escape", "clear", "Clear", "clear and close", "filter", 20),
-    Command("search.done", "enter,down", "done", "Done", "close; n and N go on", "search", 10),
-    Command("search.clear", "escape", "clear", "Clear", "clear and close", "search", 20),
+    _looks("processes.far_earlier", "left_curly_bracket", "step(-10)", "Back 10 s", "ten back", "processes"),
+    _looks("processes.far_later", "right_curly_bracket", "step(10)", "On 10 s", "ten on", "processes"),
+    _looks("processes.slower", "less_than_sign", "speed(-1)", "Slower", "a replay only", "processes"),
+    _looks("processes.faster", "greater_than_sign", "speed(1)", "Faster", "a replay only", "processes"),
+    _changes("processes.signal", "f9,K", "signal", "Signal", "needs --allow-signals", "processes"),
+    _looks("processes.resolve", "r", "resolve(False)", "Resolve", "ask the tiers again", "processes", 55),
+    _looks("processes.evict", "R", "resolve(True)", "Evict", "forget, then ask again", "processes"),
+    _looks("processes.back", "escape", "back", "Back", "clear the filter, then close the pane", "processes"),
+    _changes("build.target", "b", "build", "Build", "build the target under the cursor", "build", 10),
+    _changes("build.all", "B", "build_all", "Build all", "all targets of all projects", "build", 20),
+    _changes("build.edit", "o", "edit", "Edit", "your editor, where the error is", "build", 25),
+    _looks("build.cancel", "x", "cancel", "Cancel", "stop the build", "build", 30),
+    _looks("build.again", "r", "again", "Look again", "read the projects anew", "build", 40),
+    _looks("headers.arch", "a", "arch", "Arch", "next architecture", "headers", 10),
+    _looks("headers.variant", "v", "variant", "Variant", "flags of the next variant", "headers", 20),
+    _looks("headers.copy", "c", "copy", "Copy command", "the compiler's whole command", "headers", 25),
+    _looks("headers.again", "r", "again", "Look again", "search the disk anew", "headers", 30),
+    _looks("objects.open", "enter", "open", "Open", "the object; in it, a program's code", "objects", 10),
+    _changes("objects.verify", "l", "verify", "Verify", "what the kernel's verifier says", "objects", 20),
+    _looks("objects.difference", "d", "difference", "Difference", "to the build before", "objects", 30),
+    _looks("objects.back", "escape", "back", "Back", "to the object, then to the list", "objects", 40),
+    _looks("objects.again", "r", "again", "Look again", "find and read objects anew", "objects", 50),
+    _looks("filter.done", "enter,down", "done", "Done", "back to the tree, filter stays", "filter", 10),
+    _looks("filter.clear", "escape", "clear", "Clear", "clear and close", "filter", 20),
+    _looks("search.done", "enter,down", "done", "Done", "close; n and N go on", "search", 10),
+    _looks("search.clear", "escape", "clear", "Clear", "clear and close", "search", 20),
 )
 
-CHANGES = frozenset({"app.reload", "processes.signal", "build.target", "build.all", "objects.verify"})
+CHANGES = frozenset(command.id for command in COMMANDS if command.effect == "changes")
 """Commands that do something to the host: refused on screens that only look (tui/read_only.py)."""
 
 

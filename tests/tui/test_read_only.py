@@ -9,8 +9,18 @@ from pathlib import Path
 import pytest
 from harness import engine, lines, opened, press, words
 
-from tui.keymap import CHANGES, COMMANDS
+from tui import read_only
+from tui.app import EbpfApp
+from tui.keymap import CHANGES, COMMANDS, Command
+from tui.screens.build import BuildScreen
+from tui.screens.headers import HeadersScreen
+from tui.screens.objects import ObjectsScreen
+from tui.screens.processes import ProcessesScreen
 from tui.settings import Settings
+from tui.widgets.cursor_pane import CursorPane
+from tui.widgets.filter_line import FilterInput
+from tui.widgets.search_line import SearchInput
+from tui.widgets.tree_view import TreeView
 
 ROOMS = {"everywhere": "1", "processes": "1", "build": "2", "objects": "4"}
 
@@ -49,3 +59,25 @@ def test_what_contradicts_it_is_one_line(args: list[str], tmp_path: Path) -> Non
     assert ran.returncode == 2
     assert "--read-only and " in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
+
+
+PLACES = {
+    "everywhere": EbpfApp,
+    "list": CursorPane,
+    "tree": TreeView,
+    "processes": ProcessesScreen,
+    "build": BuildScreen,
+    "headers": HeadersScreen,
+    "objects": ObjectsScreen,
+    "filter": FilterInput,
+    "search": SearchInput,
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.id)
+def test_the_registry_says_of_every_command_whether_it_changes_something(command: Command) -> None:
+    """What the registry says and what the action does: refused there, and guarded here, or neither."""
+    action = getattr(PLACES[command.scope], "action_" + command.action.partition("(")[0])
+    is_guarded = action.__code__.co_filename == read_only.__file__
+    assert is_guarded is (command.effect == "changes")
+    assert (command.id in CHANGES) is is_guarded

@@ -18,6 +18,7 @@ from buildgen.events import BuildEvent, Done, EdgeFinished
 from buildgen.plan import BuildPlan
 from buildgen.runner import BuildRun, run_build
 from core.text import safe_text
+from tui.editor import edit
 from tui.keymap import bindings
 from tui.read_only import changes
 from tui.screens.build_board import (
@@ -27,6 +28,7 @@ from tui.screens.build_board import (
     measure,
     narrowed,
     own_probe,
+    place_of,
     read_board,
     shown_path,
 )
@@ -145,6 +147,19 @@ class BuildScreen(Room):
         self._queue.clear()
         if self._run is not None:
             self._run.cancel()
+
+    @changes("no editor is opened")
+    def action_edit(self) -> None:
+        """Open the editor where the diagnosis points, or at the source."""
+        row = self._selected()
+        if row is None:
+            return
+        place = place_of(row)
+        if place is None:
+            where = safe_text(str(row.target.source))
+            self.notify(f"{where} is not there", severity="warning", markup=False)
+        else:
+            edit(self.app, *place)
 
     def action_again(self) -> None:
         """Look at the projects anew."""

@@ -199,6 +199,19 @@ def shown_path(path: Path, root: Path) -> str:
     return safe_text(str(path.relative_to(root) if path.is_relative_to(root) else path))
 
 
+def place_of(row: TargetState) -> tuple[Path, int | None] | None:
+    """Return the file and the line that a row's diagnosis names, else its source; None: no such file.
+
+    Compilers run in the plan's `out` and may name anything: only an ordinary file is taken.
+    """
+    said = row.diagnosis
+    if said is not None and said.file:
+        file = Path(os.path.normpath(row.plan.out / said.file))
+        if file.is_file():
+            return file, said.line
+    return (row.target.source, None) if row.target.source.is_file() else None
+
+
 @dataclass(frozen=True, slots=True)
 class Measure:
     """How large an object is. `insns` is None when it cannot be read."""

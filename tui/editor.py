@@ -1,0 +1,125 @@
+"""The person's own editor, at a file and a line. It gets the terminal, and its end gives it back."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.app import SuspendNotSupported
+
+from buildgen.owner import environment, identity, invoking_user
+from core.text import safe_text
+
+if TYPE_CHECKING:
+    from tui.app import EbpfApp
+
+_PLUS = frozenset({"vi", "vim", "nvim", "nano", "emacs", "emacsclient", "kak", "hx", "micro"})
+"""Editors that take `+LINE file`."""
+_GOTO = frozenset({"code", "codium"})
+
+
+class EditorError(Exception):
+    """No editor can be told to open a file; the message is one line for the person."""
+
+
+def editor_command(environ: Mapping[str, str], file: Path, line: int | None) -> list[str]:
+    """Return what opens `file` (absolute) at `line` in $VISUAL, else in $EDITOR, split as a shell would.
+
+    An editor that is not known gets the file alone. Raises EditorError.
+    """
+    name = next((name for name in ("VISUAL", "EDITOR") if environ.get(name, "").strip()), None)
+    if name is None:
+        raise EditorError("no editor is set: export EDITOR=vim, for example, and start again")
+    try:
+        words = shlex.split(environ[name])
+    except ValueError as error:
+        raise EditorError(f"${name} cannot be understood: {str(error).lower()}") from None
+    if not words or not words[0]:
+        raise EditorError(f"${name} names no program")
+    program = os.path.expanduser(words[0])
+    kind = os.path.basename(program)
+    if line is None:
+        at = [str(file)]
+    elif kind in _PLUS:
+        at = [f"+{line}", str(file)]
+    elif kind in _GOTO:
+        at = ["--goto", f"{file}:{line}", "--wait"]
+    else:
+        at = [f"{file}:{line}"] if kind == "subl" else [str(file)]
+    return [program, *words[1:], *at]
+
+
+def edit(app: EbpfApp, file: Path, line: int | None) -> None:
+    """Open the editor and wait for its end; whatever kept it from its work is told. Main thread only.
+
+    Under sudo it runs as the invoking user, as the compilers do: root has no business in his files.
+    """
+    try:
+        command = editor_command(os.environ, file, line)
+        with app.suspend():  # what is raised in here leaves the terminal without us
+            problem, ended_by = _in_front(command)
+    except EditorError as error:
+        problem, ended_by = str(error), None
+    except SuspendNotSupported:
+        problem, ended_by = "there is no terminal to give to an editor", None
+    if ended_by is not None:
+        os.kill(os.getpid(), ended_by)  # what was for us, now that we can end in good order
+    if problem:
+        app.notify(safe_text(problem), severity="error", timeout=10, markup=False)
+
+
+def _said(code: int) -> str:
+    return f"exit code {code}" if code > 0 else f"signal {-code}"
+
+
+def _in_front(command: list[str]) -> tuple[str, signal.Signals | None]:
+    """Run a program in our process group; return what went wrong, and the signal that asked us to end."""
+    owner = invoking_user()
+    asked: list[signal.Signals] = []
+    process: subprocess.Popen[bytes] | None = None
+
+    def end(number: int, _frame: object) -> None:
+        asked.append(signal.Signals(number))
+        if process is not None:
+            process.terminate()
+
+    with _signals_of_a_waiting_parent(end):
+        try:
+            process = subprocess.Popen(command, env=environment(owner), **identity(owner))
+        except OSError as error:
+            return f"editor {command[0]}: {error.strerror}", None
+        if asked:
+            process.terminate()
+        code = process.wait()
+    problem = "" if code == 0 else f"{os.path.basename(command[0])} ended with {_said(code)}"
+    return problem, (asked[0] if asked else None)
+
+
+@contextmanager
+def _signals_of_a_waiting_parent(end: object) -> Iterator[None]:
+    """Ctrl+c is for the program in front alone; ctrl+z stops both, and fg lets both go on.
+
+    asyncio hears signals through a descriptor and would act on them after the editor: it hears none now.
+    """
+    meanwhile = {
+        signal.SIGINT: lambda *_: None,  # not SIG_IGN: the program would inherit it
+        signal.SIGQUIT: lambda *_: None,
+        signal.SIGTSTP: signal.SIG_DFL,
+        signal.SIGCONT: signal.SIG_DFL,
+        signal.SIGTERM: end,
+        signal.SIGHUP: end,
+    }
+    descriptor = signal.set_wakeup_fd(-1)
+    before = {number: signal.signal(number, handler) for number, handler in meanwhile.items()}  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
