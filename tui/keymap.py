@@ -174,6 +174,7 @@ COMMANDS: tuple[Command, ...] = (
     _changes("build.target", "b", "build", "Build", "build the target under the cursor", "build", 10),
     _changes("build.all", "B", "build_all", "Build all", "all targets of all projects", "build", 20),
     _changes("build.edit", "o", "edit", "Edit", "your editor, where the error is", "build", 25),
+    _changes("build.watch", "w", "watch", "Watch", "rebuild what is saved; again: stop", "build", 28),
     _looks("build.cancel", "x", "cancel", "Cancel", "stop the build", "build", 30),
     _looks("build.again", "r", "again", "Look again", "read the projects anew", "build", 40),
     _looks("headers.arch", "a", "arch", "Arch", "next architecture", "headers", 10),

@@ -32,7 +32,7 @@ from tui.screens.build_board import (
     read_board,
     shown_path,
 )
-from tui.screens.room import Room
+from tui.screens.saving import SavingScreen
 from tui.widgets import format as fmt
 from tui.widgets.list_pane import Cell, Line, ListPane, cells, titles
 from tui.widgets.progress_line import ProgressLine
@@ -52,7 +52,7 @@ _SIGNS = {
 }
 
 
-class BuildScreen(Room):
+class BuildScreen(SavingScreen):
     """`b` builds the target under the cursor, `B` all, `x` cancels. One build at a time."""
 
     NAME = "build"
@@ -67,9 +67,11 @@ class BuildScreen(Room):
     class Read(Message):
         """The projects were planned."""
 
-        def __init__(self, board: Board) -> None:
+        def __init__(self, board: Board, saved: set[str] | None = None) -> None:
+            """`saved`: the files whose saves made us look, when it was that."""
             super().__init__()
             self.board = board
+            self.saved = saved
 
     class News(Message):
         """A build said something; `event` None: it could not be started, `problem` says why."""
@@ -90,7 +92,6 @@ class BuildScreen(Room):
 
     def __init__(self) -> None:
         super().__init__()
-        self.board: Board | None = None
         self.targets = ListPane()
         self.progress = ProgressLine()
         self.detail = ListPane(wraps=True)
@@ -111,6 +112,7 @@ class BuildScreen(Room):
 
     def on_unmount(self) -> None:
         self.action_cancel()
+        self.end_watching()
         if self._thread is not None:
             self._thread.join(timeout=_PATIENCE)  # what ninja runs is ended before we are
 
@@ -118,17 +120,27 @@ class BuildScreen(Room):
     def building(self) -> bool:
         return self._run is not None
 
+    def read_again(self, saved: set[str]) -> None:
+        self._read(saved)
+
     @work(thread=True, exclusive=True, group="plan")
-    def _read(self) -> None:
+    def _read(self, saved: set[str] | None = None) -> None:
         projects: list[tuple[Path, Path | None]] = [
             (Path.cwd(), None),
             own_probe(user_cache_path("ebpf-tui")),
         ]
-        self.post_message(self.Read(read_board(self.app.settings.host, projects)))
+        self.post_message(self.Read(read_board(self.app.settings.host, projects), saved))
 
     def on_build_screen_read(self, event: Read) -> None:
-        self.board = event.board
-        self._show()
+        if not (event.saved and self.building):  # that build's events are for the board that it began with
+            if event.saved and self.board is not None:
+                event.board.keep(self.board)
+            self.board = event.board
+        if rows := self.made_stale(event.saved):
+            self._start(rows)
+        else:
+            self.at_rest()
+        self.show_board()
 
     # --- building ------------------------------------------------------------------------------
 
@@ -184,13 +196,15 @@ class BuildScreen(Room):
             return
         if not self._queue:
             self.board.end()
+            self.at_rest()
             return
         made, rows = self._queue.pop(0)
         try:
             part = narrowed(made, [row.target for row in rows], self.app.settings.host)
         except BuildgenError as error:
             self.board.end(str(error))
-            self._show()
+            self.at_rest()
+            self.show_board()
             return
         self.board.begin_project(part)
         self._run = run_build(part, keep_going=True)
@@ -200,7 +214,7 @@ class BuildScreen(Room):
             target=context.run, args=(self._follow, self._run), name="build", daemon=True
         )
         self._thread.start()
-        self._show()
+        self.show_board()
 
     def _follow(self, run: BuildRun) -> None:
         """Runs in a thread of its own: pass on what the build says, and always that it ended."""
@@ -223,6 +237,7 @@ class BuildScreen(Room):
             self._run = None
             self._queue.clear()
             self.board.end(news.problem)
+            self.at_rest()
         else:
             self.board.apply(news.plan, news.event)
             if news.measure is not None and isinstance(news.event, EdgeFinished):
@@ -230,7 +245,7 @@ class BuildScreen(Room):
             if isinstance(news.event, Done):
                 self._run = None
                 self._next()
-        self._show()
+        self.show_board()
 
     # --- showing -------------------------------------------------------------------------------
 
@@ -239,7 +254,7 @@ class BuildScreen(Room):
             return None
         return self.board.targets[min(self.targets.cursor, len(self.board.targets) - 1)]
 
-    def _show(self) -> None:
+    def show_board(self) -> None:
         board = self.board
         if board is None:
             return
@@ -247,7 +262,7 @@ class BuildScreen(Room):
         head += titles(("TIME", -7), ("SIZE", -6), ("INSNS", -12))
         rows = [_target_row(row) for row in board.targets]
         self.targets.show(head, rows or [[Cell("nothing to build here", "warn")]], _tools(board))
-        self.progress.show(board, self.building)
+        self.progress.show(board, self.building, self.watching)
         self._show_detail()
 
     @on(ListPane.Moved, "#targets")

@@ -66,6 +66,20 @@ class Board:
         running = {output: now - started for output, started in self.running.items()}
         return seconds_left(self.took, running, max(0, self.total - self.finished - len(running)))
 
+    def keep(self, older: Board) -> None:
+        """Take over from the board before what the disk does not tell: failures, times, how it ended."""
+        self.said, self.done, self.total, self.finished = older.said, older.done, older.total, older.finished
+        known = {(row.plan.out, row.target.label): row for row in older.targets}
+        for row in self.targets:
+            was = known.get((row.plan.out, row.target.label))
+            if was is None:
+                continue
+            row.seconds, row.log, row.insns_before = was.seconds, was.log, was.insns_before
+            if row.state in ("stale", "missing") and was.state == "failed":
+                row.state, row.diagnosis = "failed", was.diagnosis
+            elif row.state == "fresh" and was.state == "built":
+                row.state = "built"
+
     def measured(self, plan: BuildPlan, output: str, measure: Measure) -> None:
         """A new object was looked at."""
         row = self.row(plan, output)

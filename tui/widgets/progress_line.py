@@ -16,13 +16,17 @@ _BAR = 24
 
 
 class ProgressLine(LineWidget):
-    """`building ━━━━━━────── 3/8  amd64/co-re/process.bpf.o`; afterwards how it ended."""
+    """`building ━━━━━━────── 3/8  amd64/co-re/process.bpf.o`; afterwards how it ended.
+
+    In front of it `● watching 37 files`, while saves are watched.
+    """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "progress--done",
         "progress--todo",
         "progress--bad",
         "progress--text",
+        "progress--watching",
     }
     DEFAULT_CSS = """
     ProgressLine {
@@ -32,6 +36,7 @@ class ProgressLine(LineWidget):
         & > .progress--todo { color: $text-disabled; }
         & > .progress--bad { color: $error; text-style: bold; }
         & > .progress--text { color: $text-muted; }
+        & > .progress--watching { color: $accent; text-style: bold; }
     }
     """
 
@@ -39,21 +44,29 @@ class ProgressLine(LineWidget):
         super().__init__()
         self._board: Board | None = None
         self._building = False
+        self._watching = ""
 
-    def show(self, board: Board, building: bool) -> None:
-        """Show where this board's build stands."""
+    def show(self, board: Board, building: bool, watching: str = "") -> None:
+        """Show where this board's build stands; `watching` says that saves are watched, and is empty else."""
         self._board = board
         self._building = building
+        self._watching = watching
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Strip]:
-        return [strip_of(self._parts(), width, self.plain)]
+        watching: list[Part] = []
+        if self._watching:
+            watching = [
+                (f" ● {self._watching}", self.style_of("progress--watching")),
+                (" · w stops ", self.style_of("progress--text")),
+            ]
+        return [strip_of([*watching, *self._parts()], width, self.plain)]
 
     def _parts(self) -> list[Part]:
         board = self._board
         done, text = self.style_of("progress--done"), self.style_of("progress--text")
         if board is None or not (self._building or board.said):
-            return [(" b builds the target, B all of them", text)]
+            return [("" if self._watching else " b builds the target, B all of them", text)]
         if not self._building:
             good = board.ok and not board.said.startswith("FAILED")
             return [(f" {board.said}", done if good else self.style_of("progress--bad"))]
