@@ -6,11 +6,12 @@ import asyncio
 import importlib
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
 from textual.binding import BindingType
+from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 
@@ -28,7 +29,9 @@ from tui.screens.processes import ProcessesScreen
 from tui.screens.resolver import ResolverScreen
 from tui.screens.room import Room
 from tui.settings import Settings
+from tui.terminal import HangUp
 from tui.theme import ALL as THEMES
+from tui.widgets.ascii import AsciiFilter
 
 if TYPE_CHECKING:
     from core.feed import Feed
@@ -56,11 +59,6 @@ class EbpfApp(App[None]):
 
     TITLE = "ebpf-tui"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("everywhere")]
-    CSS = """
-    .-ascii Menu > OptionList, .-ascii HelpScreen > VerticalScroll { border: ascii $primary; }
-    .-ascii HelpScreen > VerticalScroll { scrollbar-size-vertical: 0; }
-    .-ascii Toast { border-left: none; }
-    """
     COMMANDS = {CommandProvider}  # noqa: RUF012  # the type is Textual's
     MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {
         "processes": ProcessesScreen,
@@ -87,30 +85,38 @@ class EbpfApp(App[None]):
         self.engine = engine
         self.settings = settings
         self.config = config or Config()
-        self.ascii = settings.ascii or self.config.ascii
+        self._ascii = [AsciiFilter()] if settings.ascii or self.config.ascii else []
         self._open_probe = open_probe
         self.frame: Frame | None = None
         self.problem = ""
         """Why no more frames come, or empty."""
         self.history = History()
         self._frame_waits = False
+        self._hang_up: HangUp | None = None
         self.animation_level = "none"
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = self.config.theme
-        self.set_class(self.ascii, "-ascii")
         self.set_keymap(self.config.keys)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Every line of every widget, Textual's own too, goes through these on its way to the terminal."""
+        return [*super().get_line_filters(), *self._ascii]
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
         for number, code in _SIGNALS.items():
             loop.add_signal_handler(number, lambda code=code: self.exit(return_code=code))  # type: ignore[misc]
+        if not (self.is_headless or self.is_web):
+            self._hang_up = HangUp(loop, lambda: self.exit(return_code=_HANGUP))
         # After ctrl+z and fg the terminal shows an empty alternate screen.
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         self.engine.subscribe(self._take_frame, self._engine_failed)
         self.engine.start()
 
     def on_unmount(self) -> None:
+        if self._hang_up is not None:
+            self._hang_up.close()
         self.engine.stop()
 
     def _take_frame(self, frame: Frame) -> None:

@@ -18,5 +18,5 @@ textual._wait.SLEEP_IDLE = 0.00025
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture depends on these; what the person who runs the tests has set must not matter."""
-    for name in ("NO_COLOR", "COLORTERM", "TEXTUAL_THEME"):
+    for name in ("NO_COLOR", "COLORTERM", "TEXTUAL_THEME", "TEXTUAL_COLOR_SYSTEM"):
         monkeypatch.delenv(name, raising=False)

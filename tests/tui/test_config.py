@@ -16,7 +16,6 @@ from textual.theme import Theme
 from tui.config import Config, load_config
 from tui.keymap import COMMANDS, SCOPES, commands, key_name
 from tui.output import CommandError
-from tui.settings import Settings
 from tui.theme import ALL
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,20 +100,6 @@ async def test_own_keys_work_are_shown_and_the_old_ones_are_free() -> None:
 async def test_the_columns_that_are_wanted_are_shown_and_no_others() -> None:
     async with opened(size=(160, 20), config=Config(columns=("memory", "container", "pid"))) as pilot:
         assert lines(pilot)[2].split()[:5] == ["SOURCE", "PID", "RSS", "CONTAINER", "TREE"]
-
-
-async def test_ascii_leaves_nothing_else_and_every_line_its_width() -> None:
-    for asked in ({"config": Config(ascii=True)}, {"settings": Settings(ascii=True, allow_signals=True)}):
-        async with opened(size=(100, 24), live=True, **asked) as pilot:  # type: ignore[arg-type]
-            await press(pilot, "down", "down", "enter", "r")
-            assert text(pilot).isascii(), [line for line in lines(pilot) if not line.isascii()]
-            await press(pilot, "s")
-            assert text(pilot).isascii()
-            await press(pilot, "escape", "question_mark")
-            assert text(pilot).isascii()
-            await press(pilot, "escape", "5")
-            assert text(pilot).isascii()
-            assert all(len(line) == 100 for line in lines(pilot))
 
 
 @pytest.mark.parametrize("theme", ALL, ids=lambda theme: theme.name)

@@ -2,105 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
-import re
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = Path(__file__).with_name("run_fixture.py")
-LEAVES_ALTERNATE_SCREEN = b"\x1b[?1049l"
-SHOWS_CURSOR = b"\x1b[?25h"
-COLOUR = re.compile(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
-REVERSE = re.compile(rb"\x1b\[(?:[0-9]+;)*7[;m]")
-
-
-class Terminal:
-    """The program in a pseudo-terminal, with a shell-like parent that sees it stop and end."""
-
-    def __init__(self, *args: str, size: tuple[int, int] = (80, 24), **environ: str) -> None:
-        self.output = b""
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-        self.before = termios.tcgetattr(slave)
-        self._slave = slave
-        base = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLORTERM")}
-        self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), *args],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  # one thread here
-            env={**base, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **environ},
-        )
-
-    def read(self, seconds: float) -> bytes:
-        """Return what comes within this time."""
-        got = b""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            if select.select([self._master], [], [], left)[0]:
-                try:
-                    got += os.read(self._master, 65536)
-                except OSError:
-                    break
-        self.output += got
-        return got
-
-    def wait_for(self, text: bytes, seconds: float = 20) -> None:
-        """Read until `text` was written since the last call."""
-        start = len(self.output)
-        end = time.monotonic() + seconds
-        while text not in self.output[start:]:
-            assert time.monotonic() < end, self.output[start:][-2000:]
-            self.read(0.05)
-
-    def quiet(self) -> None:
-        """Read until nothing comes for a while."""
-        while self.read(0.2):
-            pass
-
-    def write(self, keys: bytes) -> None:
-        os.write(self._master, keys)
-
-    def ended(self, seconds: float = 15) -> int:
-        """Wait for the end while reading, as a terminal does; return the exit code."""
-        end = time.monotonic() + seconds
-        while self.process.poll() is None:
-            assert time.monotonic() < end, "still running"
-            self.read(0.02)
-        self.read(0.05)
-        return self.process.returncode
-
-    def is_restored(self) -> bool:
-        """Return whether the screen, the cursor and the line mode are as they were."""
-        at = self.output.rfind(LEAVES_ALTERNATE_SCREEN)
-        mouse_off = self.output.rfind(b"\x1b[?1000l") > self.output.rfind(b"\x1b[?1000h")
-        return (
-            at > self.output.rfind(b"\x1b[?1049h")
-            and self.output.rfind(SHOWS_CURSOR) > self.output.rfind(b"\x1b[?25l")
-            and mouse_off
-            and termios.tcgetattr(self._slave)[3] == self.before[3]
-        )
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self._master)
-        os.close(self._slave)
+from pty_terminal import COLOUR, REVERSE, ROOT, Terminal
 
 
 @pytest.fixture

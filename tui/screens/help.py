@@ -14,7 +14,6 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tui.keymap import SCOPES, Command
-from tui.widgets.ascii import text_in_ascii
 
 _FILTER = """src:cache src:procfs src:none    the tier that answered
 src:event src:snapshot           how the entry came in
@@ -55,8 +54,6 @@ class HelpScreen(ModalScreen[None]):
         if any(command.scope == "processes" for command in self._live):
             text.append("the filter\n", style="bold")
             text.append("\n".join(f"  {line}" for line in _FILTER.splitlines()))
-        if self.app.has_class("-ascii"):
-            text.plain = text_in_ascii(text.plain)
         with VerticalScroll() as pane:
             pane.border_title = "keys, esc closes"
             yield Static(text)

@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from tui.keymap import bindings
+from tui.terminal import has_few_colors
 from tui.widgets.lines import LineWidget, Part
 
 _WHEEL = 3
@@ -118,8 +119,8 @@ class CursorPane(LineWidget, can_focus=True):
         self.post_message(self.Moved(self))
 
     def cursor_style(self) -> Style:
-        """Return what the cursor lays over a row; without colours, reverse video."""
-        if self.app.no_color:
+        """Return what the cursor lays over a row; without colours, or with few, reverse video."""
+        if self.app.no_color or has_few_colors():
             return Style(reverse=True)
         return Style(bgcolor=self.style_of("pane--cursor").bgcolor)
 

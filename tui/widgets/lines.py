@@ -12,7 +12,6 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from core.text import safe_text
-from tui.widgets.ascii import in_ascii
 
 Part = tuple[str, Style]
 """Some safe text and its style. Never markup: brackets are brackets."""
@@ -69,8 +68,7 @@ class LineWidget(Widget):
         return style
 
     def _draw_now(self) -> None:
-        strips = self.draw(self.size.width, self.size.height)[: self.size.height]
-        self._strips = [in_ascii(strip) for strip in strips] if self.app.has_class("-ascii") else list(strips)
+        self._strips = list(self.draw(self.size.width, self.size.height)[: self.size.height])
         self._drawn_size = self.size
 
     def render_line(self, y: int) -> Strip:
