@@ -3,8 +3,8 @@
 Run: python benchmarks/inspect_real.py DIR, with eBPF objects anywhere below DIR (`build_real.py --keep DIR`
 leaves some hundred there). libbpf's view: name, section, type and instruction count of each program, and each
 map with its five numbers. llvm-objdump's: the instructions of each section with code. Every difference is
-printed, and is a failure; a file that libbpf does not open (of the other byte order, say) is compared with
-llvm-objdump alone.
+printed, and is a failure; a file that libbpf does not open is compared with llvm-objdump alone, and libbpf's
+reason is printed: a part that is still to be linked (extern maps, variables, functions), or a legacy map.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from buildgen.objects import ObjectFile, read_object
 from buildgen.toolchain import find_toolchain
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/buildgen"))
-from libbpf_view import ProgramView, view
+from libbpf_view import ProgramView, refusal, view
 
 _SECTION = re.compile(r"^Disassembly of section (.*):$")
 _INSN = re.compile(r"^\s*\d+:\s((?:[0-9a-f]{2}[ \t])+)")
@@ -86,7 +86,7 @@ def main() -> int:
         differs = libbpf_differs(found, counts)
         if differs is None:
             counts["not opened by libbpf"] += 1
-            print(f"{path}: libbpf does not open it")
+            print(f"{path}: not opened: {refusal(path)}")
         differs = [*(differs or ()), *llvm_differs(found, tools.objdump, counts)]
         wrong += bool(differs)
         print("".join(f"{path}: {one}\n" for one in differs), end="")

@@ -52,6 +52,25 @@ def library() -> ctypes.CDLL:
     return found
 
 
+def refusal(path: Path) -> str:
+    """Return the first error that libbpf gives for a file that it does not open."""
+    lib, libc = library(), ctypes.CDLL(None)
+    said: list[str] = []
+
+    def keep(level: int, template: int, arguments: int) -> int:
+        line = ctypes.create_string_buffer(1000)
+        libc.vsnprintf(line, ctypes.c_size_t(1000), ctypes.c_void_p(template), ctypes.c_void_p(arguments))
+        if level == 0:  # LIBBPF_WARN
+            said.append(line.value.decode(errors="replace").strip())
+        return 0
+
+    printer = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(keep)
+    lib.libbpf_set_print(printer)
+    lib.bpf_object__open(str(path).encode())
+    lib.libbpf_set_print(None)
+    return said[0] if said else "no reason"
+
+
 def view(path: Path) -> tuple[list[ProgramView], list[MapView], list[str]] | None:
     """Return programs, maps and names of maps; None when libbpf does not open the file."""
     lib = library()
