@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from harness import opened, press, text, words
+from pty_terminal import LEAVES_ALTERNATE_SCREEN, Terminal
 from test_screens import until
-from test_terminal import LEAVES_ALTERNATE_SCREEN, Terminal
 
 from tui.editor import EditorError, editor_command
 
