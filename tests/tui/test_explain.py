@@ -190,6 +190,9 @@ async def test_a_recording_is_explained_and_its_texts_steer_nothing(tmp_path: Pa
         assert "─ explain container eeeeeeeeeeee ─" in shown
         assert all(line.isprintable() for line in lines(pilot))
         assert "team=\\x1b]0;owned" in shown
+        told = app.frame.explanation if app.frame is not None else None
+        assert told is not None
+        assert all(part.isprintable() for line in (*told.story, *told.facts) for part in line)
         await press(pilot, "down")
         await until(pilot, lambda: "─ explain 70 ─" in text(pilot) and "lineage" in text(pilot))
         assert all(line.isprintable() for line in lines(pilot))
