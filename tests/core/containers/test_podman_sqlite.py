@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -146,8 +147,8 @@ def test_a_transaction_that_ends_while_the_file_is_read(
     reads = []
     read = StateFiles.read
 
-    def ends_meanwhile(files: StateFiles, path: str, owner: int | None = None) -> bytes | None:
-        data = read(files, path, owner)
+    def ends_meanwhile(files: StateFiles, path: str, *more: Any) -> bytes | None:
+        data = read(files, path, *more)
         if path.endswith("/db.sql"):
             journal.unlink(missing_ok=True)
             reads.append(path)
