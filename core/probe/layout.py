@@ -33,6 +33,7 @@ NO_LOGIN = 0xFFFFFFFF
 PAGE = 4096
 
 _STATES = "RSDTtXZPI"  # fs/proc/array.c, task_state_array
+_SHOWN_AS_D = 0x9000  # TASK_FROZEN, as in a paused container of cgroup v1, and TASK_RTLOCK_WAIT
 _IDLE = 0x402  # TASK_IDLE: TASK_UNINTERRUPTIBLE | TASK_NOLOAD
 
 
@@ -71,6 +72,8 @@ def state_letter(state: int) -> str:
     """Return the letter of /proc/PID/stat for `__state | exit_state`."""
     if state & _IDLE == _IDLE:
         return "I"
+    if state & _SHOWN_AS_D:
+        return "D"
     return _STATES[(state & 0x7F).bit_length()]
 
 

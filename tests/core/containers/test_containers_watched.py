@@ -176,6 +176,8 @@ def test_runc(runc: OciRuntime, rows: Rows, watch: Watch) -> None:
     is_shown(rows, f"ctr:{name}", paused=True)
     assert everything_is_told(rows, cgroup, expected, 3) == first | joined
     assert runc.state(name)["status"] == "paused"
+    truth = Path(f"/proc/{container.pid}/stat").read_text().rpartition(")")[2].split()[0]
+    wait_until(lambda: getattr(rows.row(container.pid), "state", "") == truth, f"{truth} in its row", 30)
     runc("resume", name)
     is_shown(rows, f"ctr:{name}", paused=False)
 
