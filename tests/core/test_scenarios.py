@@ -104,7 +104,7 @@ def session_of(leader: int) -> set[int]:
     for name in os.listdir("/proc"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             if name.isdigit():
-                stat = Path(f"/proc/{name}/stat").read_text()
+                stat = Path(f"/proc/{name}/stat").read_text("latin-1")
                 if int(stat[stat.rindex(")") + 2 :].split()[3]) == leader:
                     pids.add(int(name))
     return pids
