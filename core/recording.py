@@ -1,173 +1,31 @@
-"""Recordings: what a feed delivered, in a file, to be looked at again on any machine.
+"""Recording: a feed that writes down what another one delivers, to be looked at again on any machine.
 
-A recording is gzip over messages, each a msgpack map behind its length (u32, big-endian). The first is
-`Head`; the others say when they were made (ns since the recorded host's boot). What may be secret in
-argv is scrubbed before it is written; environments are never recorded. A file that was cut off (a full
-disk, a crash) is read as far as it goes.
+What may be secret in argv is scrubbed before it is written; environments are never recorded.
 """
 
 from __future__ import annotations
 
-import gzip
-import os
-import struct
-import zlib
-from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO
-
 import msgspec
 
-from core.feed import ContainerSource, Feed, HostFacts
-from core.model import ContainerContext, ProcessEntry, Tiers, Usage
+from core.feed import ContainerSource, Feed
+from core.model import ContainerContext, ProcessEntry, Usage
 from core.procfs import Stat
+from core.recording_file import (
+    FORMAT,
+    End,
+    Events,
+    Head,
+    Looked,
+    Message,
+    Named,
+    Pids,
+    Snapshot,
+    Sweep,
+    User,
+    Writer,
+)
 from core.records import Event, Exec, Found, MapFill, Sample
 from core.scrub import scrub_args
-from core.text import safe_text
-
-FORMAT = 1
-MAX_BYTES = 256 * 1024 * 1024
-"""A recording that grows beyond this ends; in bytes of the compressed file."""
-
-MAX_UNPACKED = 512 * 1024 * 1024
-"""The same before compression: a reader gives up a little beyond it, whatever a file unpacks to."""
-
-_MAX_MESSAGE = 64 * 1024 * 1024
-_LENGTH = struct.Struct(">I")
-
-
-class RecordingError(Exception):
-    """A file is no recording, or of another version; one line that names it."""
-
-
-class Head(msgspec.Struct, frozen=True, tag=True):
-    """What the recording is of. `exact`: events were reported, not only noticed by sweeps."""
-
-    format: int
-    ts_ns: int
-    host: HostFacts
-    tiers: Tiers
-    exact: bool
-
-
-class Snapshot(msgspec.Struct, frozen=True, tag=True):
-    ts_ns: int
-    found: list[Found]
-
-
-class Events(msgspec.Struct, frozen=True, tag=True):
-    ts_ns: int
-    events: list[Event]
-
-
-class Sweep(msgspec.Struct, frozen=True, tag=True):
-    ts_ns: int
-    samples: list[Sample]
-
-
-class Looked(msgspec.Struct, frozen=True, tag=True):
-    """What /proc said of one process, because the kernel tier did not know it."""
-
-    ts_ns: int
-    entry: ProcessEntry
-    usage: Usage
-
-
-class Pids(msgspec.Struct, frozen=True, tag=True):
-    """Which processes /proc showed, for those that the kernel tier does not show."""
-
-    ts_ns: int
-    pids: list[int]
-
-
-class Named(msgspec.Struct, frozen=True, tag=True):
-    """The container of a cgroup path, from then on."""
-
-    ts_ns: int
-    cgroup: bytes
-    container: ContainerContext
-
-
-class User(msgspec.Struct, frozen=True, tag=True):
-    ts_ns: int
-    uid: int
-    name: str
-
-
-class End(msgspec.Struct, frozen=True, tag=True):
-    """The recording was ended on purpose."""
-
-    ts_ns: int
-
-
-Message = Head | Snapshot | Events | Sweep | Looked | Pids | Named | User | End
-
-
-class Writer:
-    """Writes one recording. Owned by one thread; `close` makes it whole."""
-
-    def __init__(self, path: Path) -> None:
-        """Create the file, readable by its owner only. Raises OSError; an existing file is not replaced."""
-        self._raw: BinaryIO = open(path, "xb", opener=_private)  # noqa: SIM115 - closed by close()
-        self._file = gzip.GzipFile(fileobj=self._raw, mode="wb", compresslevel=5, mtime=0)
-        self._encode = msgspec.msgpack.Encoder().encode
-        self._full = False
-        self._unpacked = 0
-
-    def write(self, message: Message) -> None:
-        data = self._encode(message)
-        self._unpacked += len(data)
-        self._file.write(_LENGTH.pack(len(data)) + data)
-
-    def flush(self) -> None:
-        """Make what was written so far readable, should this program die."""
-        self._file.flush(zlib.Z_SYNC_FLUSH)
-        self._raw.flush()
-
-    @property
-    def full(self) -> bool:
-        if not self._raw.closed:
-            self._full = self._raw.tell() >= MAX_BYTES or self._unpacked >= MAX_UNPACKED
-        return self._full
-
-    def close(self) -> None:
-        self._file.close()
-        self._raw.close()
-
-
-def read(path: Path) -> Iterator[Message]:
-    """Yield the messages of a recording, `Head` first. Raises RecordingError, OSError."""
-    decoder = msgspec.msgpack.Decoder(Message)
-    shown = safe_text(str(path))
-    with gzip.open(path, "rb") as file:
-        first = True
-        unpacked = 0
-        while True:
-            try:
-                size = file.read(_LENGTH.size)
-                if len(size) < _LENGTH.size:
-                    break
-                (length,) = _LENGTH.unpack(size)
-                if length > _MAX_MESSAGE:
-                    raise RecordingError(f"{shown}: a message of {length} bytes; the file is damaged")
-                unpacked += length
-                if unpacked > MAX_UNPACKED + _MAX_MESSAGE:
-                    raise RecordingError(f"{shown}: unpacks to more than a recording can hold")
-                data = file.read(length)
-                if len(data) < length:
-                    break
-                message = decoder.decode(data)
-            except EOFError:  # cut off in the middle of the compressed stream
-                break
-            except (zlib.error, gzip.BadGzipFile, msgspec.MsgspecError, UnicodeDecodeError) as error:
-                words = safe_text(str(error), 200)
-                raise RecordingError(f"{shown}: not a recording, or damaged ({words})") from None
-            if first and not (isinstance(message, Head) and message.format == FORMAT):
-                raise RecordingError(f"{shown}: not a recording of format {FORMAT}")
-            first = False
-            yield message
-    if first:
-        raise RecordingError(f"{shown}: not a recording, or an empty one")
 
 
 class RecordingFeed:
@@ -300,7 +158,3 @@ def _scrubbed(entry: ProcessEntry) -> ProcessEntry:
     if scrubbed == args:
         return entry
     return msgspec.structs.replace(entry, cmdline=b"".join(arg + b"\0" for arg in scrubbed))
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -14,7 +14,7 @@ from core.containers.facts import shown_labels
 from core.model import ContainerContext, ProcessEntry, Tiers, TierState, Usage
 from core.probe.maps import KernelMaps
 from core.procfs import ProcfsError, Stat
-from core.recording import (
+from core.recording_file import (
     End,
     Events,
     Head,

@@ -27,7 +27,7 @@ from textual.pilot import Pilot
 from core.cpu_history import GROUPS, CpuHistory
 from core.feed import HostFacts
 from core.model import ContainerContext, ProcessEntry, Tiers, TierState, Usage
-from core.recording import FORMAT, Head, Named, Snapshot, Sweep, Writer
+from core.recording_file import FORMAT, Head, Named, Snapshot, Sweep, Writer
 from core.records import Found, Sample
 from core.session import open_replay
 from core.view import RowKey

@@ -11,7 +11,8 @@ import click
 
 from core.engine import Engine
 from core.feed import open_feed
-from core.recording import RecordingFeed, Writer
+from core.recording import RecordingFeed
+from core.recording_file import Writer
 from core.text import safe_text
 from tui.live import engine_on
 from tui.output import CommandError, emit, narrate

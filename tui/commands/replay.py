@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from core.engine import Engine
-from core.recording import RecordingError
+from core.recording_file import RecordingError
 from core.replay import ReplayFeed
 from core.session import open_replay
 from core.text import safe_text

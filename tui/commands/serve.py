@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from core.recording import RecordingError
+from core.recording_file import RecordingError
 from core.text import safe_text
 from tui.output import CommandError, Exit, emit, narrate
 from tui.settings import Settings
