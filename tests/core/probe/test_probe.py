@@ -25,7 +25,7 @@ from tests.conftest import load_probe
 from tests.world import Seen, look, look_at_all
 
 
-def events_of(probe: Probe, pid: int, until: type, seconds: float = 5) -> list[Event]:
+def events_of(probe: Probe, pid: int, until: type, seconds: float = 30) -> list[Event]:
     """Collect the events of a pid until one of the kind `until` has come."""
     found: list[Event] = []
     deadline = time.monotonic() + seconds
