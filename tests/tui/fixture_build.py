@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from buildgen.arch import parse_arch
+from buildgen.build_history import Built
 from buildgen.diagnostics import Diagnosis
 from buildgen.events import BuildEvent, Diagnosed, Done, EdgeFinished, EdgeStarted, Planned
 from buildgen.flags import Flag, Variant
@@ -12,7 +14,7 @@ from buildgen.headers import Candidate
 from buildgen.plan import BuildPlan, Target
 from buildgen.project import Project
 from buildgen.toolchain import Tool, Toolchain
-from tui.screens.build_board import Board, Measure, TargetState
+from tui.screens.build_board import Board, TargetState
 from tui.screens.headers import Findings
 
 ROOT = Path("/home/deploy/agent")
@@ -20,14 +22,15 @@ OUT = ROOT / "build/ebpf"
 SRC = Path("/usr/src")
 RELEASE = "6.1.0-56-amd64"
 
+_NOON = time.mktime((2026, 3, 4, 12, 0, 0, 0, 0, -1))  # here, wherever that is
 _CO_RE, _PREBUILT = Variant("co-re"), Variant("prebuilt")
 _OBJECTS = (
-    ("process.bpf", "src/process.bpf.c", "amd64", _CO_RE, "fresh", Measure(80_412, 1127)),
-    ("process.bpf", "src/process.bpf.c", "arm64", _CO_RE, "stale", Measure(80_160, 1131)),
-    ("network.bpf", "src/network.bpf.c", "amd64", _CO_RE, "stale", Measure(41_233, 902)),
-    ("network.bpf", "src/network.bpf.c", "arm64", _CO_RE, "missing", Measure(None, None)),
-    ("offsets-kern", "src/offsets-kern.c", "amd64", _PREBUILT, "fresh", Measure(9_120, 88)),
-    ("offsets-kern", "src/offsets-kern.c", "arm64", _PREBUILT, "blocked", Measure(None, None)),
+    ("process.bpf", "src/process.bpf.c", "amd64", _CO_RE, "fresh", (80_412, 1127)),
+    ("process.bpf", "src/process.bpf.c", "arm64", _CO_RE, "stale", (80_160, 1131)),
+    ("network.bpf", "src/network.bpf.c", "amd64", _CO_RE, "stale", (41_233, 902)),
+    ("network.bpf", "src/network.bpf.c", "arm64", _CO_RE, "missing", None),
+    ("offsets-kern", "src/offsets-kern.c", "amd64", _PREBUILT, "fresh", (9_120, 88)),
+    ("offsets-kern", "src/offsets-kern.c", "arm64", _PREBUILT, "blocked", None),
 )
 _NO_HEADERS = Diagnosis(
     "arm64/prebuilt/offsets-kern.o",
@@ -59,11 +62,26 @@ def board() -> Board:
     plan = BuildPlan(project, OUT, targets, tools, Path("/usr/bin/ninja"), (), (), "")
     rows = [
         TargetState(
-            plan, target, target.state, size=entry[5].size, insns=entry[5].insns, diagnosis=target.diagnosis
+            plan,
+            target,
+            target.state,
+            size=entry[5][0] if entry[5] else None,
+            insns=entry[5][1] if entry[5] else None,
+            diagnosis=target.diagnosis,
+            history=_past(*entry[5]) if entry[5] else (),
         )
         for target, entry in zip(targets, _OBJECTS, strict=True)
     ]
     return Board(targets=rows)
+
+
+def _past(size: int, insns: int) -> tuple[Built, ...]:
+    """Three builds before, the last of which is the object that is there."""
+    return (
+        Built(_NOON - 7243, 0.91, size - 1204, insns - 31),
+        Built(_NOON - 611, 0.88, size, insns),
+        Built(_NOON - 95, 0.84, size, insns),
+    )
 
 
 def _target(name: str, source: str, arch: str, variant: Variant, state: str) -> Target:
@@ -84,7 +102,7 @@ def half_way(board: Board) -> None:
         EdgeFinished("arm64/co-re/process.bpf.o", True, 0.22, ""),
         EdgeStarted("arm64/co-re/network.bpf.bc"),
     )
-    board.measured(board.targets[0].plan, "arm64/co-re/process.bpf.o", Measure(80_488, 1143))
+    board.made(board.targets[0].plan, "arm64/co-re/process.bpf.o", Built(_NOON, 0.83, 80_488, 1143))
 
 
 def failed(board: Board) -> None:

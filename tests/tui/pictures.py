@@ -137,6 +137,16 @@ async def build_failed(pilot: Pilot[None]) -> None:
     await _build(pilot, failed, 2)
 
 
+async def build_watched(pilot: Pilot[None]) -> None:
+    """What `w` shows, without watching anything: a made-up project's files are not there."""
+    await _build(pilot, half_way, 0)
+    screen = pilot.app.screen
+    assert isinstance(screen, BuildScreen)
+    assert screen.board is not None
+    screen.progress.show(screen.board, building=True, watching="watching 37 files")
+    await settle(pilot)
+
+
 async def headers(pilot: Pilot[None]) -> None:
     await press(pilot, "3")
     await pilot.app.workers.wait_for_complete()
@@ -222,6 +232,7 @@ PICTURES = {
     "signal": Picture(signal_menu),
     "build": Picture(build),
     "build-failed": Picture(build_failed),
+    "build-watched": Picture(build_watched),
     "headers": Picture(headers),
     "objects": Picture(objects, own_data=False),
     "resolver": Picture(resolver),

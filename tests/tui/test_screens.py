@@ -14,6 +14,7 @@ from fixture_engine import NOW, SECOND, FixtureEngine
 from harness import engine, lines, opened, press, settle, text
 from textual.pilot import Pilot
 
+from buildgen.build_history import read_history
 from tui.screens.build import BuildScreen
 from tui.screens.headers import HeadersScreen
 
@@ -90,6 +91,21 @@ async def test_b_builds_one_target_and_says_what_came_of_it(build: Pilot[None], 
     await press(build, "b")
     await until(build, lambda: not screen(build).building)
     assert "+1" in row(build, "good.bpf")
+    # Both builds are listed, the latest first; the one that had nothing to do is none.
+    assert "builds 2" in text(build)
+    size = (project / "build/ebpf/amd64/co-re/good.bpf.o").stat().st_size
+    told = [line for line in lines(build) if " insns" in line and "s " in line]
+    assert [f"{count} insns" in line for count, line in zip((3, 2), told, strict=True)] == [True, True]
+    assert "+1" in told[0]
+    assert "+1" not in told[1]
+    board = screen(build).board
+    assert board is not None
+    history = next(row.history for row in board.targets if row.target.name == "good.bpf")
+    assert history[-1].size == size
+    assert read_history() == {str(project / "build/ebpf/amd64/co-re/good.bpf.o"): history}
+    await press(build, "r")  # read from the file
+    await until(build, lambda: screen(build).board is not board)
+    assert "builds 2" in text(build)
 
 
 async def test_B_builds_all_and_shows_the_diagnosis_before_the_log(build: Pilot[None]) -> None:

@@ -13,6 +13,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.message import Message
 
+from buildgen.build_history import Built, built, remember
 from buildgen.errors import BuildgenError
 from buildgen.events import BuildEvent, Done, EdgeFinished
 from buildgen.plan import BuildPlan
@@ -23,15 +24,14 @@ from tui.keymap import bindings
 from tui.read_only import changes
 from tui.screens.build_board import (
     Board,
-    Measure,
     TargetState,
-    measure,
     narrowed,
     own_probe,
     place_of,
     read_board,
     shown_path,
 )
+from tui.screens.past_builds import past_builds
 from tui.screens.saving import SavingScreen
 from tui.widgets import format as fmt
 from tui.widgets.list_pane import Cell, Line, ListPane, cells, titles
@@ -81,13 +81,13 @@ class BuildScreen(SavingScreen):
             plan: BuildPlan,
             event: BuildEvent | None,
             *,
-            measure: Measure | None = None,
+            built: Built | None = None,
             problem: str = "",
         ) -> None:
             super().__init__()
             self.plan = plan
             self.event = event
-            self.measure = measure
+            self.built = built
             self.problem = problem
 
     def __init__(self) -> None:
@@ -219,10 +219,17 @@ class BuildScreen(SavingScreen):
     def _follow(self, run: BuildRun) -> None:
         """Runs in a thread of its own: pass on what the build says, and always that it ended."""
         ended = False
+        took: dict[str, float] = {}
+        made: dict[str, Built] = {}
         try:
             for event in run:
                 ended = isinstance(event, Done)
-                self.post_message(self.News(run.plan, event, measure=_measure(run.plan, event)))
+                new = _built(run.plan, event, took)
+                if new is not None and isinstance(event, EdgeFinished):
+                    made[str(run.plan.out / event.output)] = new
+                if ended:
+                    remember(made)
+                self.post_message(self.News(run.plan, event, built=new))
         except Exception as error:  # the worker's boundary: the screen tells the person
             self.post_message(
                 self.News(run.plan, None, problem=safe_text(str(error) or type(error).__name__))
@@ -240,8 +247,8 @@ class BuildScreen(SavingScreen):
             self.at_rest()
         else:
             self.board.apply(news.plan, news.event)
-            if news.measure is not None and isinstance(news.event, EdgeFinished):
-                self.board.measured(news.plan, news.event.output, news.measure)
+            if news.built is not None and isinstance(news.event, EdgeFinished):
+                self.board.made(news.plan, news.event.output, news.built)
             if isinstance(news.event, Done):
                 self._run = None
                 self._next()
@@ -298,11 +305,15 @@ def _insns(row: TargetState) -> str:
     return f"{fmt.count(row.insns)} {row.insns - (row.insns_before or 0):+}"
 
 
-def _measure(plan: BuildPlan, event: BuildEvent) -> Measure | None:
-    """Look at the object that an event finished."""
-    if isinstance(event, EdgeFinished) and event.ok and event.output.endswith(".o"):
-        return measure(plan.out / event.output)
-    return None
+def _built(plan: BuildPlan, event: BuildEvent, took: dict[str, float]) -> Built | None:
+    """Look at the object that an event finished. `took`: how long the edges of this build took, so far."""
+    if not isinstance(event, EdgeFinished):
+        return None
+    took[event.output] = event.seconds
+    if not event.ok or not event.output.endswith(".o"):
+        return None
+    bitcode = took.get(event.output.removesuffix(".o") + ".bc", 0.0)
+    return built(plan.out / event.output, bitcode + event.seconds)
 
 
 def _detail(row: TargetState) -> list[Line]:
@@ -317,7 +328,7 @@ def _detail(row: TargetState) -> list[Line]:
     lines.extend([Cell(line)] for line in row.log)
     if not lines:
         lines.append([Cell(f"{safe_text(str(row.target.output))}: {row.state}", "dim")])
-    return lines
+    return [*lines, *past_builds(row.history)]
 
 
 def _tools(board: Board) -> str:

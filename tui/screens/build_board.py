@@ -7,11 +7,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from buildgen.build_history import KEPT, Built, built, read_history
 from buildgen.diagnostics import Diagnosis
-from buildgen.errors import BuildgenError, ConfigError
+from buildgen.errors import ConfigError
 from buildgen.events import BuildEvent, Diagnosed, Done, EdgeFinished, EdgeStarted, Planned
 from buildgen.history import edge_seconds, of_outputs, seconds_left
-from buildgen.objects import read_object
 from buildgen.plan import BuildPlan, Target, plan
 from buildgen.project import load_project
 from buildgen.workspace import with_states
@@ -35,6 +35,8 @@ class TargetState:
     """Instructions before the latest build, None when nothing was there to compare."""
     diagnosis: Diagnosis | None = None
     log: list[str] = field(default_factory=list)
+    history: tuple[Built, ...] = ()
+    """The latest builds of it, also those of earlier sessions, the latest last."""
 
 
 @dataclass(slots=True)
@@ -80,11 +82,12 @@ class Board:
             elif row.state == "fresh" and was.state == "built":
                 row.state = "built"
 
-    def measured(self, plan: BuildPlan, output: str, measure: Measure) -> None:
+    def made(self, plan: BuildPlan, output: str, built: Built) -> None:
         """A new object was looked at."""
         row = self.row(plan, output)
         if row is not None:
-            row.size, row.insns_before, row.insns = measure.size, row.insns, measure.insns
+            row.size, row.insns_before, row.insns = built.size, row.insns, built.insns
+            row.history = (*row.history, built)[-KEPT:]
 
     def begin(self) -> None:
         """A build starts; it may go through several projects."""
@@ -173,6 +176,7 @@ def read_board(host: Host, projects: list[tuple[Path, Path | None]]) -> Board:
     What cannot be planned is a problem on the board. Reads the disk and runs clang --version.
     """
     board = Board()
+    history = read_history()
     seen: set[Path] = set()
     for directory, out in projects:
         try:
@@ -186,7 +190,7 @@ def read_board(host: Host, projects: list[tuple[Path, Path | None]]) -> Board:
             if out is not None and target.source in seen:
                 continue  # this directory's own project builds it already
             seen.add(target.source)
-            board.targets.append(_state_of(made, target))
+            board.targets.append(_state_of(made, target, history.get(str(target.output), ())))
     return board
 
 
@@ -226,28 +230,14 @@ def place_of(row: TargetState) -> tuple[Path, int | None] | None:
     return (row.target.source, None) if row.target.source.is_file() else None
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """How large an object is. `insns` is None when it cannot be read."""
-
-    size: int | None
-    insns: int | None
-
-
-def measure(path: Path) -> Measure:
-    """Look at an object. Reads the disk; an object that is not there or damaged has no figures."""
-    try:
-        size = path.stat().st_size
-    except OSError:
-        return Measure(None, None)
-    try:
-        return Measure(size, sum(program.insns for program in read_object(path).programs))
-    except (BuildgenError, OSError):
-        return Measure(size, None)
-
-
-def _state_of(plan: BuildPlan, target: Target) -> TargetState:
-    known = measure(target.output)
+def _state_of(plan: BuildPlan, target: Target, history: tuple[Built, ...]) -> TargetState:
+    known = built(target.output, 0)
     return TargetState(
-        plan, target, target.state, size=known.size, insns=known.insns, diagnosis=target.diagnosis
+        plan,
+        target,
+        target.state,
+        size=known.size if known else None,
+        insns=known.insns if known else None,
+        diagnosis=target.diagnosis,
+        history=history,
     )
