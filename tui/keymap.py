@@ -181,7 +181,12 @@ COMMANDS: tuple[Command, ...] = (
     _looks("headers.variant", "v", "variant", "Variant", "flags of the next variant", "headers", 20),
     _looks("headers.copy", "c", "copy", "Copy command", "the compiler's whole command", "headers", 25),
     _looks("headers.again", "r", "again", "Look again", "search the disk anew", "headers", 30),
-    _looks("objects.open", "enter", "open", "Open", "the object; in it, a program's code", "objects", 10),
+    _looks("objects.open", "enter", "open", "Open", "the object; in it, fold and unfold", "objects", 10),
+    _looks(
+        "objects.toggle", "space", "toggle_fold", "Fold", "fold or unfold: a program's code", "objects", 15
+    ),
+    _looks("objects.fold", "left,h", "fold", "Fold", "fold; on a folded line: to the one above", "objects"),
+    _looks("objects.unfold", "right", "unfold", "Unfold", "unfold; on an open line: into it", "objects"),
     _changes("objects.verify", "l", "verify", "Verify", "what the kernel's verifier says", "objects", 20),
     _looks("objects.difference", "d", "difference", "Difference", "to the build before", "objects", 30),
     _looks("objects.back", "escape", "back", "Back", "to the object, then to the list", "objects", 40),

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+import fixture_object
 from fixture_build import board, failed, findings, half_way
 from fixture_engine import (
     ALL_ON,
@@ -25,9 +26,11 @@ from core.model import Tiers
 from core.view import ProcessView
 from tui.app import EbpfApp
 from tui.config import Config
+from tui.screens import object_views as views
 from tui.screens.build import BuildScreen
 from tui.screens.build_board import Board
 from tui.screens.headers import HeadersScreen
+from tui.screens.objects import ObjectsScreen
 from tui.settings import Settings
 
 Prepare = Callable[[Pilot[None]], Awaitable[None]]
@@ -166,6 +169,26 @@ async def objects(pilot: Pilot[None]) -> None:
     await settle(pilot)
 
 
+async def objects_tree(pilot: Pilot[None]) -> None:
+    await objects(pilot)
+    screen = pilot.app.screen
+    assert isinstance(screen, ObjectsScreen)
+    names = ["amd64/co-re/network.bpf.o", "amd64/co-re/process.bpf.o", "amd64/prebuilt/offsets-kern.o"]
+    made = [(name, fixture_object.PATH.parents[2] / name) for name in names]
+    screen.post_message(ObjectsScreen.Listed(made))
+    await settle(pilot)
+    await pilot.app.workers.wait_for_complete()
+    await settle(pilot)
+    page = views.overview(fixture_object.found(), fixture_object.since())
+    views.judge(page.tree, fixture_object.verdict())
+    programs = next(node for node in page.tree if node.children)
+    programs.children[0].lazy = None
+    programs.children[0].children = views.code(fixture_object.code())
+    screen._overview = page
+    screen._turn_to(page)
+    await press(pilot, "right", *["down"] * page.tree.index(programs), "down", "space")
+
+
 async def resolver(pilot: Pilot[None]) -> None:
     await press(pilot, "5")
     app = pilot.app
@@ -235,6 +258,7 @@ PICTURES = {
     "build-watched": Picture(build_watched),
     "headers": Picture(headers),
     "objects": Picture(objects, own_data=False),
+    "objects-tree": Picture(objects_tree),
     "resolver": Picture(resolver),
     "rewind": Picture(rewound),
 }

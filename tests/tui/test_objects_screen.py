@@ -8,17 +8,19 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from harness import opened, press, text
+from harness import lines, opened, press, text
 from test_screens import until
 from textual.pilot import Pilot
 
+from buildgen.objects.disassembly import Instruction
+from buildgen.objects.model import CoreRelocation, MapDef, ObjectFile, Program, Variable
 from buildgen.plan import plan
 from buildgen.project import load_project
 from buildgen.runner import run_build
-from tui.screens.object_views import Page
+from core.text import safe_text
+from tui.screens import object_views as views
 from tui.screens.objects import ObjectsScreen
 
-NOTHING = Page("", [])
 SOURCE = """\
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -69,20 +71,102 @@ async def test_an_object_says_how_it_differs_from_the_build_before(pilot: Pilot[
     assert "license GPL" in text(pilot)
 
 
-async def test_enter_leads_to_the_code_and_escape_back(pilot: Pilot[None]) -> None:
-    await press(pilot, "enter")
-    for _ in range(30):
-        if objects(pilot).inside.given in (objects(pilot)._page or NOTHING).programs:
-            break
+async def to(pilot: Pilot[None], name: str) -> None:
+    """Put the cursor on the line that begins with `name`."""
+    await press(pilot, "home")
+    for _ in range(objects(pilot).inside.row_count):
+        node = objects(pilot).inside.node
+        if node is not None and node.line[0].text.rstrip() == name:
+            return
         await press(pilot, "down")
-    await press(pilot, "enter")
+    raise AssertionError(text(pilot))
+
+
+@pytest.mark.parametrize("key", ["space", "enter", "right"])
+async def test_a_program_unfolds_to_its_code(pilot: Pilot[None], key: str) -> None:
+    await press(pilot, "right")  # into the object
+    assert pilot.app.focused is objects(pilot).inside
+    await to(pilot, "counted")
+    rows = objects(pilot).inside.row_count
+    await press(pilot, key)
     await until(pilot, lambda: "bpf_map_lookup_elem" in text(pilot) and "exit" in text(pilot))
     assert "counted.bpf.c:8  return  *value;" in text(pilot)
     assert "counts" in text(pilot)
-    await press(pilot, "escape")
-    assert "license GPL" in text(pilot)
+    await press(pilot, "right")  # an open line: into it
+    await press(pilot, "left", "left")  # up to the program, and folded
+    assert objects(pilot).inside.row_count == rows
+    await press(pilot, "space")  # what was read once is there
+    assert "bpf_map_lookup_elem" in text(pilot)
+    await press(pilot, "space", "left")
+    assert "exit" not in text(pilot)
+    node = objects(pilot).inside.node
+    assert node is not None
+    assert node.line[0].text == "programs "
+    await press(pilot, "left")
+    assert "raw_tracepoint" not in text(pilot)
+    assert "▸ programs 1" in text(pilot)
     await press(pilot, "escape")
     assert pilot.app.focused is objects(pilot).objects
+
+
+async def test_groups_fold(pilot: Pilot[None]) -> None:
+    await press(pilot, "right")
+    for name, inside in (("sections", ".symtab"), ("maps", "→ 8 B"), ("programs", "raw_tracepoint")):
+        await to(pilot, name)
+        assert inside in text(pilot)
+        await press(pilot, "h")
+        assert inside not in text(pilot)
+        await press(pilot, "right")
+        assert inside in text(pilot)
+        await press(pilot, "space")
+
+
+async def test_code_that_cannot_be_read_is_one_line(pilot: Pilot[None]) -> None:
+    await press(pilot, "right")
+    await to(pilot, "counted")
+    shown = objects(pilot)._shown
+    assert shown is not None
+    shown.write_bytes(b"gone")
+    await press(pilot, "space")
+    await until(pilot, lambda: "▾ counted" in text(pilot) and "not an ELF file" in text(pilot))
+
+
+def hostile(count: int) -> ObjectFile:
+    """An object with programs, maps and variables that somebody named to do harm."""
+    name = safe_text("[red]\x1b[2J\u202e\nnext")
+    program = Program(name, name, "kprobe", name, 2, False, 0, "", name)
+    return ObjectFile(
+        Path("/x.o"), 1, "EM_BPF", "little", name, (program,) * count,
+        (MapDef(name, "hash", 4, 8, 1, 0, name),), (Variable(name, name, 1, 0),), None,
+        (CoreRelocation(name, 0, "field_off", name, name, "0"),), (), (),
+    )  # fmt: skip
+
+
+async def test_hostile_names_and_very_many_lines(pilot: Pilot[None]) -> None:
+    screen = objects(pilot)
+    page = views.overview(hostile(500), None)
+    screen._overview = page
+    screen._turn_to(page)
+    await press(pilot, "right")
+    assert "▾ programs 500" in text(pilot)
+    assert "[red]" in text(pilot)
+    assert all(line.isprintable() for line in lines(pilot))
+    code = views.code([Instruction(number, "[b]r0 = 0[/b]") for number in range(20_000)])
+    node = next(group for group in page.tree if group.children).children[3]
+    await press(pilot, "end", "home", *["down"] * 7)
+    assert screen.inside.node is node
+    drawn: list[int] = []
+    node.lazy = None
+    node.children = code
+    draw = screen.inside.line_at
+    screen.inside.line_at = lambda index: (drawn.append(index), draw(index))[1]  # type: ignore[method-assign]
+    await press(pilot, "space")
+    assert screen.inside.row_count > 20_500
+    assert "[b]r0 = 0[/b]" in text(pilot)
+    await press(pilot, "end")
+    assert len(set(drawn)) <= 3 * screen.inside.size.height  # those in sight, not all of them
+    await press(pilot, "home")
+    assert "▾ programs 500" in text(pilot)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="loading programs needs root")
@@ -96,3 +180,6 @@ async def test_l_shows_the_verdict_with_the_line(pilot: Pilot[None]) -> None:
     assert "R0 invalid mem access 'map_value_or_null'" in shown
     assert "counted.bpf.c:8" in shown
     assert "log of counted" in shown
+    await press(pilot, "escape")  # the tree has the verdict, too
+    assert "✗ counted " in text(pilot)
+    assert "R0 inv" in text(pilot)

@@ -120,6 +120,19 @@ async def test_B_builds_all_and_shows_the_diagnosis_before_the_log(build: Pilot[
     assert shown.index("  at  ") < shown.index("bad.bpf.c:1:27: error")
 
 
+async def test_hostile_bytes_in_what_a_compiler_prints_are_only_text(
+    build: Pilot[None], project: Path
+) -> None:
+    (project / "bad.bpf.c").write_bytes(b"#error [red]\x1b[2J\x1b]0;owned\x07 \xff\xe2\x80\xae end\n")
+    await press(build, "b")
+    await until(build, lambda: not screen(build).building)
+    shown = text(build)
+    assert "✗ bad.bpf" in shown
+    assert "[red]" in shown
+    assert not set("\x1b\x07\u202e") & set(shown)
+    assert build.app.title == "ebpf-tui"
+
+
 async def test_x_cancels_and_leaves_no_object(build: Pilot[None], project: Path) -> None:
     slow = project / "slow"
     slow.write_text("#!/bin/sh\nsleep 60\n")

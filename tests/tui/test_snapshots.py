@@ -19,6 +19,7 @@ EVERY_SIZE = (
     "build-failed",
     "headers",
     "resolver",
+    "objects-tree",
 )
 CASES = [
     (name, size)

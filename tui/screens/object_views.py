@@ -3,48 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from buildgen.objects import Comparison, ObjectFile, Program
 from buildgen.objects.disassembly import Instruction
 from buildgen.objects.verify import ObjectVerdict, ProgramVerdict
 from core.text import safe_text
 from tui.widgets import format as fmt
+from tui.widgets.fold_pane import Node
 from tui.widgets.list_pane import Cell, Line, cells
 
+_NAME = 26
+_FEW = 12
+"""Groups with more lines than this are folded at first, but for programs and maps."""
+_MOST_INSNS = 100_000
+"""Instructions of a program that are shown; the kernel takes no more than a million."""
 _MOST_LOG_LINES = 2000
 """Lines of a verifier log that are shown, its end: `ebpf-tui verify --log` prints all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Lines under a title. `programs` says which line stands for which program: `enter` opens its code."""
+    """Under a title either plain lines, or a tree of them."""
 
     title: str
-    lines: Sequence[Line]
+    lines: Sequence[Line] = ()
     note: str = ""
-    programs: dict[int, Program] = field(default_factory=dict)
+    tree: Sequence[Node] = ()
 
 
 def overview(found: ObjectFile, since: Comparison | None) -> Page:
-    """Show what is in an object, and in one line how it differs from the build before."""
-    lines: list[Line] = list(_about(found, since))
-    programs: dict[int, Program] = {}
+    """Show what is in an object as a tree, and in one line how it differs from the build before.
+
+    A program's code is below it, as soon as somebody unfolds it (`Node.lazy` is the Program).
+    """
+    tree = [Node(line) for line in _about(found, since)]
     for group, ours in (("programs", False), ("subprograms", True)):
         members = [program for program in found.programs if program.subprogram is ours]
         if members or not ours:
-            lines.append(_title(group, len(members)))
-        for program in members:
-            programs[len(lines)] = program
-            lines.append(_program(program))
-    lines += [*_maps(found), *_variables(found), *_relocations(found), *_sections(found)]
-    return Page(safe_text(found.path.name), lines, f"{found.machine} · {found.endian} endian", programs)
+            below = [Node(_program(program), lazy=program, what=program) for program in members]
+            tree.append(Node(_title(group, len(members)), below, is_open=True))
+    for group, lines in (
+        ("maps", list(_maps(found))),
+        ("variables", list(_variables(found))),
+        ("CO-RE relocations", list(_relocations(found))),
+        ("sections", list(_sections(found))),
+    ):
+        few = group == "maps" or len(lines) <= _FEW
+        tree.append(Node(_title(group, len(lines)), [Node(line) for line in lines], is_open=few))
+    return Page(safe_text(found.path.name), (), f"{found.machine} · {found.endian} endian", tree)
 
 
-def code(program: Program, instructions: Sequence[Instruction]) -> Page:
+def code(instructions: Sequence[Instruction]) -> list[Node]:
     """Show a program's instructions below the source lines that they come from."""
     lines: list[Line] = []
-    for one in instructions:
+    for one in instructions[:_MOST_INSNS]:
         if one.line:
             place = f"{one.line.file.rpartition('/')[2]}:{one.line.line}"
             lines.append([Cell(f"{place}  ", "dim"), Cell(one.line.text, "title")])
@@ -55,8 +68,22 @@ def code(program: Program, instructions: Sequence[Instruction]) -> Page:
             what = f"{one.core.type}.{one.core.access}" if one.core.access else one.core.type
             notes.append(Cell(f"  {one.core.kind} {what}", "good"))
         lines.append([*cells((str(one.insn), -6, "dim"), (one.text, 40)), *notes])
-    note = f"{program.insns} insns · esc: back"
-    return Page(program.name, lines or [[Cell("no instructions", "warn")]], note)
+    if len(instructions) > _MOST_INSNS:
+        more = fmt.count(len(instructions) - _MOST_INSNS)
+        lines.append([Cell(f"{more} more: ebpf-tui inspect --disassemble prints all", "warn")])
+    return [Node(line) for line in lines] or [Node([Cell("no instructions", "warn")])]
+
+
+def judge(tree: Sequence[Node], found: ObjectVerdict) -> None:
+    """Write behind each program of a tree what the verifier said of it."""
+    said = {one.name: one for one in found.programs}
+    for node in (below for group in tree for below in group.children):
+        one = said.get(node.what.name) if isinstance(node.what, Program) else None
+        if one is not None:
+            sign, kind = _sign(one)
+            said_of_it = one.reason or f"{fmt.count(one.insns_verified or 0)} insns verified"
+            node.mark = Cell(f"{sign} ", kind)
+            node.notes = [Cell(f"  {said_of_it}", kind)]
 
 
 def verdicts(found: ObjectVerdict) -> Page:
@@ -73,8 +100,12 @@ def verdicts(found: ObjectVerdict) -> Page:
     return Page("verifier", lines or [[Cell("no programs in it", "warn")]], note)
 
 
+def _sign(one: ProgramVerdict) -> tuple[str, str]:
+    return ("✓", "good") if one.accepted else ("✗", "bad") if one.permitted else ("?", "warn")
+
+
 def _verdict(one: ProgramVerdict) -> Iterator[Line]:
-    sign, kind = ("✓", "good") if one.accepted else ("✗", "bad") if one.permitted else ("?", "warn")
+    sign, kind = _sign(one)
     count = "" if one.insns_verified is None else f"{fmt.count(one.insns_verified)} insns verified"
     yield [Cell(f"{sign} ", kind), *cells((one.name, 26), (count, -24, "key")), Cell(one.section, "dim")]
     if one.reason:
@@ -132,14 +163,13 @@ def _about(found: ObjectFile, since: Comparison | None) -> Iterator[Line]:
 
 
 def _program(program: Program) -> Line:
-    row = cells((program.name, 26), (f"{program.insns} insns", -11, "key"))
+    row = cells((program.name, _NAME), (f"{program.insns} insns", -11, "key"))
     if program.subprogram:
         return row
     return [*row, *cells((program.type, 14, "dim")), Cell(program.attach_to or program.section, "dim")]
 
 
 def _sections(found: ObjectFile) -> Iterator[Line]:
-    yield _title("sections", len(found.sections))
     for section in found.sections:
         yield cells((section.name, 30), (section.type, 16, "dim"), (fmt.size(section.size), -7))
 
@@ -149,21 +179,18 @@ def _title(name: str, count: int) -> Line:
 
 
 def _maps(found: ObjectFile) -> Iterator[Line]:
-    yield _title("maps", len(found.maps))
     for one in found.maps:
         shape = f"{one.key_size} → {one.value_size} B × {fmt.count(one.max_entries)}"
         yield [*cells((one.name, 26), (one.type, 14, "key"), (shape, 24)), Cell(one.defined_in, "dim")]
 
 
 def _variables(found: ObjectFile) -> Iterator[Line]:
-    yield _title("variables", len(found.variables))
     for one in found.variables:
         place = "extern" if one.offset is None else f"+{one.offset}"
         yield cells((one.name, 26), (f"{one.size} B", -11), (one.section, 14, "dim"), (place, 8, "dim"))
 
 
 def _relocations(found: ObjectFile) -> Iterator[Line]:
-    yield _title("CO-RE relocations", len(found.core_relocations))
     for one in found.core_relocations:
         yield [
             *cells((one.section, 26, "dim"), (f"insn {one.insn}", -11), (one.kind, 14, "key")),

@@ -17,7 +17,7 @@ from buildgen.errors import BuildgenError
 from buildgen.ninja_file import PREVIOUS
 from buildgen.objects import Comparison, Program, compare, read_object
 from buildgen.objects.disassembly import disassemble
-from buildgen.objects.verify import verify_object
+from buildgen.objects.verify import ObjectVerdict, verify_object
 from buildgen.toolchain import find_toolchain
 from core.text import safe_text
 from tui.keymap import bindings
@@ -26,6 +26,7 @@ from tui.screens import object_views as views
 from tui.screens.build_board import own_probe, read_board
 from tui.screens.object_views import Page
 from tui.screens.room import Room
+from tui.widgets.fold_pane import FoldPane, Node
 from tui.widgets.list_pane import Cell, Line, ListPane
 
 SHIPPED = "process.bpf.o"
@@ -65,10 +66,26 @@ class ObjectsScreen(Room):
             self.page = page
             self.overview = overview
 
+    class Code(Message):
+        """The code of the program that `node` stands for."""
+
+        def __init__(self, node: Node, children: list[Node]) -> None:
+            super().__init__()
+            self.node = node
+            self.children = children
+
+    class Judged(Message):
+        """What the verifier said of the programs of an object."""
+
+        def __init__(self, path: Path, found: ObjectVerdict) -> None:
+            super().__init__()
+            self.path = path
+            self.found = found
+
     def __init__(self) -> None:
         super().__init__()
         self.objects = ListPane()
-        self.inside = ListPane(wraps=True)
+        self.inside = FoldPane()
         self._objects: list[tuple[str, Path]] = []
         self._shown: Path | None = None
         self._overview: Page | None = None
@@ -122,20 +139,62 @@ class ObjectsScreen(Room):
     # --- what is asked of an object --------------------------------------------------------------
 
     def action_open(self) -> None:
-        """Go into the object; on a program of it, show its code."""
+        """Go into the object; in it, fold and unfold."""
         if self.focused is not self.inside:
             self.inside.focus()
-            return
-        page = self._page
-        program = page.programs.get(self.inside.given) if page is not None else None
-        if program is not None and self._shown is not None:
-            self._place = self.inside.cursor
-            self._ask(self._shown, lambda path: _code(path, program))
+        else:
+            self.inside.toggle()
+
+    def action_toggle_fold(self) -> None:
+        if self.focused is self.inside:
+            self.inside.toggle()
+
+    def action_fold(self) -> None:
+        """Fold; from the outermost, back to the list."""
+        if self.focused is self.inside:
+            self.inside.fold()
+
+    def action_unfold(self) -> None:
+        """Unfold; from the list, into the object."""
+        if self.focused is self.inside:
+            self.inside.unfold()
+        else:
+            self.inside.focus()
+
+    def on_fold_pane_wanted(self, event: FoldPane.Wanted) -> None:
+        """A program was unfolded: ask for its code."""
+        node, program = event.node, event.node.lazy
+        if self._shown is not None and isinstance(program, Program):
+            self.inside.fill(node, [Node([Cell("reading its code…", "dim")])])
+            self._disassemble(self._shown, node, program)
+
+    @work(thread=True, group="code")
+    def _disassemble(self, path: Path, node: Node, program: Program) -> None:
+        try:
+            children = _code(path, program)
+        except (BuildgenError, OSError) as error:
+            what = str(error).removeprefix(f"{path}: ")  # which object it is, the pane says
+            children = [Node([Cell(safe_text(what), "bad")])]
+        self.post_message(self.Code(node, children))
+
+    def on_objects_screen_code(self, event: Code) -> None:
+        self.inside.fill(event.node, event.children)
 
     @changes("nothing is loaded into the kernel")
     def action_verify(self) -> None:
         """Let the kernel's verifier look at every program."""
-        self._ask_shown("loading each program…", lambda path: views.verdicts(verify_object(path)))
+        self._ask_shown("loading each program…", self._verdicts)
+
+    def _verdicts(self, path: Path) -> Page:
+        """Called in a worker."""
+        found = verify_object(path)
+        self.post_message(self.Judged(path, found))
+        return views.verdicts(found)
+
+    def on_objects_screen_judged(self, event: Judged) -> None:
+        """Let the tree show the verdicts, too, when it is turned to again."""
+        if event.path == self._shown and self._overview is not None:
+            views.judge(self._overview.tree, event.found)
 
     def action_difference(self) -> None:
         """Compare with the object that the latest build replaced."""
@@ -179,7 +238,10 @@ class ObjectsScreen(Room):
     def _turn_to(self, page: Page, cursor: int = 0) -> None:
         self._page = page
         self.inside.top = 0
-        self.inside.show(page.title, page.lines, page.note)
+        if page.tree:
+            self.inside.show_tree(page.title, page.tree, page.note)
+        else:
+            self.inside.show(page.title, page.lines, page.note)
         self.inside.move_to(cursor)
 
 
@@ -187,8 +249,8 @@ def _read(path: Path) -> Page:
     return views.overview(read_object(path), _since(path))
 
 
-def _code(path: Path, program: Program) -> Page:
-    return views.code(program, disassemble(read_object(path), program, find_toolchain().objdump))
+def _code(path: Path, program: Program) -> list[Node]:
+    return views.code(disassemble(read_object(path), program, find_toolchain().objdump))
 
 
 def _since(path: Path) -> Comparison | None:

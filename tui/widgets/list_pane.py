@@ -72,6 +72,10 @@ class ListPane(CursorPane):
         self.top = max(0, min(self.top, self.row_count - self.page))
         self.redraw()
 
+    def line_at(self, index: int) -> Line:
+        """Return what is in a row; asked for the rows in sight only."""
+        return self._lines[index]
+
     def _arrange(self) -> None:
         if self._wraps and self.size.width > 2:
             width = self.size.width - 2
@@ -99,7 +103,7 @@ class ListPane(CursorPane):
         over = self.cursor_style() if selected else Style.null()
         base = self.plain + over
         parts: list[Part] = [(" ", base)]
-        for cell in self._lines[index]:
+        for cell in self.line_at(index):
             parts.append((cell.text, self.style_of(f"list--{cell.kind}") + over if cell.kind else base))
         return strip_of(parts, width, base, self.bar(thumb))
 
