@@ -29,9 +29,10 @@ from tui.screens.processes import ProcessesScreen
 from tui.screens.resolver import ResolverScreen
 from tui.screens.room import Room
 from tui.settings import Settings
-from tui.terminal import HangUp
+from tui.terminal import HangUp, has_few_colors
 from tui.theme import ALL as THEMES
 from tui.widgets.ascii import AsciiFilter
+from tui.widgets.reverse import ReverseFilter
 
 if TYPE_CHECKING:
     from core.feed import Feed
@@ -59,6 +60,9 @@ class EbpfApp(App[None]):
 
     TITLE = "ebpf-tui"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("everywhere")]
+    CSS = """
+    .-reverse OptionList > .option-list--option-highlighted { text-style: underline; }
+    """
     COMMANDS = {CommandProvider}  # noqa: RUF012  # the type is Textual's
     MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {
         "processes": ProcessesScreen,
@@ -85,7 +89,9 @@ class EbpfApp(App[None]):
         self.engine = engine
         self.settings = settings
         self.config = config or Config()
-        self._ascii = [AsciiFilter()] if settings.ascii or self.config.ascii else []
+        reverse = self.no_color or has_few_colors()
+        self._line_filters: list[LineFilter] = [ReverseFilter()] if reverse else []
+        self._line_filters += [AsciiFilter()] if settings.ascii or self.config.ascii else []
         self._open_probe = open_probe
         self.frame: Frame | None = None
         self.problem = ""
@@ -97,11 +103,12 @@ class EbpfApp(App[None]):
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = self.config.theme
+        self.set_class(reverse, "-reverse")
         self.set_keymap(self.config.keys)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Every line of every widget, Textual's own too, goes through these on its way to the terminal."""
-        return [*super().get_line_filters(), *self._ascii]
+        return [*super().get_line_filters(), *self._line_filters]
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()

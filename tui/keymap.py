@@ -38,7 +38,7 @@ class Command:
 
     @property
     def shown_keys(self) -> str:
-        """The keys as people write them: `space`, `←`, `ctrl+p`."""
+        """The keys as people write them: `space`, `Left`, `ctrl+p`."""
         return " ".join(_shown(key) for key in self.keys.split(","))
 
     @property
@@ -68,10 +68,10 @@ _TOGETHER = (
 """Scopes that are live at the same time: there a key has one meaning."""
 
 _SHOWN = {
-    "up": "↑",
-    "down": "↓",
-    "left": "←",
-    "right": "→",
+    "up": "Up",
+    "down": "Down",
+    "left": "Left",
+    "right": "Right",
     "pageup": "PgUp",
     "pagedown": "PgDn",
     "home": "Home",

@@ -154,3 +154,21 @@ def test_it_leaves_no_process() -> None:
         assert terminal.ended(30) == 143
         with pytest.raises(ProcessLookupError):
             os.killpg(group, 0)
+
+
+@pytest.mark.parametrize("keys", [b"/ngi", b"\x06work", b"s", b"?", b":qu", b"\r", b"2", b"3", b"4", b"5"])
+def test_resized_live_with_anything_open(keys: bytes) -> None:
+    with shown() as terminal:
+        terminal.wait_for(b"nginx", 30)
+        terminal.quiet()
+        terminal.write(keys)
+        terminal.quiet()
+        for columns, lines in ((20, 5), (60, 20), (33, 7), (200, 50), (20, 5), (80, 24)):
+            terminal.resize(columns, lines)
+            terminal.wait_for(f"\x1b[{lines};1H".encode(), 30)  # it has painted the last line
+        terminal.quiet()
+        terminal.write(b"\x1b")
+        terminal.quiet()
+        terminal.write(b"q")
+        assert terminal.ended(30) == 0
+        assert terminal.is_restored()

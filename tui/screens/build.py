@@ -123,7 +123,7 @@ class BuildScreen(SavingScreen):
     def read_again(self, saved: set[str]) -> None:
         self._read(saved)
 
-    @work(thread=True, exclusive=True, group="plan")
+    @work(thread=True, exclusive=True, group="plan", exit_on_error=False)
     def _read(self, saved: set[str] | None = None) -> None:
         projects: list[tuple[Path, Path | None]] = [
             (Path.cwd(), None),

@@ -145,7 +145,7 @@ class HeadersScreen(Room):
         self.candidates.show("candidates", [[Cell("looking…", "dim")]], self._arch.name)
         self._search(self.app.settings.host, self._arch)
 
-    @work(thread=True, exclusive=True, group="headers")
+    @work(thread=True, exclusive=True, group="headers", exit_on_error=False)
     def _search(self, host: Host, arch: Arch) -> None:
         self.post_message(self.Found(search(host, arch)))
 

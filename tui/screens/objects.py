@@ -112,7 +112,7 @@ class ObjectsScreen(Room):
             self.objects.show("objects", [[Cell("looking…", "dim")]])
         self._list()
 
-    @work(thread=True, exclusive=True, group="objects")
+    @work(thread=True, exclusive=True, group="objects", exit_on_error=False)
     def _list(self) -> None:
         probe, built = own_probe(user_cache_path("ebpf-tui"))
         found = [("the shipped probe", probe / SHIPPED)] if (probe / SHIPPED).exists() else []
@@ -219,7 +219,7 @@ class ObjectsScreen(Room):
         self._question += 1
         self._answer(self._question, path, make, overview)
 
-    @work(thread=True, exclusive=True, group="object")
+    @work(thread=True, exclusive=True, group="object", exit_on_error=False)
     def _answer(self, number: int, path: Path, make: Callable[[Path], Page], overview: bool) -> None:
         try:
             page = make(path)

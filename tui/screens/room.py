@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Input
+from textual.worker import Worker, WorkerState
 
+from core.text import safe_text
 from core.view import Frame
 from tui.widgets.footer_bar import FooterBar
 from tui.widgets.header_bar import HeaderBar
@@ -15,6 +18,8 @@ from tui.widgets.tab_line import TabLine
 
 if TYPE_CHECKING:
     from tui.app import EbpfApp
+
+_LOG = logging.getLogger(__name__)
 
 
 class Room(Screen[None]):
@@ -62,6 +67,14 @@ class Room(Screen[None]):
     def show_problem(self, problem: str) -> None:
         """Say in the header why no more frames come."""
         self.query_one(HeaderBar).show_problem(problem)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """A thread that failed (all of ours have exit_on_error=False) is told, and the session goes on."""
+        error = event.worker.error
+        if event.state is WorkerState.ERROR and error is not None:
+            _LOG.info("a worker failed", exc_info=error)
+            what = safe_text(str(error) or type(error).__name__)
+            self.notify(f"looking failed: {what}; r looks again", severity="error", markup=False)
 
     def on_screen_resume(self) -> None:
         if self.app.problem:

@@ -13,7 +13,6 @@ from textual.message import Message
 from textual.strip import Strip
 
 from tui.keymap import bindings
-from tui.terminal import has_few_colors
 from tui.widgets.lines import LineWidget, Part
 
 _WHEEL = 3
@@ -120,7 +119,7 @@ class CursorPane(LineWidget, can_focus=True):
 
     def cursor_style(self) -> Style:
         """Return what the cursor lays over a row; without colours, or with few, reverse video."""
-        if self.app.no_color or has_few_colors():
+        if self.app.has_class("-reverse"):
             return Style(reverse=True)
         return Style(bgcolor=self.style_of("pane--cursor").bgcolor)
 
