@@ -111,7 +111,7 @@ class SavingScreen(Room):
         else:
             self._find_files(self.board)
 
-    @work(thread=True, exclusive=True, group="files")
+    @work(thread=True, exclusive=True, group="files", exit_on_error=False)
     def _find_files(self, board: Board) -> None:
         self.post_message(self.Files(watched(board)))
 
