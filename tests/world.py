@@ -92,11 +92,11 @@ def settle(engine: Engine, seconds: float = 0.3) -> None:
 def differences(engine: Engine, pids: set[int] | None = None, *, sweeps: bool = False) -> list[str]:
     """Compare the cache with /proc, for all processes or for some.
 
-    A difference is one that stays for a second: others are events in flight, of processes that come and
+    A difference is one that stays for six seconds: others are events in flight, of processes that come and
     go while this looks. Nothing but events can mend it meanwhile, unless `sweeps` allows those too.
     """
     found = _differences(engine, pids)
-    for _ in range(4):
+    for _ in range(20):  # a reaping is told after a grace period, which takes seconds where nothing is idle
         if not found:
             break
         settle(engine)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import click
-from rich.cells import cell_len
 
 from core.containers.cgroup_file import container_of_process
 from core.containers.names import ContainerNames
@@ -133,21 +132,28 @@ def _lines(levels: list[_Level], depth: int) -> Iterator[tuple[str, ...]]:
 def _print_table(lines: list[tuple[str, ...]]) -> None:
     """Print lines with their columns below each other; one of a single entry stands for itself."""
     tables = [line for line in lines if len(line) > 1]
-    widths = [min(_WIDEST, max(cell_len(entry) for entry in column)) for column in zip(*tables, strict=True)]
+    widths = [min(_WIDEST, max(_cells(entry) for entry in column)) for column in zip(*tables, strict=True)]
     for line in lines:
         start = ""
         for number, (entry, width) in enumerate(zip(line[:-1], widths, strict=False)):
-            blanks = " " * (width - cell_len(entry))
+            blanks = " " * (width - _cells(entry))
             start += (blanks + entry if number == 1 else entry + blanks) + "  "
         click.echo((start + _fitted(line[-1], start)).rstrip())
 
 
 def _fitted(image: str, start: str) -> str:
     """Return an image as it fits on the terminal behind `start`; its end tells more than its registry."""
-    room = shutil.get_terminal_size().columns - cell_len(start)
-    if not start or not sys.stdout.isatty() or cell_len(image) <= room or room < _SHORTEST:
+    room = shutil.get_terminal_size().columns - _cells(start)
+    if not start or not sys.stdout.isatty() or _cells(image) <= room or room < _SHORTEST:
         return image
     return "…" + image[1 - room :]
+
+
+def _cells(text: str) -> int:
+    """Return how many cells `text` takes."""
+    from rich.cells import cell_len  # when a table is printed: `--json` does not pay for it
+
+    return cell_len(text)
 
 
 def _state(context: ContainerContext) -> str:
