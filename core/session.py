@@ -1,7 +1,7 @@
 """The session: the one collector thread that owns engine and tree, and publishes frames.
 
 The screen asks with `request`, `explain`, `resolve` and `pause`, which only leave a note and wake the
-collector; it gets an immutable Frame through its callback, at most ten times a second, and only when
+collector; it gets an immutable Frame through its callback, when it asked or four times a second, and only when
 something has changed.
 """
 
