@@ -1,8 +1,8 @@
 """The session: the one collector thread that owns engine and tree, and publishes frames.
 
 The screen asks with `request`, `explain`, `resolve` and `pause`, which only leave a note and wake the
-collector; it gets an immutable Frame through its callback, when it asked or four times a second, and only when
-something has changed.
+collector; it gets an immutable Frame through its callback, when it asked or four times a second, and only
+when something has changed.
 """
 
 from __future__ import annotations
