@@ -168,7 +168,7 @@ class ObjectsScreen(Room):
             self.inside.fill(node, [Node([Cell("reading its code…", "dim")])])
             self._disassemble(self._shown, node, program)
 
-    @work(thread=True, group="code")
+    @work(thread=True, group="code", exit_on_error=False)
     def _disassemble(self, path: Path, node: Node, program: Program) -> None:
         try:
             children = _code(path, program)
