@@ -6,7 +6,9 @@ import asyncio
 import base64
 import itertools
 import json
+import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +36,7 @@ class Chromium:
         self._process = subprocess.Popen(
             [PROGRAM, *_FLAGS, f"--user-data-dir={self._profile}", "about:blank"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )  # fmt: skip
         ready = self._profile / "DevToolsActivePort"
         async with asyncio.timeout(40):
@@ -53,7 +56,7 @@ class Chromium:
     ) -> None:
         await self._socket.close()
         await self._http.close()
-        self._process.kill()
+        os.killpg(self._process.pid, signal.SIGKILL)  # what was started may be a script in front of it
         self._process.wait()
 
     async def call(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
