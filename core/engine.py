@@ -42,7 +42,7 @@ class Engine:
             clock_ns=feed.now_ns,
         )
         self._names = feed.names
-        self.audit = Audit(self.lineage, self._procfs, self._container_id, self._now_ns)
+        self.audit = Audit(self.lineage, self._procfs, self._container_id, feed.now_ns)
         self._sweeper = Sweeper(self)
         self._leaving: list[Process] = []
         self.lost = 0
@@ -183,9 +183,6 @@ class Engine:
     def _container_id(self, cgroup: bytes) -> str | None:
         container = self.container(cgroup)
         return container.id if container else None
-
-    def _now_ns(self) -> int:
-        return self.feed.now_ns()  # of the feed that is in use now
 
     def refresh_names(self) -> None:
         """Look for containers that were started, named or removed; about twice a second."""

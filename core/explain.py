@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 
 import msgspec
 
@@ -28,14 +29,10 @@ class Moment(msgspec.Struct, frozen=True):
 
 def explanation(process: Process, resolution: Resolution, view: ProcessView, moment: Moment) -> Explanation:
     """Put into words what is known of a process and how. All texts are safe to show."""
-    line = [_step(process.entry)]
-    for count, ancestor in enumerate(process.ancestors()):
-        line.append("…" if count == _ANCESTORS else _step(ancestor.entry))
-        if count == _ANCESTORS:
-            break
+    line = (one.entry for one in chain((process,), process.ancestors()))
     story = [
         ("times", _times(process.entry, moment.now_ns, process)),
-        ("lineage", " › ".join(reversed(line))),
+        ("lineage", _lineage(line)),
         ("execs", _execs(process.images, process.entry, moment.now_ns)),
         ("broken", _broken(process)),
         ("drift", moment.drift),
@@ -59,20 +56,12 @@ def past_explanation(
         return None
     entry = view.entry
     images = tuple(image for image in known.images if image.exec_id < entry.exec_id) if known else ()
-    line = [_step(entry)]
-    above = view_of(view.parent) if view.parent is not None else None
-    while above is not None:
-        if len(line) > _ANCESTORS:
-            line.append("…")
-            break
-        line.append(_step(above.entry))
-        above = view_of(above.parent) if above.parent is not None else None
     trail: tuple[TrailStep, ...] = ()
     if view.source is not None:
         trail = (TrailStep(view.source, Outcome.HIT, "answered then; why is not kept of the past"),)
     story = [
         ("times", _times(entry, now_ns, known if view.ended_ns is not None else None)),
-        ("lineage", " › ".join(reversed(line))),
+        ("lineage", _lineage(_upwards(view, view_of))),
         ("execs", _execs(images, entry, now_ns)),
     ]
     return _explanation(view, Resolution(entry.pid, view.source, view.origin, entry, trail), story)
@@ -86,6 +75,24 @@ def _explanation(view: ProcessView, resolution: Resolution, story: Iterable[tupl
         facts=tuple((label, text) for label, text in _facts(view) if text),
         resolution=resolution,
     )
+
+
+def _upwards(
+    view: ProcessView, view_of: Callable[[ProcessKey], ProcessView | None]
+) -> Iterator[ProcessEntry]:
+    """Yield the entries of a process, its parent, grandparent and so on, as a tree has them."""
+    at: ProcessView | None = view
+    while at is not None:
+        yield at.entry
+        at = view_of(at.parent) if at.parent is not None else None
+
+
+def _lineage(upwards: Iterator[ProcessEntry]) -> str:
+    """Name a process and its ancestors, the oldest first; where there are too many, only the nearest."""
+    line = [_step(entry) for entry in islice(upwards, _ANCESTORS + 1)]
+    if next(upwards, None) is not None:
+        line.append("…")
+    return " › ".join(reversed(line))
 
 
 def _step(entry: ProcessEntry) -> str:

@@ -54,7 +54,9 @@ class Forest:
             _weigh_again(node, old, view)
         if matches != node.matches:
             self.set_match(node, matches)
-        if old.parent != view.parent or old.container is not view.container:
+        if old.parent != view.parent or (
+            old.container is not view.container and old.container != view.container
+        ):
             self._move(key, node, old, view)
         elif self.sort is SortKey.NAME:
             self._rerank(node)
@@ -182,10 +184,6 @@ class Forest:
                 self._disown(old.parent, key)
             if new.parent is not None:
                 self._children_of.setdefault(new.parent, {})[key] = None
-        elif old.container == new.container:
-            if self.sort is SortKey.NAME:
-                self._rerank(node)
-            return
         self._detach(node)
         self._attach(node)
         if self.grouping is Grouping.CONTAINERS and old.container != new.container:
