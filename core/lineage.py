@@ -20,6 +20,7 @@ from core.stats import Stats
 
 __all__ = ["MAX_ENDED", "MAX_LIVE", "Lineage", "Process", "Validity"]
 
+_EVENT = Origin.EVENT
 _ADDED = {origin: f"added {origin}" for origin in Origin}
 
 MAX_LIVE = 131_072
@@ -34,6 +35,7 @@ class Lineage:
 
     def __init__(self, stats: Stats, limit: int = MAX_LIVE) -> None:
         self._stats = stats
+        self._counters = stats.counters
         self._limit = limit
         self._live: OrderedDict[int, Process] = OrderedDict()
         self._ended: OrderedDict[tuple[int, int], Process] = OrderedDict()
@@ -60,7 +62,9 @@ class Lineage:
         if process is None:
             return None
         known_ns = process.entry.start_ns
-        return process if start_ns in (known_ns, 0) or same_start(known_ns, start_ns) else None
+        if known_ns == start_ns or start_ns == 0 or same_start(known_ns, start_ns):
+            return process
+        return None
 
     def recall(self, key: ProcessKey) -> Process | None:
         """Return an ended process that is still kept as history."""
@@ -104,7 +108,8 @@ class Lineage:
         already, goes straight into the history.
         """
         pid, start_ns = event.pid, event.start_ns
-        ended = self._ended.get((pid, start_ns))
+        key = tuple.__new__(ProcessKey, (pid, start_ns))  # as the entry makes it
+        ended = self._ended.get(key)
         if ended is not None:
             return ended
         owner = self._live.get(pid)
@@ -113,8 +118,8 @@ class Lineage:
             return owner
         source = creator or parent
         entry = newborn(event, source.entry if source is not None else None)
-        process = Process(entry, Origin.EVENT, entry.key)
-        self._stats.count("added event")
+        process = Process(entry, _EVENT, key)
+        self._counters["added event"] += 1
         if owner is not None:
             if owner.entry.start_ns > start_ns:
                 self._end(process, owner.entry.start_ns)
@@ -154,9 +159,9 @@ class Lineage:
             fork_ns=before.fork_ns or entry.fork_ns,
             ppid=before.ppid if process.parent is not None else entry.ppid,
         )
-        process.origin = Origin.EVENT
-        self._stats.count("added event")
-        self.touch(process)
+        process.origin = _EVENT
+        self._counters["added event"] += 1
+        self.changed[process] = None
         return process
 
     def exit(self, event: Exit) -> Process | None:
@@ -167,7 +172,7 @@ class Lineage:
         if process.exited_ns is None:
             process.exited_ns = event.ts_ns
             process.exit_code = event.exit_code
-            self.touch(process)
+            self.changed[process] = None
         return process
 
     def reap(self, event: Reaped) -> Process | None:
@@ -239,7 +244,7 @@ class Lineage:
         """Drop the history that ended before this time; return what was dropped."""
         gone = []
         while self._ended:
-            process = next(iter(self._ended.values()))
+            process = self._ended[next(iter(self._ended))]
             if (process.ended_ns or 0) >= before_ns:
                 break
             self._forget_oldest()
@@ -267,7 +272,7 @@ class Lineage:
             del self._live[pid]
         process.ended_ns = ts_ns
         self._ended[process.key] = process
-        self.touch(process)
+        self.changed[process] = None
         if len(self._ended) > MAX_ENDED:  # a storm between two sweeps
             self._forget_oldest()
 

@@ -6,19 +6,22 @@ from collections import defaultdict
 
 
 class Stats:
-    """Counts what happened, by whole names: `count("hits cache")`."""
+    """Counts what happened, by whole names: `count("hits cache")`.
 
-    __slots__ = ("_counters",)
+    `counters` is for what is counted with every event: `counters["hits cache"] += 1` needs no call.
+    """
+
+    __slots__ = ("counters",)
 
     def __init__(self) -> None:
-        self._counters: defaultdict[str, int] = defaultdict(int)
+        self.counters: defaultdict[str, int] = defaultdict(int)
 
     def count(self, name: str, by: int = 1) -> None:
-        self._counters[name] += by
+        self.counters[name] += by
 
     def get(self, name: str) -> int:
-        return self._counters.get(name, 0)
+        return self.counters.get(name, 0)
 
     def snapshot(self) -> tuple[tuple[str, int], ...]:
         """Return all counters that are not zero, by name."""
-        return tuple(sorted(self._counters.items()))
+        return tuple(sorted(self.counters.items()))

@@ -42,19 +42,22 @@ class Tree:
         node = self._forest.nodes.get(key)
         old = None if node is None else node.view
         if old is None:
-            self._tally(view, 1)
+            if view.ended_ns is None:
+                self._tally(view, 1)
         elif (old.ended_ns is None) != (view.ended_ns is None) or old.container is not view.container:
             self._tally(old, -1)
             self._tally(view, 1)
-        self._youngest_ns = max(self._youngest_ns, entry.start_ns)
+        if entry.start_ns > self._youngest_ns:
+            self._youngest_ns = entry.start_ns
         self._forest.put(key, view, self._filter is None or self._matches(view, node))
 
     def drop(self, key: ProcessKey) -> None:
         """Forget a process; an unknown key is not an error."""
         node = self._forest.nodes.get(key)
         if node is not None and node.view is not None:
-            self._tally(node.view, -1)
-            self._forest.drop(key)
+            if node.view.ended_ns is None:
+                self._tally(node.view, -1)
+            self._forest.drop(key, node)
 
     def view(self, key: ProcessKey) -> ProcessView | None:
         """Return what was put for a process, None when it is not there."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 
 from core.model import ContainerContext, ProcessKey
-from core.tree_node import Node, Rank, carry, group_key, is_below, is_pod, level_above, weight
+from core.tree_node import Node, Rank, carry, group_key, hand_up, is_below, is_pod, level_above, weight
 from core.tree_order import MOVING, rank_of
 from core.view import Grouping, ProcessView, RowKey, SortKey
 
@@ -64,8 +64,10 @@ class Forest:
 
     def _add(self, key: ProcessKey, view: ProcessView, matches: bool) -> Node:
         node = self.nodes[key] = Node(key, view)
-        node.folded = key in self.folded
-        node.d_count, node.d_cpu, node.d_rss = weight(view)
+        if key in self.folded:
+            node.folded = True
+        if view.ended_ns is None:
+            node.d_count, node.d_cpu, node.d_rss = weight(view)
         if matches:
             node.matches = True
             node.d_matched = 1
@@ -74,23 +76,22 @@ class Forest:
             if children is None:
                 children = self._children_of[view.parent] = {}
             children[key] = None
-        self._attach(node)
+        self._hang(node, self._place(node))
         if key in self._children_of:
             self._adopt(key)
         return node
 
-    def drop(self, key: ProcessKey) -> None:
+    def drop(self, key: ProcessKey, node: Node) -> None:
         """Forget a process. Its children go to the top of their groups until they are put again."""
-        node = self.nodes.pop(key, None)
-        if node is None or node.view is None:
-            return
+        del self.nodes[key]
         self._detach(node)
         self._changed.pop(node, None)
-        if node.view.parent is not None:
+        if node.view is not None and node.view.parent is not None:
             self._disown(node.view.parent, key)
-        for child in tuple(node.children):
-            self._detach(child)
-            self._attach(child)
+        if node.children:
+            for child in tuple(node.children):
+                self._detach(child)
+                self._attach(child)
 
     def set_match(self, node: Node, matches: bool) -> None:
         """Say whether the filter takes this process."""
@@ -154,23 +155,24 @@ class Forest:
         return reversed(node.children) if self.reverse else iter(node.children)
 
     def _settle_node(self, node: Node) -> None:
-        count, cpu, rss, matched = node.d_count, node.d_cpu, node.d_rss, node.d_matched
-        node.count += count
-        node.cpu += cpu
-        node.rss += rss
-        node.matched += matched
-        node.shown += node.d_shown
-        node.d_count = node.d_cpu = node.d_rss = node.d_matched = node.d_shown = 0
-        before = node.visible
-        node.visible = (1 if node.folded else 1 + node.shown) if node.matched else 0
+        """Take in what has come in since, and hand it up. What has ended weighs nothing: that is told first."""
         parent = node.parent
+        if node.d_count or node.d_cpu or node.d_rss:
+            hand_up(node, parent)
+        if node.d_matched:
+            node.matched += node.d_matched
+            if parent is not None:
+                parent.d_matched += node.d_matched
+            node.d_matched = 0
+        if node.d_shown:
+            node.shown += node.d_shown
+            node.d_shown = 0
         if parent is None:
             return
-        parent.d_count += count
-        parent.d_cpu += cpu
-        parent.d_rss += rss
-        parent.d_matched += matched
-        parent.d_shown += node.visible - before
+        visible = (1 if node.folded else 1 + node.shown) if node.matched else 0
+        if visible != node.visible:
+            parent.d_shown += visible - node.visible
+            node.visible = visible
         if self._ranks_move or node.view is None:
             rank = self._rank_of(node)
             if rank != node.rank:
@@ -219,23 +221,21 @@ class Forest:
         """Return the node that `node` belongs below."""
         view = node.view
         assert view is not None
-        parent = self.nodes.get(view.parent) if view.parent is not None else None
-        if parent is not None and (
-            not self._same_group(parent, view) or (node.children and is_below(parent, node))
+        above = None if view.parent is None else self.nodes.get(view.parent)
+        if (
+            above is not None
+            and above is not node
+            and above.view is not None
+            and (above.view.container is view.container or self._same_group(above.view, view))
+            and not (node.children and is_below(above, node))
         ):
-            parent = None
-        if parent is not None and parent is not node:
-            return parent
+            return above
         if self.grouping is Grouping.PARENTS:
             return self.root
         return self._group(group_key(view.container), view.container)
 
-    def _same_group(self, parent: Node, view: ProcessView) -> bool:
-        if self.grouping is Grouping.PARENTS:
-            return True
-        assert parent.view is not None
-        above = parent.view.container
-        return above is view.container or group_key(above) == group_key(view.container)
+    def _same_group(self, parent: ProcessView, view: ProcessView) -> bool:
+        return self.grouping is Grouping.PARENTS or group_key(parent.container) == group_key(view.container)
 
     def _group(self, key: str, container: ContainerContext | None) -> Node:
         """Return the node of a group, made with the levels above it when it is new."""

@@ -102,6 +102,19 @@ def weight(view: ProcessView) -> tuple[int, int, int]:
     return 1, round((usage.cpu_percent or 0.0) * 1000), usage.rss_bytes
 
 
+def hand_up(node: Node, parent: Node | None) -> None:
+    """Add to a node's weight what has come in since, and note it at its parent."""
+    count, cpu, rss = node.d_count, node.d_cpu, node.d_rss
+    node.d_count = node.d_cpu = node.d_rss = 0
+    node.count += count
+    node.cpu += cpu
+    node.rss += rss
+    if parent is not None:
+        parent.d_count += count
+        parent.d_cpu += cpu
+        parent.d_rss += rss
+
+
 def carry(parent: Node, child: Node, sign: int) -> None:
     """Add a child's settled sums to its parent's notes, or take them away."""
     parent.d_count += sign * child.count

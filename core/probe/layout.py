@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from struct import Struct
 from struct import error as StructError
+from typing import Any
 
 from core.model import Credentials, ProcessEntry, Usage
 from core.records import CgroupMove, Event, Exec, Exit, Fork, Found, Reaped
@@ -18,11 +19,15 @@ KTHREAD, EXE_UNLINKED, EXE_PARTIAL, ARGS_PARTIAL, CGROUP_PARTIAL, ZOMBIE, NEW_RI
 LAYOUT = 4
 """LAYOUT of record.h."""
 
-FACTS = Struct("=II12Q24I16s16s")
+FACTS = Struct("=II8Q16s2Q4I28s13I32s")
+"""Capabilities, ids, and comm with tty are taken as bytes: they are the same few again and again."""
 ENDING = Struct("=IIQQ80xI64xI")
 """Of the facts only what an exit and a reaping need: kind, flags, ts, start, pid, exit code."""
 _unpack_facts, _unpack_ending = FACTS.unpack_from, ENDING.unpack_from  # for every event
-PID_ENTRY = Struct("=8Q14I16s16s")
+PID_ENTRY = Struct("=6Q16s2I28s5I32s")
+CAPABILITIES = Struct("=2Q")
+IDS = Struct("=7I")
+NAMES = Struct("=16s16s")
 PROC_ENTRY = Struct("=3Q6I512s512s")
 CGROUP_ENTRY = Struct("=II512s")
 
@@ -77,16 +82,19 @@ def state_letter(state: int) -> str:
     return _STATES[(state & 0x7F).bit_length()]
 
 
-@lru_cache(maxsize=256)
-def tty_name(name: bytes) -> bytes:
-    """Return a kernel terminal name as `ps` shows it: `pts0` is pts/0."""
-    name = name.rstrip(b"\0")
-    return b"pts/" + name[3:] if name.startswith(b"pts") and name[3:].isdigit() else name
-
-
 def text(field: bytes) -> bytes:
     """Return a NUL-padded field without what follows the first NUL."""
     return field.partition(b"\0")[0]
+
+
+@lru_cache(maxsize=4096)
+def names_in(field: bytes) -> tuple[bytes, bytes]:
+    """Return comm and terminal of the 32 bytes that hold both, the terminal as `ps` shows it: `pts0` is pts/0."""
+    comm, tty = NAMES.unpack(field)
+    tty = tty.rstrip(b"\0")
+    if tty.startswith(b"pts") and tty[3:].isdigit():
+        tty = b"pts/" + tty[3:]
+    return text(comm), tty
 
 
 def decode_event(data: bytes) -> Event:
@@ -105,8 +113,8 @@ def decode_event(data: bytes) -> Event:
         if kind == EXEC:
             return Exec(facts[2], _entry(facts, data, facts[2]), facts[9])
         if kind == CGROUP:
-            names = data[FACTS.size : FACTS.size + facts[34]]
-            return CgroupMove(facts[2], facts[14], facts[3], facts[6], cgroup_of(names, facts[1]))
+            names = data[FACTS.size : FACTS.size + facts[27]]
+            return CgroupMove(facts[2], facts[13], facts[3], facts[6], cgroup_of(names, facts[1]))
     except (IndexError, StructError) as error:
         raise ValueError(f"record of {len(data)} bytes: {error}") from None
     raise ValueError(f"record of unknown kind {kind}")
@@ -118,21 +126,65 @@ def decode_found(data: bytes) -> list[Found]:
     at = 0
     while at + FACTS.size <= len(data):
         facts = FACTS.unpack_from(data, at)
-        end = at + FACTS.size + facts[33] + facts[34] + facts[35] + facts[36]
+        end = at + FACTS.size + facts[26] + facts[27] + facts[28] + facts[29]
         if end > len(data):
             break
         entry = _entry(facts, data[at:end], exec_ns=facts[3])
-        usage = Usage(facts[12], facts[13] * PAGE, state_letter(facts[30]), facts[29])
+        usage = Usage(facts[11], facts[12] * PAGE, state_letter(facts[23]), facts[22])
         found.append(Found(entry, usage))
         at = end
     return found
 
 
-def credentials_of(ids: tuple[int, ...], effective: int, permitted: int) -> Credentials:
-    """Return the credentials of uid to login_uid, as they stand one after the other in records and maps."""
-    uid, gid, euid, egid, fsuid, fsgid, login = ids
+@lru_cache(maxsize=4096)
+def credentials_of(ids: bytes, capabilities: bytes) -> Credentials:
+    """Return the credentials of the bytes from uid to login_uid and of both sets of capabilities."""
+    uid, gid, euid, egid, fsuid, fsgid, login = IDS.unpack(ids)
+    effective, permitted = CAPABILITIES.unpack(capabilities)
     login_uid = None if login == NO_LOGIN else login
     return Credentials(uid, gid, euid, egid, fsuid, fsgid, login_uid, effective, permitted)
+
+
+def bytes_of(creds: Credentials) -> tuple[bytes, bytes]:
+    """The opposite of `credentials_of`, for what is pushed to the maps."""
+    login = NO_LOGIN if creds.login_uid is None else creds.login_uid
+    ids = IDS.pack(creds.uid, creds.gid, creds.euid, creds.egid, creds.fsuid, creds.fsgid, login)
+    return ids, CAPABILITIES.pack(creds.cap_effective, creds.cap_permitted)
+
+
+def entry_of_maps(pid: int, process: tuple[Any, ...], image: tuple[Any, ...], cgroup: bytes) -> ProcessEntry:
+    """Make the entry of what pid_cache and proc_cache hold."""
+    flags = image[5]
+    cmdline = image[10][: image[8]]
+    comm, tty = names_in(process[15])
+    return ProcessEntry(
+        pid,
+        process[1],
+        process[8],
+        process[7],
+        process[2],
+        comm,
+        exe_of(image[9][: image[7]], flags),
+        image[0],
+        image[3],
+        image[4],
+        image[1],
+        cmdline,
+        is_cut(cmdline, image[6], flags),
+        credentials_of(process[9], process[6]),
+        tty,
+        cgroup,
+        process[5],
+        process[10],
+        process[11],
+        process[3],
+        image[2],
+        process[0],
+        False,
+        EXE_CUT if flags & EXE_PARTIAL else "",
+        b"",
+        process[13],
+    )
 
 
 def is_cut(cmdline: bytes, size: int, flags: int) -> bool:
@@ -143,66 +195,64 @@ def is_cut(cmdline: bytes, size: int, flags: int) -> bool:
     return size > 0 and (bool(flags & ARGS_PARTIAL) or not cmdline.endswith(b"\0"))
 
 
-def _fork(facts: tuple[int, ...], data: bytes) -> Fork:
-    names = data[FACTS.size : FACTS.size + facts[34]]
-    comm: bytes = facts[38]  # type: ignore[assignment]
-    tty: bytes = facts[39]  # type: ignore[assignment]
+def _fork(facts: tuple[Any, ...], data: bytes) -> Fork:
+    flags = facts[1]
+    comm, tty = names_in(facts[31])
     # By position, in the order of the record: names cost a third of the time of an event.
     return Fork(
         facts[2],
-        facts[14],
+        facts[13],
         facts[3],
+        facts[14],
         facts[15],
-        facts[16],
         facts[4],
-        facts[17],
+        facts[16],
         facts[9],
-        comm.partition(b"\0")[0],
-        credentials_of(facts[18:25], facts[10], facts[11]),
+        comm,
+        credentials_of(facts[17], facts[10]),
         facts[5],
         facts[6],
-        cgroup_of(names, facts[1]),
-        facts[27],
-        facts[28],
-        tty_name(tty),
-        bool(facts[1] & KTHREAD),
-        facts[37],
+        cgroup_of(data[FACTS.size : FACTS.size + facts[27]], flags),
+        facts[20],
+        facts[21],
+        tty,
+        flags & KTHREAD != 0,
+        facts[30],
     )
 
 
-def _entry(facts: tuple[int, ...], data: bytes, exec_ns: int) -> ProcessEntry:
-    flags, exe_len, cgroup_len, args_len = facts[1], facts[33], facts[34], facts[35]
-    names = FACTS.size + exe_len
-    script = names + cgroup_len
-    args = script + facts[36]
-    cmdline = data[args : args + args_len]
-    comm: bytes = facts[38]  # type: ignore[assignment]
-    tty: bytes = facts[39]  # type: ignore[assignment]
+def _entry(facts: tuple[Any, ...], data: bytes, exec_ns: int) -> ProcessEntry:
+    flags = facts[1]
+    names = FACTS.size + facts[26]
+    script = names + facts[27]
+    args = script + facts[29]
+    cmdline = data[args : args + facts[28]]
+    comm, tty = names_in(facts[31])
     return ProcessEntry(
-        facts[14],
+        facts[13],
         facts[3],
+        facts[14],
         facts[15],
-        facts[16],
         facts[4],
-        comm.partition(b"\0")[0],
+        comm,
         exe_of(data[FACTS.size : names], flags),
         facts[7],
-        facts[25],
-        facts[26],
+        facts[18],
+        facts[19],
         facts[8],
         cmdline,
-        is_cut(cmdline, facts[32], flags),
-        credentials_of(facts[18:25], facts[10], facts[11]),
-        tty_name(tty),
+        is_cut(cmdline, facts[25], flags),
+        credentials_of(facts[17], facts[10]),
+        tty,
         cgroup_of(data[names:script], flags),
         facts[6],
-        facts[27],
-        facts[28],
+        facts[20],
+        facts[21],
         facts[3],
         exec_ns,
         facts[5],
-        bool(flags & KTHREAD),
+        flags & KTHREAD != 0,
         EXE_CUT if flags & EXE_PARTIAL else "",
         data[script:args].removesuffix(b"\0"),
-        facts[37],
+        facts[30],
     )

@@ -6,7 +6,7 @@ import ctypes
 import os
 import secrets
 import select
-from typing import Protocol
+from typing import Any, Protocol
 
 from core.model import ProcessEntry
 from core.probe import layout
@@ -59,7 +59,7 @@ class ProbeMaps:
         if self._get(self._proc_fd, self._long_key, self._proc_value):
             raise MapsMiss(f"cookie 0x{process[0]:x} is not in proc_cache")
         image = layout.PROC_ENTRY.unpack_from(self._proc_value)
-        return _decode(pid, process, image, self._cgroup(process[5]))
+        return layout.entry_of_maps(pid, process, image, self._cgroup(process[5]))
 
     def push(self, entry: ProcessEntry) -> None:
         if entry.kthread or self._process(entry.pid) is not None:
@@ -83,19 +83,16 @@ class ProbeMaps:
             self._bpf.value("bpf_map_delete_elem", self._pid_fd, ctypes.byref(self._pid_key))
 
     def _put_process(self, entry: ProcessEntry, cookie: int) -> None:
-        creds = entry.credentials
-        login = layout.NO_LOGIN if creds.login_uid is None else creds.login_uid
+        ids, capabilities = layout.bytes_of(entry.credentials)
         self._pid_key.value = entry.pid
         self._pid_value.raw = layout.PID_ENTRY.pack(
-            cookie, entry.start_ns, entry.parent_start_ns, entry.fork_ns, 0, entry.cgroup_id,
-            creds.cap_effective, creds.cap_permitted, entry.ppid, entry.exec_id,
-            creds.uid, creds.gid, creds.euid, creds.egid, creds.fsuid, creds.fsgid, login,
-            entry.pid_ns & 0xFFFFFFFF, entry.mnt_ns & 0xFFFFFFFF, 0, entry.inner_pid, 0,
-            entry.comm, entry.tty,
+            cookie, entry.start_ns, entry.parent_start_ns, entry.fork_ns, 0, entry.cgroup_id, capabilities,
+            entry.ppid, entry.exec_id, ids, entry.pid_ns & 0xFFFFFFFF, entry.mnt_ns & 0xFFFFFFFF, 0,
+            entry.inner_pid, 0, layout.NAMES.pack(entry.comm, entry.tty),
         )  # fmt: skip
         self._put(self._pid_fd, self._pid_key, self._pid_value)
 
-    def _process(self, pid: int) -> tuple[int, ...] | None:
+    def _process(self, pid: int) -> tuple[Any, ...] | None:
         self._pid_key.value = pid
         if self._get(self._pid_fd, self._pid_key, self._pid_value):
             return None
@@ -138,36 +135,3 @@ def _has_ended(pid: int) -> bool:
         return bool(poller.poll(0))
     finally:
         os.close(process)
-
-
-def _decode(pid: int, process: tuple[int, ...], image: tuple[int, ...], cgroup: bytes) -> ProcessEntry:
-    exe: bytes = image[9][: image[7]]  # type: ignore[index]
-    args: bytes = image[10][: image[8]]  # type: ignore[index]
-    comm: bytes = process[22]  # type: ignore[assignment]
-    tty: bytes = process[23]  # type: ignore[assignment]
-    return ProcessEntry(
-        pid=pid,
-        start_ns=process[1],
-        exec_id=process[9],
-        ppid=process[8],
-        parent_start_ns=process[2],
-        comm=layout.text(comm),
-        exe=layout.exe_of(exe, image[5]),
-        inode=image[0],
-        device=image[3],
-        mode=image[4],
-        mtime_ns=image[1],
-        cmdline=args,
-        cmdline_truncated=layout.is_cut(args, image[6], image[5]),
-        credentials=layout.credentials_of(process[10:17], process[6], process[7]),
-        tty=layout.tty_name(tty),
-        cgroup=cgroup,
-        cgroup_id=process[5],
-        pid_ns=process[17],
-        mnt_ns=process[18],
-        fork_ns=process[3],
-        exec_ns=image[2],
-        cookie=process[0],
-        inner_pid=process[20],
-        problem=layout.EXE_CUT if image[5] & layout.EXE_PARTIAL else "",
-    )

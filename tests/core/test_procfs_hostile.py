@@ -56,12 +56,26 @@ def entry(folder: Path) -> ProcessEntry | None:
 
 def fits_into_the_maps(one: ProcessEntry) -> None:
     """What is pushed to the maps has the sizes of the kernel's own numbers."""
-    creds = one.credentials
+    ids, capabilities = layout.bytes_of(one.credentials)
+    names = layout.NAMES.pack(one.comm, one.tty)
     layout.PID_ENTRY.pack(
-        0, one.start_ns, 0, one.fork_ns, 0, 0, creds.cap_effective, creds.cap_permitted, one.ppid, 0,
-        creds.uid, creds.gid, creds.euid, creds.egid, creds.fsuid, creds.fsgid, creds.login_uid or 0,
-        0, 0, 0, one.inner_pid, 0, one.comm, one.tty,
-    )  # fmt: skip
+        0,
+        one.start_ns,
+        0,
+        one.fork_ns,
+        0,
+        0,
+        capabilities,
+        one.ppid,
+        0,
+        ids,
+        0,
+        0,
+        0,
+        one.inner_pid,
+        0,
+        names,
+    )
 
 
 def test_the_files_are_read_as_they_are_meant(folder: Path) -> None:

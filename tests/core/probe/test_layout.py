@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+from struct import Struct
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.model import Credentials
 from core.probe import layout
 from core.probe.loader import SHIPPED_OBJECT
-from core.probe.maps import _decode
 from core.probe.samples import Samples
 
 # `struct sample` lives on the BPF stack only and has no BTF; the sweep of test_probe.py checks it.
@@ -54,7 +55,10 @@ def test_a_foreign_record_is_a_value_error_and_nothing_else(data: bytes) -> None
 
 numbers = st.integers(0, 2**32 - 1) | st.sampled_from([0, 1, 7, 16, 4096])
 facts = st.builds(
-    lambda kind, longs, ints, comm, tty: layout.FACTS.pack(kind, *ints[:1], *longs, *ints[1:], comm, tty),
+    # As record.h has them: kind, flags, 12 of u64, 24 of u32, comm, tty.
+    lambda kind, longs, ints, comm, tty: Struct("=II12Q24I16s16s").pack(
+        kind, *ints[:1], *longs, *ints[1:], comm, tty
+    ),
     st.integers(1, 6),
     st.lists(st.integers(0, 2**64 - 1), min_size=12, max_size=12),
     st.lists(numbers, min_size=25, max_size=25),
@@ -78,9 +82,21 @@ def test_map_entries_with_any_numbers_in_them_are_decoded(process: bytes, data: 
     names = st.binary(max_size=layout.STORED_EXE)
     ints = st.lists(numbers, min_size=6, max_size=6)
     image = (1, 2, 3, *data.draw(ints), data.draw(names), data.draw(names))
-    entry = _decode(7, layout.PID_ENTRY.unpack(process), image, b"/")
+    entry = layout.entry_of_maps(7, layout.PID_ENTRY.unpack(process), image, b"/")
     assert entry.pid == 7
     assert len(entry.cmdline) <= layout.STORED_ARGS
+
+
+@given(
+    st.builds(
+        Credentials,
+        *[st.integers(0, 2**32 - 1)] * 6,
+        st.none() | st.integers(0, 2**32 - 2),
+        *[st.integers(0, 2**64 - 1)] * 2,
+    )
+)
+def test_credentials_and_bytes_are_two_forms_of_one_thing(creds: Credentials) -> None:
+    assert layout.credentials_of(*layout.bytes_of(creds)) == creds
 
 
 @given(st.binary(max_size=900))
