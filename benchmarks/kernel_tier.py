@@ -23,7 +23,7 @@ from core.engine import Engine
 from core.feed import open_feed
 from core.garbage import filling
 from core.host import LOCAL
-from core.model import Origin, ProcessEntry
+from core.model import Origin, ProcessEntry, Tier
 from core.probe import layout
 from core.probe.loader import Probe, ProbeOptions
 from core.procfs import Procfs
@@ -127,6 +127,26 @@ def shown_by(engine: Engine) -> Step:
     return step
 
 
+def maps_hit(engine: Engine, runs: int = 25) -> float:
+    """Return the least CPU time, in µs, of resolving one of 200 processes that the cache has forgotten."""
+    sleepers = [subprocess.Popen(["sleep", "60"]) for _ in range(200)]
+    times = []
+    try:
+        engine.pump()
+        for _ in range(runs):
+            for sleeper in sleepers:
+                engine.lineage.evict(sleeper.pid)
+            started = time.process_time_ns()
+            answers = [engine.resolver.resolve(sleeper.pid) for sleeper in sleepers]
+            times.append(time.process_time_ns() - started)
+            assert all(answer.source is Tier.MAPS for answer in answers)
+    finally:
+        for sleeper in sleepers:
+            sleeper.kill()
+            sleeper.wait()
+    return min(times) / len(sleepers) / 1000
+
+
 def main() -> None:
     parent, records = storm_records()
     kinds = len({record[0] for record in records})
@@ -164,12 +184,7 @@ def main() -> None:
     lookup = feed.maps.lookup
     maps = best(lambda: [lookup(pid) for _ in repeat], 2000)
 
-    def evicted() -> None:
-        for _ in repeat:
-            engine.lineage.evict(pid)
-            resolve(pid)
-
-    whole = best(evicted, 2000)
+    whole = maps_hit(engine)
     fields = ["ppid", "name", "exe", "cmdline", "uids", "gids", "create_time", "terminal"]
 
     def with_psutil() -> None:
@@ -178,7 +193,7 @@ def main() -> None:
 
     print(f"cache hit                       {cache:7.2f} µs   (aim: 2)")
     print(f"maps look-up                    {maps:7.2f} µs")
-    print(f"maps hit, evicted before        {whole:7.2f} µs   (aim: 15)")
+    print(f"maps hit                        {whole:7.2f} µs   (aim: 15)")
     print(f"psutil, the same facts          {best(with_psutil, 200):7.2f} µs")
     feed.close()
 

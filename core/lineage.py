@@ -62,9 +62,9 @@ class Lineage:
         if process is None:
             return None
         known_ns = process.entry.start_ns
-        if known_ns == start_ns or start_ns == 0 or same_start(known_ns, start_ns):
+        if known_ns == start_ns:  # what mostly comes, and at once
             return process
-        return None
+        return process if start_ns == 0 or same_start(known_ns, start_ns) else None
 
     def recall(self, key: ProcessKey) -> Process | None:
         """Return an ended process that is still kept as history."""
@@ -278,9 +278,11 @@ class Lineage:
 
     def _forget_oldest(self) -> None:
         _, process = self._ended.popitem(last=False)
-        for child in list(process.children):
-            self._link(child, None)
-        self._link(process, None)
+        if process.children:
+            for child in list(process.children):
+                self._link(child, None)
+        if process.parent is not None:
+            self._link(process, None)
         self._dropped(process)
 
     def _dropped(self, process: Process) -> None:

@@ -134,8 +134,7 @@ class Resolver:
         if not query.use_maps:
             trail.append(TrailStep(Tier.MAPS, Outcome.SKIPPED, "not asked (--no-maps)"))
             return None
-        maps = self._maps
-        process = self._step(trail, Tier.MAPS, lambda: self._from_maps(maps, query))
+        process = self._step(trail, Tier.MAPS, self._from_maps, query)
         if process is not None:
             self._stats.count("hits maps")
         return process
@@ -149,19 +148,23 @@ class Resolver:
             self._stats.count("limited")
             trail.append(TrailStep(Tier.PROCFS, Outcome.SKIPPED, "asked less than 30 s ago for this pid"))
             return None
-        process = self._step(trail, Tier.PROCFS, lambda: self._from_procfs(pid, query.inode, query.depth))
+        process = self._step(trail, Tier.PROCFS, self._from_procfs, query)
         if process is not None:
             self._stats.count("hits procfs")
         return process
 
     def _step(
-        self, trail: list[TrailStep], tier: Tier, ask: Callable[[], tuple[Process, str]]
+        self,
+        trail: list[TrailStep],
+        tier: Tier,
+        ask: Callable[[_Query], tuple[Process, str]],
+        query: _Query,
     ) -> Process | None:
         """Ask one tier and note its answer, its reason and its time."""
         started = time.perf_counter_ns()
         process: Process | None = None
         try:
-            process, reason = ask()
+            process, reason = ask(query)
             outcome = Outcome.HIT
         except _NoAnswer as no_answer:
             outcome, reason = Outcome.MISS, str(no_answer)
@@ -195,11 +198,11 @@ class Resolver:
         self._lineage.seen(pid)
         return process, _CACHED_BY[process.origin]
 
-    def _from_maps(self, maps: KernelMaps, query: _Query) -> tuple[Process, str]:
-        if query.pid == 0:
+    def _from_maps(self, query: _Query) -> tuple[Process, str]:
+        if query.pid == 0 or self._maps is None:
             raise _NoAnswer("pid 0 is not in pid_cache")
         try:
-            entry = maps.lookup(query.pid)
+            entry = self._maps.lookup(query.pid)
         except MapsMiss as miss:
             raise _NoAnswer(str(miss)) from None
         if 0 != query.inode != entry.inode != 0:
@@ -213,7 +216,8 @@ class Resolver:
         process = self._lineage.insert(entry, Origin.MAPS)
         return process, f"pid_cache → cookie 0x{entry.cookie:x} → proc_cache"
 
-    def _from_procfs(self, pid: int, inode: int, depth: int) -> tuple[Process, str]:
+    def _from_procfs(self, query: _Query) -> tuple[Process, str]:
+        pid, inode, depth = query.pid, query.inode, query.depth
         if pid == 0:
             raise _NoAnswer("/proc has no pid 0")
         try:
@@ -232,7 +236,7 @@ class Resolver:
             # The whole chain is fetched with one slot of the limiter, and counts as one hit. Where
             # that fails the child stays unlinked, and its row shows it.
             with contextlib.suppress(_NoAnswer, OSError):
-                self._from_procfs(entry.ppid, 0, depth - 1)
+                self._from_procfs(_Query(entry.ppid, 0, True, True, query.limited, depth - 1))
         process = self._lineage.insert(entry, Origin.PROCFS)
         process.source = Tier.PROCFS
         if mismatch:

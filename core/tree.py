@@ -47,7 +47,7 @@ class Tree:
         elif (old.ended_ns is None) != (view.ended_ns is None) or old.container is not view.container:
             self._tally(old, -1)
             self._tally(view, 1)
-        if entry.start_ns > self._youngest_ns:
+        if entry.start_ns > self._youngest_ns:  # noqa: PLR1730 - max() costs more
             self._youngest_ns = entry.start_ns
         self._forest.put(key, view, self._filter is None or self._matches(view, node))
 

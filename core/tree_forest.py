@@ -155,7 +155,7 @@ class Forest:
         return reversed(node.children) if self.reverse else iter(node.children)
 
     def _settle_node(self, node: Node) -> None:
-        """Take in what has come in since, and hand it up. What has ended weighs nothing: that is told first."""
+        """Take in what has come in since, and hand it up. Often it is nothing: who has ended weighs 0."""
         parent = node.parent
         if node.d_count or node.d_cpu or node.d_rss:
             hand_up(node, parent)
@@ -287,7 +287,8 @@ class Forest:
         parent = node.parent
         if parent is not None:
             self._unhook(node)
-            self._prune(parent)
+            if parent.view is None:
+                self._prune(parent)
 
     def _unhook(self, node: Node) -> None:
         parent = node.parent

@@ -89,7 +89,7 @@ def text(field: bytes) -> bytes:
 
 @lru_cache(maxsize=4096)
 def names_in(field: bytes) -> tuple[bytes, bytes]:
-    """Return comm and terminal of the 32 bytes that hold both, the terminal as `ps` shows it: `pts0` is pts/0."""
+    """Return comm and terminal of the bytes that hold both, the terminal as `ps` does: `pts0` is pts/0."""
     comm, tty = NAMES.unpack(field)
     tty = tty.rstrip(b"\0")
     if tty.startswith(b"pts") and tty[3:].isdigit():

@@ -6,6 +6,7 @@ import ctypes
 import os
 import secrets
 import select
+from functools import partial
 from typing import Any, Protocol
 
 from core.model import ProcessEntry
@@ -36,7 +37,6 @@ class ProbeMaps:
 
     def __init__(self, probe: Probe) -> None:
         self._bpf = load_libbpf()
-        self._look_up = self._bpf.function("bpf_map_lookup_elem")
         self._pid_fd = probe.map_fd("pid_cache")
         self._proc_fd = probe.map_fd("proc_cache")
         self._cgroup_fd = probe.map_fd("cgroup_paths")
@@ -46,6 +46,11 @@ class ProbeMaps:
         self._pid_value = ctypes.create_string_buffer(layout.PID_ENTRY.size)
         self._proc_value = ctypes.create_string_buffer(layout.PROC_ENTRY.size)
         self._cgroup_value = ctypes.create_string_buffer(layout.CGROUP_ENTRY.size)
+        look_up = self._bpf.function("bpf_map_lookup_elem")
+        pid_key, long_key = ctypes.byref(self._pid_key), ctypes.byref(self._long_key)
+        self._get_process = partial(look_up, self._pid_fd, pid_key, self._pid_value)
+        self._get_image = partial(look_up, self._proc_fd, long_key, self._proc_value)
+        self._get_cgroup = partial(look_up, self._cgroup_fd, long_key, self._cgroup_value)
         # A cgroup's id is never used again while the host is up, so its name can be kept.
         self._cgroups: dict[int, bytes] = {}
 
@@ -56,7 +61,7 @@ class ProbeMaps:
         if process[4]:
             raise MapsMiss("pid_cache says it has exited")
         self._long_key.value = process[0]
-        if self._get(self._proc_fd, self._long_key, self._proc_value):
+        if self._get_image():
             raise MapsMiss(f"cookie 0x{process[0]:x} is not in proc_cache")
         image = layout.PROC_ENTRY.unpack_from(self._proc_value)
         return layout.entry_of_maps(pid, process, image, self._cgroup(process[5]))
@@ -94,7 +99,7 @@ class ProbeMaps:
 
     def _process(self, pid: int) -> tuple[Any, ...] | None:
         self._pid_key.value = pid
-        if self._get(self._pid_fd, self._pid_key, self._pid_value):
+        if self._get_process():
             return None
         return layout.PID_ENTRY.unpack_from(self._pid_value)
 
@@ -103,7 +108,7 @@ class ProbeMaps:
         if path is not None:
             return path
         self._long_key.value = cgroup_id
-        if self._get(self._cgroup_fd, self._long_key, self._cgroup_value):
+        if self._get_cgroup():
             return b""
         size, _, names = layout.CGROUP_ENTRY.unpack_from(self._cgroup_value)
         path = layout.path_of(names[:size]) or b"/"
@@ -111,9 +116,6 @@ class ProbeMaps:
             self._cgroups.clear()
         self._cgroups[cgroup_id] = path
         return path
-
-    def _get(self, fd: int, key: object, value: object) -> int:
-        return self._look_up(fd, ctypes.byref(key), value)  # type: ignore[arg-type]
 
     def _put(self, fd: int, key: object, value: object) -> None:
         # What the kernel has put there meanwhile stays: it is newer. A full map makes room by itself

@@ -59,23 +59,9 @@ def fits_into_the_maps(one: ProcessEntry) -> None:
     ids, capabilities = layout.bytes_of(one.credentials)
     names = layout.NAMES.pack(one.comm, one.tty)
     layout.PID_ENTRY.pack(
-        0,
-        one.start_ns,
-        0,
-        one.fork_ns,
-        0,
-        0,
-        capabilities,
-        one.ppid,
-        0,
-        ids,
-        0,
-        0,
-        0,
-        one.inner_pid,
-        0,
+        0, one.start_ns, 0, one.fork_ns, 0, 0, capabilities, one.ppid, 0, ids, 0, 0, 0, one.inner_pid, 0,
         names,
-    )
+    )  # fmt: skip
 
 
 def test_the_files_are_read_as_they_are_meant(folder: Path) -> None:
