@@ -161,6 +161,10 @@ class Audit:
             facts["exe"] = seen.exe
         if "cmdline" in facts:
             facts["cmdline_truncated"] = seen.cmdline_truncated
+            if seen.problem and not seen.cmdline:  # it could not be read; that makes nothing less true
+                del facts["cmdline"], facts["cmdline_truncated"]
+            elif "cmdline" in entry.problem and not seen.problem:
+                facts["problem"] = ""
         if entry.inode != seen.inode and "image" not in confirmed:
             facts = {}  # an exec is on its way; nothing of the old image is refreshed
         if "image" in confirmed:

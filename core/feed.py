@@ -41,9 +41,9 @@ class ProcfsSource(Protocol):
 
     def ppid(self, pid: int) -> int: ...
 
-    def cmdline(self, pid: int) -> bytes: ...
-
-    def exe(self, pid: int) -> bytes: ...
+    @property
+    def reading(self) -> int:
+        """The process whose files are being read right now, or 0. Any thread may ask."""
 
 
 class ContainerSource(Protocol):

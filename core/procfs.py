@@ -7,15 +7,16 @@ is reused the kernel answers ESRCH instead of another process's facts.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import msgspec
 
 from core.containers.cgroup_file import choose_cgroup
 from core.host import Host
 from core.model import TICK_NS, Credentials, ProcessEntry, Usage
+from core.patience import Patience
 from core.privileges import Capability, current_privileges
 from core.text import safe_text
 
@@ -26,6 +27,10 @@ _STATUS_LIMIT = 1 << 20  # as many as 65,536 groups stand in it, before the capa
 _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 _NO_LOGIN = 0xFFFFFFFF
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+STUCK = "it is stuck in the kernel with its memory locked (state D)"
+"""Why a command line is not to be had."""
 
 
 class ProcfsError(Exception):
@@ -59,6 +64,9 @@ class Procfs:
     def __init__(self, host: Host) -> None:
         self._proc = str(host.proc)
         self._boot_offset_ns = time_namespace_offset(host)
+        self._patience = Patience()
+        self.reading = 0
+        """The process whose files are being read, 0 between two: for whoever wonders what takes so long."""
 
     def pids(self) -> list[int]:
         """Return the processes (thread group ids) that /proc shows, in ascending order.
@@ -85,25 +93,13 @@ class Procfs:
         """Return the parent that /proc shows now (0 for none). Raises ProcfsError."""
         return self.stat(pid).ppid
 
-    def cmdline(self, pid: int) -> bytes:
-        """Return the whole /proc/PID/cmdline, at most CMDLINE_LIMIT bytes. Raises ProcfsError."""
-        with self._directory(pid) as directory:
-            return _read(directory, "cmdline", CMDLINE_LIMIT)
-
-    def exe(self, pid: int) -> bytes:
-        """Return where /proc/PID/exe points, empty when it may not be read. Raises ProcfsError."""
-        with self._directory(pid) as directory:
-            try:
-                return os.fsencode(os.readlink("exe", dir_fd=directory))
-            except OSError:
-                return b""
-
     def entry(self, pid: int) -> tuple[ProcessEntry, Usage]:
         """Return all that /proc knows of a process.
 
         Raises ProcfsError when the process is gone or its stat cannot be read. A single fact that
         is not permitted or not understood is left empty, and the entry's `problem` names it.
         """
+        self.reading = pid
         try:
             with self._directory(pid) as directory:
                 stat = self._parse_stat(_read(directory, "stat", 4096))
@@ -112,24 +108,29 @@ class Procfs:
             raise _why(pid, "stat", error) from None
         except (ValueError, IndexError):
             raise _not_understood(pid) from None
+        finally:
+            self.reading = 0
 
     def _entry(self, directory: int, stat: Stat) -> ProcessEntry:
         problems: list[str] = []
         facts: dict[str, object] = {}
-        steps = [_read_status, _read_cgroup, _read_namespaces]
+        steps = {"status": _read_status, "cgroup": _read_cgroup, "namespaces": _read_namespaces}
         if not stat.kthread:
-            steps += [_read_cmdline, _read_exe]
-        for step in steps:
+            patient = partial(self._read_patiently, stat.pid)
+            steps |= {"cmdline": patient if stat.state == "D" else _read_cmdline, "exe": _read_exe}
+        for name, read in steps.items():
             try:
-                facts.update(step(directory))
+                facts.update(read(directory))
             except FileNotFoundError:
                 # A zombie has no image and no namespaces; what is left of it is still true.
                 if stat.state not in "ZX":
-                    problems.append(f"{_subject(step)} not there")
+                    problems.append(f"{name} not there")
+            except TimeoutError:
+                problems.append(f"{name}: {STUCK}")
             except PermissionError:
-                problems.append(f"{_subject(step)} not permitted")
+                problems.append(f"{name} not permitted")
             except (ValueError, IndexError, KeyError):
-                problems.append(f"{_subject(step)} not understood")
+                problems.append(f"{name} not understood")
         tgid = facts.pop("tgid", stat.pid)
         if tgid != stat.pid:  # /proc answers for threads too, though it does not list them
             raise ProcfsError(f"{stat.pid} is a thread of process {tgid}")
@@ -145,6 +146,9 @@ class Procfs:
             problem=_advice(problems),
         )
         return msgspec.structs.replace(base, **facts)
+
+    def _read_patiently(self, pid: int, directory: int) -> dict[str, object]:
+        return self._patience.read(pid, directory, _read_cmdline)
 
     @contextmanager
     def _directory(self, pid: int) -> Iterator[int]:
@@ -293,10 +297,6 @@ def _tty_name(number: int) -> bytes:
     if major == 4:
         return b"tty%d" % minor if minor < 64 else b"ttyS%d" % (minor - 64)
     return b"%d:%d" % (major, minor)
-
-
-def _subject(step: Callable[[int], dict[str, object]]) -> str:
-    return step.__name__.removeprefix("_read_")
 
 
 def _advice(problems: list[str]) -> str:

@@ -125,11 +125,9 @@ class _RecordingProcfs:
     def ppid(self, pid: int) -> int:
         return self._procfs.ppid(pid)
 
-    def cmdline(self, pid: int) -> bytes:
-        return self._procfs.cmdline(pid)
-
-    def exe(self, pid: int) -> bytes:
-        return self._procfs.exe(pid)
+    @property
+    def reading(self) -> int:
+        return self._procfs.reading
 
 
 class _RecordingNames:

@@ -195,6 +195,8 @@ class ReplayFeed:
 class _RecordedProcfs:
     """What /proc said while it was recorded; everything else it cannot tell any more."""
 
+    reading = 0
+
     def __init__(self) -> None:
         self.entries: dict[int, tuple[ProcessEntry, Usage]] = {}
         self.shown: list[int] = []
@@ -219,12 +221,6 @@ class _RecordedProcfs:
 
     def ppid(self, pid: int) -> int:
         raise ProcfsError(f"/proc/{pid} was not recorded")
-
-    def cmdline(self, pid: int) -> bytes:
-        return self.entry(pid)[0].cmdline
-
-    def exe(self, pid: int) -> bytes:
-        return self.entry(pid)[0].exe
 
 
 class _RecordedNames:

@@ -265,13 +265,14 @@ class Resolver:
         if not seen.cmdline.startswith(entry.cmdline.rstrip(b"\0")[:64]):
             return entry
         cut = entry.cmdline_truncated
+        withheld = cut and seen.problem and not seen.cmdline
         return msgspec.structs.replace(
             entry,
             cmdline=seen.cmdline if cut else entry.cmdline,
             exe=seen.exe or entry.exe,
-            cmdline_truncated=cut and seen.cmdline_truncated,
+            cmdline_truncated=cut and (seen.cmdline_truncated or bool(withheld)),
             cgroup=entry.cgroup or seen.cgroup,
-            problem="" if seen.exe else entry.problem,
+            problem=seen.problem if withheld else "" if seen.exe else entry.problem,
         )
 
 

@@ -32,6 +32,7 @@ from core.replay import ReplayFeed
 from core.rewind import Facts
 from core.tree import Tree
 from core.view import Frame, Header, RowKey, ViewRequest, Window
+from core.watchdog import Watchdog, stuck_frame
 
 FRAME_NS = 250_000_000
 """Frames that nobody asked for are at least this far apart: the first news come at once, a storm of them
@@ -98,6 +99,9 @@ class Session:
         self._reload: Callable[[Feed], Feed] | None = None
         self._message = ""
         self._fresh_until = 0
+        self._watchdog = Watchdog(self._tell_stuck)
+        self._feed: Feed | None = None
+        self._latest: Frame | None = None
 
     def subscribe(
         self, callback: Callable[[Frame], None], failed: Callable[[BaseException], None] | None = None
@@ -108,10 +112,12 @@ class Session:
 
     def start(self) -> None:
         self._thread.start()
+        self._watchdog.start()
 
     def stop(self) -> None:
         """End the collector and detach the probe; returns when that is done."""
         self._stopping = True
+        self._watchdog.stop()
         self._nudge()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
@@ -164,6 +170,8 @@ class Session:
     def _run(self) -> None:
         try:
             engine = self._open_engine()
+            self._feed = engine.feed
+            self._watchdog.begins()
         except Exception as error:  # the worker's boundary: the screen tells the person
             self._fail(error)
             return
@@ -179,6 +187,7 @@ class Session:
         except Exception as error:
             self._fail(error)
         finally:
+            self._watchdog.rests()
             engine.feed.close()
 
     def _fail(self, error: Exception) -> None:
@@ -207,7 +216,9 @@ class Session:
                 due = min(due, clock() + rhythm_ns)
             if events:  # more of them come: a storm wakes us fifty times a second, not for each
                 select.select([self._wake], [], [], GATHER_SECONDS)
+            self._watchdog.rests()
             poller.poll(max(0, due - clock()) // 1_000_000 + 1)
+            self._watchdog.begins()
             self._drain_wake()
             if self._reload is not None:
                 self._swap_feed(engine)
@@ -293,9 +304,20 @@ class Session:
             cached=len(engine.lineage),
             cache_limit=MAX_LIVE,
         )
+        self._hand_out(frame)
+        return True
+
+    def _hand_out(self, frame: Frame) -> None:
+        self._latest = frame
         for callback in self._callbacks:
             callback(frame)
-        return True
+
+    def _tell_stuck(self, seconds: int) -> None:
+        """Say what the collector waits for. Called by the watchdog, on its thread."""
+        if self._feed is not None:
+            self._revision += 1
+            self._dirty = True  # the collector's next frame is without it
+            self._hand_out(stuck_frame(self._feed, self._latest, self._revision, seconds))
 
     def _update_tree(self, engine: Engine) -> None:
         timeline = self._playback.timeline

@@ -19,6 +19,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define PF_KTHREAD 0x00200000
 #define SIGNAL_GROUP_EXIT 4
+#define TASK_UNINTERRUPTIBLE 0x2 /* include/linux/sched.h */
+#define TASK_NOLOAD 0x400
 #define NAME_SIZE 256
 #define PATH_SPACE 4096 /* a power of two: names beyond it are cut off */
 #define ARGS_SPACE 8192
@@ -818,7 +820,9 @@ static __always_inline int found(struct bpf_iter__task *ctx, bool sleepable)
 	BOUND(size, 2 * FOUND_ARGS - 1);
 	mm = BPF_CORE_READ(task, mm);
 	start = BPF_CORE_READ(mm, arg_start);
-	if (!sleepable) {
+	/* Who is in state D may hold its memory map locked until some server answers, and then the copy
+	 * would wait for it, and all who come behind it in the list: its argv is left to /proc. */
+	if (!sleepable || (s->facts.state & (TASK_UNINTERRUPTIBLE | TASK_NOLOAD)) == TASK_UNINTERRUPTIBLE) {
 		if (size)
 			s->facts.flags |= ARGS_PARTIAL;
 		size = 0;

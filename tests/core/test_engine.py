@@ -65,6 +65,8 @@ class World:
     def close(self) -> None: ...
 
     # Its /proc.
+    reading = 0
+
     def pids(self) -> list[int]:
         return sorted(self.living)
 
@@ -79,12 +81,6 @@ class World:
 
     def ppid(self, pid: int) -> int:
         return self.entry(pid)[0].ppid
-
-    def cmdline(self, pid: int) -> bytes:
-        return self.entry(pid)[0].cmdline
-
-    def exe(self, pid: int) -> bytes:
-        return self.entry(pid)[0].exe
 
 
 def started(*living: ProcessEntry) -> tuple[World, Engine]:

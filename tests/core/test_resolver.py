@@ -39,12 +39,6 @@ class Table:
             raise ProcfsError(f"no process {pid}")
         return self.entries[pid], Usage()
 
-    def cmdline(self, pid: int) -> bytes:
-        return self.entry(pid)[0].cmdline
-
-    def exe(self, pid: int) -> bytes:
-        return self.entry(pid)[0].exe
-
     def ppid(self, pid: int) -> int:
         return self.entry(pid)[0].ppid
 

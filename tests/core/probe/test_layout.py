@@ -8,7 +8,7 @@ import hashlib
 from struct import Struct
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.model import Credentials
@@ -67,6 +67,7 @@ facts = st.builds(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # an emulated kernel is
 @given(st.lists(st.tuples(facts, st.binary(max_size=80)), max_size=3))
 def test_records_with_any_numbers_in_them_are_decoded(records: list[tuple[bytes, bytes]]) -> None:
     """Lengths that reach beyond the record, names without a NUL, states that no kernel has."""
