@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pictures import PICTURES
 from rich.segment import Segment
 from rich.style import Style
+from textual.geometry import Region
 from textual.strip import Strip
+from textual.widget import Widget
 
-from tui.widgets.lines import difference
+from tui.widgets.lines import LineWidget, difference
 
 PARTS = st.lists(st.tuples(st.sampled_from(["a", "b ", "界", "12"]), st.booleans()), min_size=1, max_size=6)
 
@@ -37,4 +41,22 @@ def test_of_an_older_row_only_the_age_is_painted() -> None:
         line([("a", True), ("12", False), ("b ", False)], 9),
         line([("a", True), ("13", False), ("b ", False)], 9),
     )
-    assert difference(0, old, new)[:3] == (1, 0, 2)
+    assert difference(0, old, new)[:3] == (2, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["processes", "ascii", "mono", "explain", "headers", "objects-tree", "resolver"]
+)
+async def test_a_widget_of_lines_gives_what_textuals_own_method_would(name: str) -> None:
+    picture = PICTURES[name]
+    app = picture.app()
+    compared = 0
+    async with app.run_test(size=(100, 30)) as pilot:
+        await picture.prepare(pilot)
+        for widget in app.screen.query(LineWidget):
+            if widget.size:
+                for crop in (widget.size.region, Region(3, 0, 5, 1)):
+                    ours, own = widget.render_lines(crop), Widget.render_lines(widget, crop)
+                    assert [line.simplify() for line in ours] == [line.simplify() for line in own]
+                    compared += 1
+    assert compared > 4

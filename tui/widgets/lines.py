@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
+from textual.filter import ANSIToTruecolor
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
@@ -44,19 +46,21 @@ class LineWidget(Widget):
         if size_before != self.size or len(before) != len(self._strips):
             self.refresh()
             return
-        changed = [
-            difference(y, old, new)
+        lines = [
+            (y, old, new)
             for y, (old, new) in enumerate(zip(before, self._strips, strict=True))
             if old is not new and old != new
         ]
-        if changed:
-            self.refresh(*changed)
+        if len(lines) > self.size.height // 2:  # another page: what is the same in it is there by chance
+            self.refresh(*(Region(0, y, self.size.width, 1) for y, _, _ in lines))
+        elif lines:
+            self.refresh(*(difference(*line) for line in lines))
 
     def style_of(self, name: str) -> Style:
         """Return the style of a component class, with the widget's background."""
         style = self._styles.get(name)
         if style is None:
-            style = self._styles[name] = self.get_component_rich_style(name)
+            style = self._styles[name] = self._in_truecolor(self.get_component_rich_style(name))
         return style
 
     @property
@@ -64,7 +68,15 @@ class LineWidget(Widget):
         """The style of the widget itself."""
         style = self._styles.get("")
         if style is None:
-            style = self._styles[""] = self.rich_style
+            style = self._styles[""] = self._in_truecolor(self.rich_style)
+        return style
+
+    def _in_truecolor(self, style: Style) -> Style:
+        """Do to a style, once, what Textual's filter does to every piece of every line."""
+        background = self.background_colors[1].rich_color
+        for line_filter in self.get_line_filters():
+            if isinstance(line_filter, ANSIToTruecolor):
+                style = line_filter.truecolor_style(style, background)
         return style
 
     def _draw_now(self) -> None:
@@ -79,6 +91,22 @@ class LineWidget(Widget):
             return self._strips[y]
         return Strip.blank(self.size.width, self.plain)
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Textual asks for a part: what its own method does where a widget is nothing but its lines.
+
+        That one looks at borders, padding, hatches and links of every line; a page costs twice as much.
+        """
+        if self.outer_size != self.size:
+            return super().render_lines(crop)
+        strips = [self.render_line(y) for y in crop.line_range]
+        background = self.background_colors[1]
+        for line_filter in self.get_line_filters():
+            if not isinstance(line_filter, ANSIToTruecolor):  # the styles have been through that one
+                strips = [strip.apply_filter(line_filter, background) for strip in strips]
+        if crop.column_span != (0, self.size.width):
+            strips = [strip.crop(*crop.column_span) for strip in strips]
+        return strips
+
     def notify_style_update(self) -> None:
         """The theme, the focus or a class changed: every style may be another."""
         super().notify_style_update()
@@ -91,7 +119,10 @@ class LineWidget(Widget):
 
 
 def difference(y: int, old: Strip, new: Strip) -> Region:
-    """Return the cells of line `y` from the first to the last part that differs; both are as wide."""
+    """Return the cells of line `y` from the first to the last that differs; both are as wide.
+
+    Where the parts that differ hold wide characters, they are taken whole.
+    """
     were, are = list(old), list(new)
     shorter = min(len(were), len(are))
     left = right = first = last = 0
@@ -101,7 +132,21 @@ def difference(y: int, old: Strip, new: Strip) -> Region:
     while last < shorter - first and were[-1 - last] == are[-1 - last]:
         last += 1
         right += are[-last].cell_length
+    if first + last < shorter:
+        left += _same_cells(were[first], are[first])
+        if first + last < shorter - 1:
+            right += _same_cells(were[-1 - last], are[-1 - last], from_end=True)
     return Region(left, y, new.cell_length - left - right, 1)
+
+
+def _same_cells(old: Segment, new: Segment, *, from_end: bool = False) -> int:
+    """Return how many cells at one end of two parts are the same, as far as that is cheap to know."""
+    if old.style != new.style or not (old.text.isascii() and new.text.isascii()):
+        return 0
+    pairs = zip(old.text, new.text, strict=False)
+    if from_end:
+        pairs = zip(reversed(old.text), reversed(new.text), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def width_of(text: str) -> int:

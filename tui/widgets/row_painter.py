@@ -38,9 +38,10 @@ class RowPainter:
         source = f"tree--{row.source.partition('‹')[0]}"
         style = self.style(plain or (source if source in self._styles else "tree--unknown"), selected)
         parts: list[Part] = [(_mark(row), self.style(plain or "tree--fresh", selected))]
-        for column in columns:
-            parts.append((fit(column.text(row, age), column.width, column.right) + " ", style))
-            style = number  # the colour is that of the source
+        fields = [fit(column.text(row, age), column.width, column.right) + " " for column in columns]
+        if fields:
+            parts.append((fields[0], style))  # the colour is that of the source
+            parts.append(("".join(fields[1:]), number))
         parts.append((row.guides, self.style("tree--guides", selected)))
         if row.folded:
             parts.append((f"▸+{row.count - 1} ", number))
