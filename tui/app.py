@@ -29,6 +29,7 @@ from tui.screens.processes import ProcessesScreen
 from tui.screens.resolver import ResolverScreen
 from tui.screens.room import Room
 from tui.settings import Settings
+from tui.strips import release_strips
 from tui.terminal import HangUp, has_few_colors
 from tui.theme import ALL as THEMES
 from tui.widgets.ascii import AsciiFilter
@@ -86,6 +87,7 @@ class EbpfApp(App[None]):
         """`open_probe` opens the probe anew; None: what is shown has none of its own (a recording)."""
         # Only an app that draws in the terminal's own colours leaves out every colour code.
         super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
+        release_strips()
         self.engine = engine
         self.settings = settings
         self.config = config or Config()
