@@ -101,12 +101,14 @@ class Tree:
     def _arrange(self, request: ViewRequest) -> Forest:
         """Bring grouping, filter, folds and order to what `request` says."""
         if request.grouping is not self._forest.grouping:
-            views = [node.view for node in self._forest.nodes.values() if node.view is not None]
-            texts = {node.key: (node.text, node.text_of) for node in self._forest.nodes.values()}
+            before = self._forest
+            views = [node.view for node in before.nodes.values() if node.view is not None]
+            texts = {node.key: (node.text, node.text_of) for node in before.nodes.values()}
             self._forest = Forest(request.grouping, request.sort, request.reverse, request.folded)
             for view in views:
                 node = self._forest.put(view.entry.key, view, False)
                 node.text, node.text_of = texts[view.key]
+            before.dissolve()
             self._refilter(request.filter)
         elif request.filter != self._filter_text:
             self._refilter(request.filter)

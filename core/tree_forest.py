@@ -123,6 +123,12 @@ class Forest:
         for node in (*everyone, self.root):
             node.children.sort(key=_rank)
 
+    def dissolve(self) -> None:
+        """Take all nodes apart: they hold each other, and only the garbage collector would free them."""
+        for node in (*self.nodes.values(), *self.groups.values(), self.root):
+            node.parent = None
+            node.children.clear()
+
     def settle(self) -> bool:
         """Carry what changed up to the root; return whether anything had."""
         if not self._changed:

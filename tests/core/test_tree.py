@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from core.model import ContainerContext, Credentials, Origin, ProcessEntry, ProcessKey, Tier, Usage
 from core.tree import Tree
+from core.tree_node import Node
 from core.view import Grouping, ProcessView, Row, RowKey, SortKey, ViewRequest, Window
 
 SECOND = 1_000_000_000
@@ -485,6 +487,22 @@ def test_random_lives_give_the_rows_of_a_plain_recomputation(seed: int) -> None:
         for offset, row in enumerate(shown.rows):
             asked = window(tree, folded=folded, filter=wanted, anchor=row.key)
             assert asked.anchor_index == shown.top + offset
+
+
+def test_the_nodes_of_the_other_grouping_are_freed() -> None:
+    tree = Tree()
+    for pid in range(1, 301):
+        tree.put(process(pid, pid // 2 or None, container=(WEB, None, IN_DB)[pid % 3]))
+    window(tree)
+    gc.collect()
+    before = sum(type(one) is Node for one in gc.get_objects())
+    gc.disable()  # what is left is left by reference counting
+    try:
+        for grouping in (Grouping.PARENTS, Grouping.CONTAINERS) * 3:
+            window(tree, grouping=grouping)
+        assert sum(type(one) is Node for one in gc.get_objects()) - before < 20
+    finally:
+        gc.enable()
 
 
 def test_switching_grouping_keeps_every_process() -> None:
