@@ -188,6 +188,11 @@ class Engine:
             for process in self.lineage:
                 if process.entry.cgroup in changed:
                     self.lineage.touch(process)
+        self._names.forget_unused(self._cgroups)
+
+    def _cgroups(self) -> set[bytes]:
+        """Return the cgroups of all that is shown, those that have ended included."""
+        return {process.entry.cgroup for process in (*self.lineage, *self.lineage.ended)}
 
     def take(self, found: list[Found]) -> None:
         """Put a snapshot into the cache, oldest first, so that parents come before children."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -52,6 +53,8 @@ class ContainerSource(Protocol):
     def container_of(self, cgroup: bytes) -> ContainerContext: ...
 
     def refresh(self) -> set[bytes]: ...
+
+    def forget_unused(self, used: Callable[[], set[bytes]]) -> None: ...
 
 
 class Feed(Protocol):

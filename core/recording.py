@@ -5,6 +5,8 @@ What may be secret in argv is scrubbed before it is written; environments are ne
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from core.feed import ContainerSource, Feed
@@ -147,6 +149,9 @@ class _RecordingNames:
 
     def refresh(self) -> set[bytes]:
         return self._names.refresh()
+
+    def forget_unused(self, used: Callable[[], set[bytes]]) -> None:
+        self._names.forget_unused(used)
 
 
 def _scrubbed(entry: ProcessEntry) -> ProcessEntry:

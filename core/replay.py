@@ -241,6 +241,9 @@ class _RecordedNames:
         changed, self._changed = self._changed, set()
         return changed
 
+    def forget_unused(self, used: Callable[[], set[bytes]]) -> None:
+        """What a recording tells once is not told again: all of it is kept."""
+
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 

@@ -100,6 +100,12 @@ class FrozenCgroups:
             changed |= {path for path in self._states if path.startswith(below) and self._look(path)}
         return changed
 
+    def forget_all_but(self, paths: set[bytes]) -> None:
+        """Answer for these paths only; any other one is read again when it is asked about."""
+        for path in self._states.keys() - paths:
+            del self._states[path]
+            self._unwatch(path)
+
     def _next_turn(self) -> list[bytes]:
         if not self._turn:
             self._turn = list(self._states)

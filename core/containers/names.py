@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import msgspec
@@ -25,6 +26,9 @@ from core.text import safe_text
 
 _CONTAINERS_KEPT = 8192
 _PATHS_KEPT = 16_384
+_CROWD = 1_024
+"""So many paths at least before those that nobody uses are looked for."""
+
 _FIRST_RETRY_S = 0.25
 _LAST_RETRY_S = 60.0
 _YOUNG_S = 3.0
@@ -91,6 +95,7 @@ class ContainerNames:
         self._next_look = 0.0
         self._frozen = FrozenCgroups(host)
         self._news: set[bytes] = set()
+        self._crowd = _CROWD
         self._oci.refresh()
 
     @property
@@ -179,6 +184,24 @@ class ContainerNames:
         news, self._news = self._news, set()
         return news
 
+    def forget_unused(self, used: Callable[[], set[bytes]]) -> None:
+        """Forget the paths that `used` does not tell, once there are twice as many as it told last.
+
+        Containers come and go all day. Each that is known is looked at in every change of another one, and
+        asked for again and again after its state is gone.
+        """
+        if len(self._contexts) <= self._crowd:
+            return
+        kept = used()
+        for path in self._contexts.keys() - kept:
+            del self._contexts[path]
+            self._young.pop(path, None)
+        ids = {level.id for context in self._contexts.values() for level in _levels(context)}
+        for key in [key for key in self._answers if key[0] not in ids]:
+            del self._answers[key]
+        self._frozen.forget_all_but(_with_those_above(self._contexts))
+        self._crowd = max(_CROWD, 2 * len(self._contexts))
+
     def _look_for_new(self) -> None:
         """See whether runc or crun have made a container since the last look."""
         now = time.monotonic()
@@ -261,6 +284,21 @@ class ContainerNames:
             return None, reason
         facts, problem = self._sockets.facts(container_id)
         return facts, None if facts else f"{reason}; {problem}"
+
+
+def _levels(context: ContainerContext | None) -> Iterator[ContainerContext]:
+    while context is not None:
+        yield context
+        context = context.outer
+
+
+def _with_those_above(paths: Iterable[bytes]) -> set[bytes]:
+    found: set[bytes] = set()
+    for path in paths:
+        while path and path not in found:
+            found.add(path)
+            path = path.rpartition(b"/")[0]  # noqa: PLW2901
+    return found
 
 
 def _user(cgroup: bytes) -> int | None:

@@ -270,3 +270,23 @@ def test_who_shows_the_same_as_at_the_last_sweep_is_not_compared_again(
     engine.sweep()
     assert compared == [100]
     assert process.entry.comm == entry(100).comm
+
+
+def test_cgroups_that_came_and_went_are_forgotten() -> None:
+    """Each one that is known costs something in every change of another one."""
+    world, engine = started(INIT, entry(10, ppid=1, cgroup=b"/docker/" + b"a" * 64))
+    names = world.names
+    for first in range(1_000, 6_000, 200):
+        pids = range(first, first + 200)
+        world.ring = [fork(pid, 10, cgroup=b"/docker/%064x" % pid) for pid in pids]
+        world.ring += [Reaped(6, pid, pid * 1001) for pid in pids]
+        engine.pump()
+        for process in engine.lineage.changed:
+            engine.view(process)
+        engine.lineage.changed.clear()
+        world.now += 10_000_000_000  # longer than the history
+        engine.sweep()
+        engine.refresh_names()
+    kept = (names._contexts, names._answers, names._frozen._states)
+    assert max(map(len, kept)) < 1_500
+    assert all(b"/docker/" + b"a" * 64 in one for one in (names._contexts, names._frozen._states))

@@ -676,3 +676,28 @@ def test_a_daemon_with_a_root_folder_of_its_own_is_not_asked(root: Root, tmp_pat
     (root.folder / "proc/77/root").unlink()
     (root.folder / "proc/77/root").symlink_to(root.folder)
     assert root.names().container_of(DOCKER_PATH).name == "web"
+
+
+def test_paths_that_nobody_uses_are_forgotten_and_the_others_keep_their_names(root: Root) -> None:
+    file = root.docker()
+    names = root.names()
+    nested = DOCKER_PATH + f"/docker/{B}".encode()
+    names.container_of(DOCKER_PATH)
+    names.container_of(nested)
+    file.unlink()
+    names.refresh()
+    asked: list[int] = []
+
+    def used() -> set[bytes]:
+        asked.append(len(names._contexts))
+        return {nested}
+
+    for number in range(3_000):
+        names.container_of(b"/docker/%064x" % number)
+        names.forget_unused(used)
+    assert len(asked) == 2  # there were two more than 1,024 each time
+    assert max(asked) < 1_100
+    assert len(names._contexts) + len(names._answers) < 2_200
+    outer = names.container_of(nested).outer
+    assert outer is not None
+    assert outer.name == "web"  # its state is gone: it is known from before
