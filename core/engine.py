@@ -60,7 +60,7 @@ class Engine:
     def start(self) -> None:
         """Take the snapshot: the kernel's iterator first, then whatever else /proc shows."""
         self.take(self.feed.snapshot())
-        self.pump()  # what was reported meanwhile; who is not in the snapshot had ended before it
+        self._take_events()  # reported meanwhile; who is not in the snapshot had ended before it
         self.resolver.snapshotted = True
         self.sweep()
 
@@ -71,6 +71,13 @@ class Engine:
 
     def pump(self) -> list[Event]:
         """Apply what has happened; return it. A loss is answered by a resync."""
+        events = self._take_events()
+        while self.feed.sweep_due:
+            self.sweep()
+            events += self._take_events()
+        return events
+
+    def _take_events(self) -> list[Event]:
         leaving, self._leaving = self._leaving, []
         for process in leaving:
             self._reparent_children(process)
@@ -78,7 +85,8 @@ class Engine:
         events = self.feed.events()
         for event in events:
             self.apply(event)
-        self._sweeper.heard_ns = now_ns
+        # A replay's clock has gone back to the sweep that it has come to.
+        self._sweeper.heard_ns = min(now_ns, self.feed.now_ns())
         return events
 
     def apply(self, event: Event) -> Process | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from core.audit import Audit
 from core.cpu_history import SPAN_NS, CpuHistory
 from core.engine import Engine
@@ -42,7 +44,13 @@ class Explainer:
         return group_explanation(group, self._cpu.series(group.key, now_ns, _SPANS), SPAN_NS, now_ns)
 
     def remember(self, resolution: Resolution) -> None:
-        """Keep the latest resolution of a pid, for the trail that is explained."""
+        """Keep the latest resolution of a pid, for the trail that is explained.
+
+        How long a replay takes says nothing of the host that was recorded: it is left out.
+        """
+        if not self._engine.feed.live:
+            trail = tuple(msgspec.structs.replace(step, ns=0) for step in resolution.trail)
+            resolution = msgspec.structs.replace(resolution, trail=trail)
         self._latest.pop(resolution.pid, None)
         self._latest[resolution.pid] = resolution
         if len(self._latest) > _MAX_LATEST:
@@ -61,8 +69,8 @@ class Explainer:
             return past_explanation(key, self._tree.view, known, now_ns)
         resolution = self._latest.get(key.tgid)
         if resolution is None or resolution.entry is not process.entry:
-            resolution = engine.resolve(key.tgid)
-            self.remember(resolution)
+            self.remember(engine.resolve(key.tgid))
+            resolution = self._latest[key.tgid]
         view = engine.view(process)
         return explanation(process, resolution, view, Moment(now_ns, self._drift(process, now_ns)))
 

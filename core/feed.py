@@ -69,6 +69,14 @@ class Feed(Protocol):
     host: HostFacts
 
     @property
+    def sampled_ns(self) -> int:
+        """Return when the latest sweep was made, by the boot clock."""
+
+    @property
+    def sweep_due(self) -> bool:
+        """Return whether a sweep has to be taken before more events come: a recording has it among them."""
+
+    @property
     def procfs(self) -> ProcfsSource: ...
 
     @property
@@ -124,8 +132,10 @@ class _HostFeed:
     """A feed of a real host."""
 
     live = True
+    sweep_due = False
 
     def __init__(self, sources: HostSources, tiers: Tiers) -> None:
+        self.sampled_ns = 0
         self.tiers = tiers
         self.sources = sources
         self.procfs, self.names, self.host = sources.procfs, sources.names, sources.host
@@ -158,6 +168,7 @@ class ProbeFeed(_HostFeed):
         return events
 
     def sweep(self) -> list[Sample]:
+        self.sampled_ns = self.now_ns()
         if self._probe.has("sweep"):
             return self._probe.sweep()
         return procfs_sweep(self.procfs)
@@ -199,6 +210,7 @@ class ProcfsFeed(_HostFeed):
         return []
 
     def sweep(self) -> list[Sample]:
+        self.sampled_ns = self.now_ns()
         return procfs_sweep(self.procfs)
 
     def map_fill(self) -> tuple[MapFill, ...]:

@@ -59,6 +59,14 @@ class RecordingFeed:
             self._users.add(uid)
             self.write(User(self.now_ns(), uid, self._feed.user_name(uid)))
 
+    @property
+    def sampled_ns(self) -> int:
+        return self._feed.sampled_ns
+
+    @property
+    def sweep_due(self) -> bool:
+        return self._feed.sweep_due
+
     def fileno(self) -> int:
         return self._feed.fileno()
 
@@ -89,7 +97,7 @@ class RecordingFeed:
 
     def sweep(self) -> list[Sample]:
         samples = self._feed.sweep()
-        self.write(Sweep(self.now_ns(), samples))
+        self.write(Sweep(self.sampled_ns, samples))
         self._writer.flush()
         return samples
 

@@ -66,6 +66,8 @@ class ReplayFeed:
         self._snapshots: list[list[Found]] = []
         self._events: list[Event] = []
         self._samples: list[Sample] = []
+        self.sampled_ns = 0
+        self.sweep_due = False
         self._users: dict[int, str] = {}
         self.procfs = _RecordedProcfs()
         self.names = _RecordedNames()
@@ -80,7 +82,14 @@ class ReplayFeed:
         return -1
 
     def now_ns(self) -> int:
-        """Return the recorded host's boot clock; it stands still at the end of the recording."""
+        """Return the recorded host's boot clock; it stands still at the end of the recording.
+
+        While a sweep has to be taken it stands where that was made.
+        """
+        return self.sampled_ns if self.sweep_due else self._clock()
+
+    def _clock(self) -> int:
+        """Return how far the replay is to go by now."""
         if self._held_ns is not None:
             return self._held_ns
         if self._speed == 0:
@@ -91,18 +100,18 @@ class ReplayFeed:
     @property
     def position(self) -> Position:
         """Where in the recording this is."""
-        return Position(self.now_ns() - self._start_ns, self._end_ns - self._start_ns, self._speed)
+        return Position(self._clock() - self._start_ns, self._end_ns - self._start_ns, self._speed)
 
     def hold(self, on: bool) -> None:
         """Stop the recording's time, or let it go on from there."""
         if on:
-            self._held_ns = self.now_ns()
+            self._held_ns = self._clock()
         elif self._held_ns is not None:
             self._go_on_from(self._held_ns)
 
     def skip(self, span_ns: int) -> None:
         """Go on so much later; held, it stays held there."""
-        then = min(self.now_ns() + span_ns, self._end_ns)
+        then = min(self._clock() + span_ns, self._end_ns)
         if self._held_ns is not None:
             self._held_ns = then
         else:
@@ -110,7 +119,7 @@ class ReplayFeed:
 
     def set_speed(self, speed: float) -> None:
         """Let time run so many times as fast from now on."""
-        held, now = self._held_ns, self.now_ns()
+        held, now = self._held_ns, self._clock()
         self._speed = speed
         self._go_on_from(now)
         self._held_ns = held
@@ -134,7 +143,8 @@ class ReplayFeed:
         return events
 
     def sweep(self) -> list[Sample]:
-        self._advance()
+        """Return the samples of the latest sweep; taken once more they are the same, as of the same time."""
+        self.sweep_due = False
         return self._samples
 
     def map_fill(self) -> tuple[MapFill, ...]:
@@ -150,8 +160,12 @@ class ReplayFeed:
         self._take_one_with_its_answers()
 
     def _advance(self) -> None:
-        now = self.now_ns()
-        while self._at < len(self._messages) and self._messages[self._at].ts_ns <= now:
+        """Take what had happened by now, but nothing beyond a sweep that is still to be applied.
+
+        A sweep ends what it does not see: applied later, it would end what was born since.
+        """
+        now = self._clock()
+        while not self.sweep_due and not self.ended and self._messages[self._at].ts_ns <= now:
             self._take_one_with_its_answers()
 
     def _take_one_with_its_answers(self) -> None:
@@ -175,6 +189,7 @@ class ReplayFeed:
                     for event in message.events
                 ]
             case Sweep():
+                self.sampled_ns, self.sweep_due = message.ts_ns, True
                 self._samples = [
                     msgspec.structs.replace(one, usage=_safe(one.usage)) for one in message.samples
                 ]

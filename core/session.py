@@ -176,19 +176,23 @@ class Session:
             self._fail(error)
             return
         try:
-            self._tree = Tree(engine.feed.user_name)
-            self._playback = Playback(self._tree, engine.feed)
-            self._explainer = Explainer(engine, self._tree, self._playback.timeline)
-            with filling():
-                engine.start()
-                self._update_tree(engine)
-            self._playback.timeline.begin_here()
+            self._begin(engine)
             self._loop(engine)
         except Exception as error:
             self._fail(error)
         finally:
             self._watchdog.rests()
             engine.feed.close()
+
+    def _begin(self, engine: Engine) -> None:
+        """Fill the tree with what runs now."""
+        self._tree = Tree(engine.feed.user_name)
+        self._playback = Playback(self._tree, engine.feed)
+        self._explainer = Explainer(engine, self._tree, self._playback.timeline)
+        with filling():
+            engine.start()
+            self._update_tree(engine)
+        self._playback.timeline.begin_here()
 
     def _fail(self, error: Exception) -> None:
         _LOGGER.error("the collector ended", exc_info=error)
@@ -223,15 +227,20 @@ class Session:
             if self._reload is not None:
                 self._swap_feed(engine)
                 poller = self._poller(engine.feed)
-            events = len(engine.pump())
-            self._rate.add(events, engine.feed.now_ns())
-            while self._moves:
-                self._update_tree(engine)
-                self._moves.popleft()(engine)
-            while self._todo:
-                pid, evict = self._todo.popleft()
-                self._explainer.remember(engine.resolve(pid, evict=evict))
+            events = self._take_news(engine)
             self._do_chores(engine)
+
+    def _take_news(self, engine: Engine) -> int:
+        """Take what has happened and do what was asked; return how many events there were."""
+        events = len(engine.pump())
+        self._rate.add(events, engine.feed.now_ns())
+        while self._moves:
+            self._update_tree(engine)
+            self._moves.popleft()(engine)
+        while self._todo:
+            pid, evict = self._todo.popleft()
+            self._explainer.remember(engine.resolve(pid, evict=evict))
+        return events
 
     def _do_chores(self, engine: Engine) -> None:
         """Do what is due by the clock: names of containers, the sweep, the audit."""
@@ -299,7 +308,7 @@ class Session:
             window=window,
             explanation=self._explainer.explain(self._explained),
             stats=engine.stats.snapshot(),
-            latency=engine.resolver.latency,
+            latency=engine.resolver.latency if engine.feed.live else (),
             fills=self._fills,
             cached=len(engine.lineage),
             cache_limit=MAX_LIVE,

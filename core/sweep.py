@@ -41,7 +41,10 @@ class Sweeper:
         """Sample everything that runs: usage, and every change that no event reported."""
         now_ns = self._engine.feed.now_ns()
         samples = self._engine.feed.sweep()
-        elapsed = now_ns - self._sampled_ns if self._sampled_ns else 0
+        sampled_ns = self._engine.feed.sampled_ns
+        if sampled_ns == self._sampled_ns:
+            return  # a replay has not come to the next one yet
+        elapsed = sampled_ns - self._sampled_ns if self._sampled_ns else 0
         behind, self._behind = self._behind, {}
         seen: set[Process] = set()
         strangers = []
@@ -66,7 +69,7 @@ class Sweeper:
         for process in self._lineage:
             if process not in seen:
                 self._check_gone(process, now_ns)
-        self._sampled_ns = self.heard_ns = now_ns
+        self._sampled_ns, self.heard_ns = sampled_ns, now_ns
         self._lineage.expire(now_ns - HISTORY_NS)
 
     def _is_newborn(self, start_ns: int) -> bool:

@@ -53,6 +53,12 @@ class World:
         events, self.ring = self.ring, []
         return events
 
+    sweep_due = False
+
+    @property
+    def sampled_ns(self) -> int:
+        return self.now
+
     def sweep(self) -> list[Sample]:
         return [
             Sample(one.pid, one.start_ns, one.exec_id, one.ppid, one.comm, 0, one.kthread, Usage())

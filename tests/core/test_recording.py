@@ -25,6 +25,7 @@ from core.recording import RecordingFeed
 from core.recording_file import (
     FORMAT,
     MAX_BYTES,
+    Events,
     Head,
     Named,
     RecordingError,
@@ -39,9 +40,11 @@ from core.replay import ReplayFeed
 from core.session import open_replay
 from core.tree_rows import process_text
 from core.view import ViewRequest
+from tests.core.test_lineage import fork
 from tests.core.test_session import Listener, row_of
 from tests.world import settle
 
+SECOND = 1_000_000_000
 HOST = HostFacts("vm", "6.18", "amd64")
 NO_TIERS = Tiers(TierState(True), TierState(True), TierState(True), "events+maps")
 
@@ -67,8 +70,16 @@ def record(path: Path, probe: bool, what: list[list[str]]) -> Engine:
 def replayed(path: Path) -> Engine:
     engine = Engine(ReplayFeed(path, speed=0))
     engine.start()
-    engine.sweep()
+    engine.pump()
     return engine
+
+
+def go_through(feed: ReplayFeed) -> None:
+    """Take all that had happened by now, each sweep at its place."""
+    feed.events()
+    while feed.sweep_due:
+        feed.sweep()
+        feed.events()
 
 
 def facts(engine: Engine, began_ns: int) -> dict[int, tuple[object, ...]]:
@@ -116,12 +127,13 @@ def test_time_passes_as_it_was_recorded(tmp_path: Path) -> None:
     record(path, True, [["/bin/true"]])
     now = 0
     feed = ReplayFeed(path, speed=2.0, clock_ns=lambda: now)
+    feed.sweep()
     first = feed.now_ns()
     now = 1_000_000
     assert feed.now_ns() == first + 2_000_000
     now = 3_600_000_000_000
     end = feed.now_ns()
-    feed.events()
+    go_through(feed)
     assert feed.ended
     now *= 2
     assert feed.now_ns() == end
@@ -264,6 +276,67 @@ def test_a_recording_names_no_more_levels_than_a_path_can_have(tmp_path: Path) -
     assert told == [("itself", False), *((str(number), True) for number in range(99, 92, -1))]
 
 
+class Made:
+    """A recording of events and sweeps at made-up times, replayed by a clock that the test sets."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.now_ns = SECOND
+        self.writer = Writer(path)
+        self.writer.write(Head(FORMAT, SECOND, HOST, NO_TIERS, True))
+
+    def swept(self, at_ns: int, **cpu_ns: int) -> None:
+        """A sweep that saw processes `p7`, `p8`…, each with the CPU time that it had used by then."""
+        usages = {int(name[1:]): Usage(cpu_ns=used) for name, used in cpu_ns.items()}
+        samples = [Sample(pid, pid * 1001, 0, 0, b"x", -1, False, used) for pid, used in usages.items()]
+        self.writer.write(Sweep(at_ns, samples))
+
+    def replayed(self) -> Engine:
+        self.writer.close()
+        engine = Engine(ReplayFeed(self.path, clock_ns=lambda: self.now_ns))
+        engine.start()
+        return engine
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    made = Made(tmp_path / "made.rec")
+    snapshot = [Found(ProcessEntry(7, 7007, exec_id=1, comm=b"x"), Usage())]
+    made.writer.write(Snapshot(SECOND + 1, snapshot))
+    made.swept(SECOND + 2, p7=0)
+    return made
+
+
+def test_a_sweep_of_a_replay_ends_nobody_who_was_born_after_it(made: Made) -> None:
+    """However late it is taken: it goes before the events that came after it."""
+    made.swept(2 * SECOND, p7=0)
+    made.writer.write(Events(2 * SECOND + 100, [fork(8, 7, ts=2 * SECOND + 50, start=8008)]))
+    made.swept(3 * SECOND, p7=0, p8=0)
+    engine = made.replayed()
+    made.now_ns = 2 * SECOND + 500
+    engine.pump()
+    engine.sweep()  # as a session does from time to time
+    assert {process.entry.pid for process in engine.lineage if process.ended_ns is None} == {7, 8}
+    made.now_ns = 4 * SECOND
+    engine.pump()
+    assert {process.entry.pid for process in engine.lineage if process.ended_ns is None} == {7, 8}
+
+
+def test_cpu_shares_of_a_replay_are_those_between_two_recorded_sweeps(made: Made) -> None:
+    """Not those between two looks at the replay, which come earlier, later or never in its time."""
+    made.swept(2 * SECOND, p7=100_000_000)
+    made.swept(3 * SECOND, p7=200_000_000)
+    made.swept(5 * SECOND, p7=1_200_000_000)
+    engine = made.replayed()
+    (process,) = engine.lineage
+    for now_ns, share in ((3 * SECOND + 900, 10.0), (5 * SECOND, 50.0), (9 * SECOND, 50.0)):
+        made.now_ns = now_ns
+        engine.pump()
+        engine.sweep()
+        assert process.usage is not None
+        assert process.usage.cpu_percent == pytest.approx(share)
+
+
 def test_the_commands(tmp_path: Path) -> None:
     import json
 
@@ -291,6 +364,7 @@ def test_a_replay_is_held_skipped_and_runs_at_another_speed(tmp_path: Path) -> N
     record(path, False, [])
     now = 0
     feed = ReplayFeed(path, speed=0.001, clock_ns=lambda: now)
+    feed.sweep()
     first = feed.now_ns()
     now = 1_000_000
     feed.hold(True)
@@ -306,7 +380,7 @@ def test_a_replay_is_held_skipped_and_runs_at_another_speed(tmp_path: Path) -> N
     assert feed.position.ns == 7_000
     feed.skip(10**15)
     assert feed.position.ns == feed.position.length_ns
-    feed.events()
+    go_through(feed)
     assert feed.ended
 
 

@@ -30,7 +30,7 @@ def command(settings: Settings, file: Path, speed: float, as_json: bool) -> int:
             return open_screens(settings, open_replay(file, speed))
         engine = Engine(ReplayFeed(file, speed=0))
         engine.start()
-        engine.sweep()
+        engine.pump()
     except RecordingError as error:
         raise CommandError(str(error)) from None
     except OSError as error:

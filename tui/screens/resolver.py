@@ -82,7 +82,7 @@ class ResolverScreen(Room):
             for tier in Tier
         ]
         missed = history.counters.get("miss", 0)
-        nothing = self._over_time("miss", _times(None, columns), room)
+        nothing = self._over_time("miss", " " * 11 * len(columns), room)
         rows.append([*self._tier_row("miss", None, missed, asked), *nothing])
         head = titles(("TIER", 8), ("STATE", 7), ("ANSWERS", -10), ("SHARE", -7))
         times = "".join(f"{name:>11}" for name in columns)
@@ -160,8 +160,6 @@ def _reach(past: Past) -> str:
 
 
 def _times(known: TierLatency | None, columns: tuple[str, ...]) -> str:
-    """How long half of the answers took at most, and 95 % of them where there is room."""
-    if known is None:
-        return " " * 11 * len(columns)
-    times = (known.p50_ns, known.p95_ns)[: len(columns)]
-    return "".join(f"{fmt.duration(ns) if known.count else '–':>11}" for ns in times)
+    """How long half of the answers took at most, and 95 % where there is room; a recording has none."""
+    times = (known.p50_ns, known.p95_ns) if known is not None and known.count else (None, None)
+    return "".join(f"{'–' if ns is None else fmt.duration(ns):>11}" for ns in times[: len(columns)])
