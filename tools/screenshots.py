@@ -1,4 +1,4 @@
-"""Draws screenshots/*.svg from the fixtures of the tests: nothing of this machine's processes is in them.
+"""Draws screenshots/*.svg, the pictures of the tests: of a recording and of fixtures, never of this machine.
 
 Run by `make screenshots`. Where rsvg-convert is installed, build/screenshots/*.png are made too, for
 looking at.

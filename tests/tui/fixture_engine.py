@@ -1,6 +1,6 @@
 """An engine in memory: the real Tree on made-up processes. Deterministic, without threads and clocks.
 
-Nothing here is taken from a real machine. Recordings replace it where they can.
+Nothing here is taken from a real machine. Pictures are of a recording (recorded.py) where that can be.
 """
 
 from __future__ import annotations
@@ -193,20 +193,6 @@ def nested_host() -> list[ProcessView]:
         process(7040, 7001, "/usr/local/bin/npm ci", age=40 * SECOND, container=CI_JOB, cpu=88, uid=1000),
         process(7052, 7040, "node lint.js", age=9 * SECOND, container=CI_JOB, cpu=12.5, uid=1000),
         process(7100, 1, "/bin/step --all", age=hour, container=LOOSE_JOB, rss=2 << 20),
-    ]
-
-
-def labelled_host() -> list[ProcessView]:
-    """The small host, with what Docker's state says of its container."""
-    web = msgspec.structs.replace(
-        WEB,
-        cgroup_path=f"/docker/{WEB.id}".encode(),
-        source=f"/var/lib/docker/containers/{WEB.id}/config.v2.json",
-        labels=(("com.docker.compose.project", "shop"), ("com.docker.compose.service", "web")),
-    )
-    return [
-        msgspec.structs.replace(view, container=web) if view.container is WEB else view
-        for view in small_host()
     ]
 
 

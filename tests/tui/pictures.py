@@ -1,29 +1,24 @@
 """The pictures: which there are, and how the app is brought there. Used by the snapshot tests and by
-tools/screenshots.py, so that what is tested is what is shown."""
+tools/screenshots.py, so that what is tested is what is shown.
+
+Processes and the resolver are those of a real recording (recorded.py). Made up is what none can show: a
+session that may send signals, one without a probe, and the builds of a project (fixture_*.py).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import fixture_object
 from fixture_build import board, failed, findings, half_way
-from fixture_engine import (
-    ALL_ON,
-    NO_PROBE,
-    NOW,
-    SECOND,
-    FixtureEngine,
-    labelled_host,
-    nested_host,
-    process,
-    small_host,
-)
+from fixture_engine import NO_PROBE, FixtureEngine
 from harness import go_to, not_opened, press, processes, settle
+from recorded import ReplayInStep
 from textual.pilot import Pilot
 
-from core.model import Tiers
-from core.view import ProcessView
+from core.view import Row
 from tui.app import EbpfApp
 from tui.config import Config
 from tui.screens import object_views as views
@@ -35,45 +30,78 @@ from tui.settings import Settings
 
 Prepare = Callable[[Pilot[None]], Awaitable[None]]
 
+MOMENT = 38
+"""When most pictures are taken, in seconds of the recording: `sh release` was typed two seconds before."""
+
 
 @dataclass(frozen=True)
 class Picture:
     """One state of the app. `own_data`: nothing in it depends on the machine it is made on."""
 
     prepare: Prepare
-    tiers: Tiers = ALL_ON
+    engine: Callable[[], ReplayInStep | FixtureEngine] = ReplayInStep
     own_data: bool = True
     config: Config = field(default_factory=Config)
-    host: Callable[[], list[ProcessView]] = small_host
 
     def app(self) -> EbpfApp:
-        engine = FixtureEngine(self.host(), tiers=self.tiers)
-        engine.stats = (("hits cache", 0), ("hits maps", 0), ("hits procfs", 0), ("miss", 0))
+        engine = self.engine()
+        if isinstance(engine, ReplayInStep):
+            return EbpfApp(engine, Settings(), self.config)
         return EbpfApp(engine, Settings(allow_signals=True), self.config, not_opened)
 
 
-async def tree(pilot: Pilot[None]) -> None:
+def replay(pilot: Pilot[None]) -> ReplayInStep:
+    assert isinstance(pilot.app, EbpfApp)
+    assert isinstance(pilot.app.engine, ReplayInStep)
+    return pilot.app.engine
+
+
+async def play(pilot: Pilot[None], seconds: int) -> None:
+    """Let the recording go on for so long."""
     await settle(pilot)
-    await go_to(pilot, 4122)
+    replay(pilot).play(seconds)
+    await settle(pilot)
+
+
+async def find(pilot: Pilot[None], wanted: Callable[[Row], bool]) -> None:
+    """Put the cursor on the first row that is wanted, wherever in the tree it is."""
+    rows = replay(pilot).rows()
+    processes(pilot).tree.move_to(next(index for index, row in enumerate(rows) if wanted(row)))
+    await settle(pilot)
+
+
+async def tree(pilot: Pilot[None]) -> None:
+    await play(pilot, MOMENT)
+    await find(pilot, lambda row: row.text.startswith("gzip"))
 
 
 async def pods(pilot: Pilot[None]) -> None:
-    await settle(pilot)
-    await go_to(pilot, 7052)
+    await play(pilot, MOMENT)
+    await find(pilot, lambda row: row.kind == "pod")
+    await press(pilot, "enter")
 
 
 async def explain(pilot: Pilot[None]) -> None:
-    await tree(pilot)
+    """A process that has had four images."""
+    await play(pilot, MOMENT)
+    await find(pilot, lambda row: "busybox nc" in row.text)
     await press(pilot, "enter")
 
 
 async def explain_container(pilot: Pilot[None]) -> None:
-    await tree(pilot)
-    app = pilot.app
-    assert isinstance(app, EbpfApp)
-    assert isinstance(app.engine, FixtureEngine)
-    app.engine.cpu_history = (*[None] * 12, *(1 + step * step % 23 / 4 for step in range(48)))
-    await press(pilot, "up", "up", "enter")
+    await play(pilot, MOMENT)
+    await find(pilot, lambda row: row.kind == "container" and row.text == "thumbnails")
+    await press(pilot, "enter")
+
+
+async def fixture_tree(pilot: Pilot[None]) -> None:
+    await settle(pilot)
+    await go_to(pilot, 4122)
+
+
+async def procfs_only(pilot: Pilot[None]) -> None:
+    await fixture_tree(pilot)
+    await press(pilot, "enter")
 
 
 async def parents(pilot: Pilot[None]) -> None:
@@ -82,9 +110,9 @@ async def parents(pilot: Pilot[None]) -> None:
 
 
 async def filtered(pilot: Pilot[None]) -> None:
-    await settle(pilot)
+    await play(pilot, MOMENT)
     await press(pilot, "slash")
-    processes(pilot).filter_line.input.value = "user:deploy !vim"
+    processes(pilot).filter_line.input.value = "user:deploy !sed"
     await settle(pilot)
 
 
@@ -103,7 +131,7 @@ async def help_screen(pilot: Pilot[None]) -> None:
 
 
 async def signal_menu(pilot: Pilot[None]) -> None:
-    await tree(pilot)
+    await fixture_tree(pilot)
     await press(pilot, "v", "v", "f9", "down")
 
 
@@ -191,49 +219,19 @@ async def objects_tree(pilot: Pilot[None]) -> None:
 
 async def resolver(pilot: Pilot[None]) -> None:
     await press(pilot, "5")
-    app = pilot.app
-    assert isinstance(app, EbpfApp)
-    engine = app.engine
-    assert isinstance(engine, FixtureEngine)
-    cache = maps = procfs = miss = added = 0
-    for step in range(60):
-        cache += 40 + step * step % 97
-        maps += step % 7
-        procfs += step % 11 == 0
-        miss += step % 23 == 0
-        added += 3 + step % 5
-        engine.now_ns = NOW + 2 * step * SECOND
-        engine.stats = (
-            ("added event", added),
-            ("added snapshot", 71),
-            ("hits cache", cache),
-            ("hits maps", maps),
-            ("hits procfs", procfs),
-            ("miss", miss),
-            ("reparent success", added // 9),
-        )
-        app.history.add(engine.now_ns, engine.stats)
-        app.history.note(engine.now_ns, (("events/s", 380 + step * 37 % 101), ("drift", 0)))
-    engine.publish()
-    await settle(pilot)
+    for _ in range(58):  # the lines are drawn of the frames that were shown
+        await play(pilot, 1)
 
 
 async def rewound(pilot: Pilot[None]) -> None:
-    app = pilot.app
-    assert isinstance(app, EbpfApp)
-    engine = app.engine
-    assert isinstance(engine, FixtureEngine)
-    await explain(pilot)
-    engine.now_ns = NOW + 5 * SECOND
-    engine.put(process(7001, 2214, "less notes", age=0, uid=1000))
-    engine.drop(4123)
-    engine.now_ns = NOW + 15 * SECOND
-    engine.drop(7001)
-    engine.now_ns = NOW + 17 * SECOND
-    await settle(pilot)
-    await press(pilot, "left_curly_bracket")
-    await press(pilot, "left_square_bracket", "left_square_bracket", "right_square_bracket")
+    """Back in a build that has ended since."""
+    await play(pilot, 17)
+    await find(pilot, lambda row: "-bash" in row.text)
+    await press(pilot, "enter", "left_square_bracket", "left_square_bracket", "right_square_bracket")
 
+
+made_up = FixtureEngine
+no_probe = partial(FixtureEngine, tiers=NO_PROBE)
 
 PICTURES = {
     "processes": Picture(tree),
@@ -242,23 +240,23 @@ PICTURES = {
     "mono": Picture(explain, config=Config(theme="mono")),
     "ascii": Picture(explain, config=Config(ascii=True)),
     "explain": Picture(explain),
-    "explain-container": Picture(explain_container, host=labelled_host),
-    "pods": Picture(pods, host=nested_host),
+    "explain-container": Picture(explain_container),
+    "pods": Picture(pods),
     "parents": Picture(parents),
     "filter": Picture(filtered),
     "search": Picture(search),
     "folded": Picture(folded),
-    "procfs-only": Picture(explain, NO_PROBE),
-    "help": Picture(help_screen),
+    "procfs-only": Picture(procfs_only, no_probe),
+    "help": Picture(help_screen, made_up),
     "sort": Picture(sort_menu),
     "columns": Picture(column_menu),
-    "signal": Picture(signal_menu),
-    "build": Picture(build),
-    "build-failed": Picture(build_failed),
-    "build-watched": Picture(build_watched),
-    "headers": Picture(headers),
-    "objects": Picture(objects, own_data=False),
-    "objects-tree": Picture(objects_tree),
+    "signal": Picture(signal_menu, made_up),
+    "build": Picture(build, made_up),
+    "build-failed": Picture(build_failed, made_up),
+    "build-watched": Picture(build_watched, made_up),
+    "headers": Picture(headers, made_up),
+    "objects": Picture(objects, made_up, own_data=False),
+    "objects-tree": Picture(objects_tree, made_up),
     "resolver": Picture(resolver),
     "rewind": Picture(rewound),
 }

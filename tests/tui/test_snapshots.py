@@ -10,10 +10,14 @@ from pictures import PICTURES
 
 SIZES = [(60, 20), (80, 24), (120, 34), (200, 50)]
 EVERY_SIZE = (
+    "processes",
     "explain",
     "explain-container",
     "filter",
     "parents",
+    "search",
+    "folded",
+    "rewind",
     "pods",
     "procfs-only",
     "build-failed",
