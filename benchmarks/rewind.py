@@ -30,8 +30,9 @@ def process(pid: int, start_ns: int) -> ProcessView:
     entry = ProcessEntry(
         pid, start_ns, 2, 1, 1, b"worker", b"/usr/bin/worker", pid, 3, 0o755, 1,
         b"/usr/bin/worker\0--unit\0%d\0" % pid,
-        cgroup=b"/system.slice/worker-%d.service" % (pid % 50), cookie=pid,
-    )  # fmt: skip
+        cgroup=b"/system.slice/worker-%d.service" % (pid % 50), fork_ns=start_ns + pid * 7_919 % 99_991,
+        exec_ns=start_ns + pid * 104_729 % 999_983, cookie=pid * 0x9E3779B97F4A7C15 % 2**64,
+    )  # fmt: skip  # of a real process these bytes are what cannot be packed
     return ProcessView(
         entry, Tier.CACHE, Origin.EVENT, ProcessKey(1, 1), usage=Usage(1, 4 << 20, "S", 1, 0.0)
     )
