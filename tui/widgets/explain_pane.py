@@ -142,9 +142,9 @@ class ExplainPane(LineWidget):
         if known is None:
             return [[(" …", self.style_of("explain--label"))]]
         if width < _SIDE_BY_SIDE:
-            return [*self._story(known, width), *self._facts(known.facts, width)]
+            return [*self._story(known, width - 1), *self._facts(known.facts, width - 1)]
         half = width // 2
-        left, right = self._story(known, half - 1), self._facts(known.facts, width - half)
+        left, right = self._story(known, half - 1), self._facts(known.facts, width - half - 1)
         lines = []
         for index in range(max(len(left), len(right))):
             first = left[index] if index < len(left) else []
