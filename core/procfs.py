@@ -24,6 +24,7 @@ CMDLINE_LIMIT = 2 * 1024 * 1024
 """As much of one argv as is read, in bytes: the kernel's own limit for a whole exec is 3/4 of 8 MiB."""
 
 _STATUS_LIMIT = 1 << 20  # as many as 65,536 groups stand in it, before the capabilities
+_THREADS_ASKED = 64
 _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 _NO_LOGIN = 0xFFFFFFFF
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -117,7 +118,10 @@ class Procfs:
         steps = {"status": _read_status, "cgroup": _read_cgroup, "namespaces": _read_namespaces}
         if not stat.kthread:
             patient = partial(self._read_patiently, stat.pid)
-            steps |= {"cmdline": patient if stat.state == "D" else _read_cmdline, "exe": _read_exe}
+            steps |= {
+                "cmdline": patient if _may_be_stuck(directory, stat) else _read_cmdline,
+                "exe": _read_exe,
+            }
         for name, read in steps.items():
             try:
                 facts.update(read(directory))
@@ -233,6 +237,25 @@ def _read(directory: int, name: str, limit: int) -> bytes:
         return b"".join(chunks)
     finally:
         os.close(descriptor)
+
+
+def _may_be_stuck(directory: int, stat: Stat) -> bool:
+    """Return whether a thread of the process waits for something that may never come, its memory locked."""
+    if stat.state == "D" or stat.threads < 2:
+        return stat.state == "D"
+    tasks = os.open("task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        return any(_state(tasks, task) == "D" for task in os.listdir(tasks)[:_THREADS_ASKED])
+    finally:
+        os.close(tasks)
+
+
+def _state(tasks: int, task: str) -> str:
+    try:
+        data = _read(tasks, f"{task}/stat", 4096)
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
+        return "X"
+    return chr(data[data.rindex(b")") + 2])
 
 
 def _read_status(directory: int) -> dict[str, object]:

@@ -107,14 +107,18 @@ struct file {
 struct percpu_counter {
 	s64 count;
 };
-struct mm_struct {
-	unsigned long arg_start, arg_end;
-	struct file *exe_file;
-	struct percpu_counter rss_stat[4]; /* since 6.2 */
-};
 typedef struct {
 	s64 counter;
 } atomic_long_t;
+struct rw_semaphore {
+	atomic_long_t count;
+};
+struct mm_struct {
+	unsigned long arg_start, arg_end;
+	struct file *exe_file;
+	struct rw_semaphore mmap_lock;
+	struct percpu_counter rss_stat[4]; /* since 6.2 */
+};
 struct mm_rss_stat {
 	atomic_long_t count[4];
 };

@@ -19,8 +19,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define PF_KTHREAD 0x00200000
 #define SIGNAL_GROUP_EXIT 4
-#define TASK_UNINTERRUPTIBLE 0x2 /* include/linux/sched.h */
-#define TASK_NOLOAD 0x400
+#define RWSEM_WRITER_LOCKED 1 /* kernel/locking/rwsem.c */
+#define RWSEM_FLAG_WAITERS 2
 #define NAME_SIZE 256
 #define PATH_SPACE 4096 /* a power of two: names beyond it are cut off */
 #define ARGS_SPACE 8192
@@ -360,6 +360,15 @@ static __always_inline u64 rss_of(struct mm_struct *mm)
 		pages = BPF_CORE_READ(mm, rss_stat[0].count) + BPF_CORE_READ(mm, rss_stat[1].count) +
 			BPF_CORE_READ(mm, rss_stat[3].count);
 	return pages > 0 ? pages : 0;
+}
+
+/* Whether who wants to read the memory map has to wait: it is being changed, or somebody waits to do so.
+ * A real-time kernel does not say. */
+static __always_inline bool is_locked(struct mm_struct *mm)
+{
+	if (!bpf_core_field_exists(mm->mmap_lock.count))
+		return false;
+	return BPF_CORE_READ(mm, mmap_lock.count.counter) & (RWSEM_WRITER_LOCKED | RWSEM_FLAG_WAITERS);
 }
 
 static __always_inline u32 state_of(struct task_struct *task)
@@ -820,9 +829,9 @@ static __always_inline int found(struct bpf_iter__task *ctx, bool sleepable)
 	BOUND(size, 2 * FOUND_ARGS - 1);
 	mm = BPF_CORE_READ(task, mm);
 	start = BPF_CORE_READ(mm, arg_start);
-	/* Who is in state D may hold its memory map locked until some server answers, and then the copy
-	 * would wait for it, and all who come behind it in the list: its argv is left to /proc. */
-	if (!sleepable || (s->facts.state & (TASK_UNINTERRUPTIBLE | TASK_NOLOAD)) == TASK_UNINTERRUPTIBLE) {
+	/* The copy would wait for a map that is locked, until some dead server answers, and with it all who
+	 * come behind it in the list: its argv is left to /proc. */
+	if (!sleepable || is_locked(mm)) {
 		if (size)
 			s->facts.flags |= ARGS_PARTIAL;
 		size = 0;

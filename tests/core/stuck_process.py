@@ -1,7 +1,8 @@
-"""Makes a process that is stuck in the kernel with its memory map locked: `stuck_process.py leader|thread`.
+"""Makes a process that is stuck in the kernel with its memory map locked: `stuck_process.py KIND`.
 
 Prints its pid; at the first line on its standard input the kernel lets go and the process sleeps, at the
-second all ends. `thread`: it is not its first thread that is stuck. Run it as root, in a mount namespace.
+second all ends. KIND says which thread is stuck: its first (`leader`), another one (`thread`), or one behind
+a hundred others (`crowd`). Run it as root, in a mount namespace of its own.
 
 A file system in user space (fuse(4)) serves one file and never answers a READ: a reader has its page locked
 for ever. The victim opens it as FOPEN_DIRECT_IO and maps it: fuse_file_mmap() then waits for that page, and
@@ -99,11 +100,14 @@ def main() -> None:
             map_it()
             time.sleep(FOREVER_S)
 
-        def thread() -> None:
+        def thread(others: int = 0) -> None:
+            for _ in range(others):
+                threading.Thread(target=time.sleep, args=(FOREVER_S,), daemon=True).start()
             threading.Thread(target=map_it, daemon=True).start()
             time.sleep(FOREVER_S)
 
-        victim = child(device, leader if sys.argv[1] == "leader" else thread)
+        victims = {"leader": leader, "thread": thread, "crowd": lambda: thread(100)}
+        victim = child(device, victims[sys.argv[1]])
         while not any(b"folio" in wchan or b"page" in wchan for wchan in waiting_in(victim)):
             time.sleep(0.01)
         print(victim, flush=True)

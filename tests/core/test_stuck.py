@@ -88,11 +88,12 @@ def run_inside(code: str, one: Stuck, answer: str) -> list[str]:
     return lines
 
 
-def test_everything_else_is_listed_and_it_says_why_its_arguments_are_not(stuck: Start) -> None:
-    one = stuck("leader")
+@pytest.mark.parametrize("kind", ["leader", "thread"])
+def test_everything_else_is_listed_and_it_says_why_its_arguments_are_not(stuck: Start, kind: str) -> None:
+    one = stuck(kind)
     rows = {row["pid"]: row for row in asked("ps")["processes"]}
     assert os.getpid() in rows
-    assert rows[one.pid]["state"] == "D"
+    assert rows[one.pid]["state"] == ("D" if kind == "leader" else "S")
     assert rows[one.pid]["args"] == []
     assert "stuck" in rows[one.pid]["note"]
     assert rows[one.pid]["exe"] == os.readlink(f"/proc/{one.pid}/exe")
@@ -152,13 +153,13 @@ session.stop()
 
 @pytest.mark.parametrize("probe", [True, False])
 def test_a_session_that_waits_for_it_says_so_and_goes_on(stuck: Start, probe: bool) -> None:
-    """Not its first thread is stuck, so that nobody can know before."""
+    """It is stuck in the last of many threads, where nobody looks before."""
     if probe:
         feed = open_feed(LOCAL)
         feed.close()
         if not feed.exact:
             pytest.skip(f"no probe here: {feed.tiers.maps.reason}")
-    one = stuck("thread")
+    one = stuck("crowd")
     told, after = run_inside(WATCHES.format(probe=probe), one, "waiting")
-    assert "s for the kernel: " in told if probe else f"s for /proc/{one.pid}: " in told
+    assert f"s for /proc/{one.pid}: " in told
     assert after == "goes on"
