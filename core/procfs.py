@@ -243,7 +243,10 @@ def _may_be_stuck(directory: int, stat: Stat) -> bool:
     """Return whether a thread of the process waits for something that may never come, its memory locked."""
     if stat.state == "D" or stat.threads < 2:
         return stat.state == "D"
-    tasks = os.open("task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        tasks = os.open("task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return False
     try:
         return any(_state(tasks, task) == "D" for task in os.listdir(tasks)[:_THREADS_ASKED])
     finally:
@@ -253,9 +256,11 @@ def _may_be_stuck(directory: int, stat: Stat) -> bool:
 def _state(tasks: int, task: str) -> str:
     try:
         data = _read(tasks, f"{task}/stat", 4096)
+        return chr(data[data.rindex(b")") + 2])
     except (FileNotFoundError, ProcessLookupError):  # it has ended
         return "X"
-    return chr(data[data.rindex(b")") + 2])
+    except (ValueError, IndexError):
+        return "?"
 
 
 def _read_status(directory: int) -> dict[str, object]:
