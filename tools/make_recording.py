@@ -3,11 +3,12 @@
     sudo .venv/bin/python tools/make_recording.py [FILE]
 
 Some three minutes, as root, where the kernel tier works; it needs the Debian packages busybox-static
-containerd docker.io gcc make runc util-linux vim. The host is `recorded_host/`: its init, users, services
-and containers run in namespaces of their own (pid, mount, uts, ipc, net), so nothing of this machine's
-processes, users or names is in the file. `ebpf-tui record` runs among them, as on any host, while a
-person's keys are typed into a shell. `tell` prints all that is in the file, to be read before it is
-committed. The pictures that the tests compare depend on it: `make snapshots` and `make screenshots` after it.
+containerd docker.io gcc make runc util-linux vim, and a /usr/bin/python3 of the version in .venv. The host
+is `recorded_host/`: its init, users, services and containers run in namespaces of their own (pid, mount,
+uts, ipc, net), so nothing of this machine's processes, users or names is in the file. `ebpf-tui record`
+runs among them, as on any host, while a person's keys are typed into a shell. `tell` prints all that is in
+the file, to be read before it is committed. The pictures that the tests compare depend on it:
+`make snapshots` and `make screenshots` after it.
 """
 
 from __future__ import annotations
