@@ -2,6 +2,7 @@
 # Each does its own set-up (tools/setup): minutes the first time, a moment afterwards.
 
 PYTHON := .venv/bin/python
+LOOKS_AT_THE_HOST := tests/core tests/web tests/test_cli.py tests/test_install.py tests/test_pipes.py tests/test_processes_cli.py
 
 # sudo in somebody's checkout must not leave files behind that its owner cannot remove.
 ifeq ($(shell id -u),0)
@@ -33,8 +34,12 @@ run:
 set-up:
 	@tools/setup test
 
+# Builds and screens side by side; then, one by one, what looks at the whole host or loads probes into it.
 test: set-up
-	$(PYTHON) -m pytest
+	@failed=0; \
+	$(PYTHON) -m pytest -n logical --dist worksteal $(LOOKS_AT_THE_HOST:%=--ignore %) || failed=1; \
+	$(PYTHON) -m pytest $(LOOKS_AT_THE_HOST) || failed=1; \
+	exit $$failed
 
 test-kernels: set-up
 	$(PYTHON) tools/test_kernels.py

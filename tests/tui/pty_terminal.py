@@ -81,9 +81,20 @@ class Terminal:
             self.read(0.05)
 
     def quiet(self) -> None:
-        """Read until nothing comes for a while."""
+        """Read until all keys were taken and nothing comes for a while.
+
+        An escape that still waits when the next key is pressed would be read with it: as alt and that key.
+        """
+        end = time.monotonic() + 30
+        while self.process.poll() is None and self._waiting():
+            assert time.monotonic() < end, "keys are not read"
+            self.read(0.02)
         while self.read(0.2):
             pass
+
+    def _waiting(self) -> int:
+        """Return how many bytes of keys nobody has read yet."""
+        return int(struct.unpack("i", fcntl.ioctl(self._slave, termios.FIONREAD, b"\0" * 4))[0])
 
     def write(self, keys: bytes) -> None:
         os.write(self._master, keys)
