@@ -32,7 +32,7 @@ def newborn(event: Fork, creator: ProcessEntry | None) -> ProcessEntry:
         event.cgroup_id,
         event.pid_ns,
         event.mnt_ns,
-        event.ts_ns,
+        event.start_ns,  # as the entry of its exec says
         image.exec_ns,
         event.cookie,
         event.kthread,

@@ -96,8 +96,8 @@ class Lineage:
         if process.parent is not None:
             process.parent_missing = False
         if origin is not Origin.SNAPSHOT:
-            self._stats.count(_ADDED[origin])
-        self.touch(process)
+            self._counters[_ADDED[origin]] += 1
+        self.changed[process] = None
         return process
 
     def fork(self, event: Fork, parent: Process | None, creator: Process | None) -> Process:
@@ -150,15 +150,15 @@ class Lineage:
         if event.previous_inode and before.inode and event.previous_inode != before.inode:
             self.flag(process)
             self._stats.count("inode error exec_parent_missing")
-        if same_image(before, entry):
+        if before.inode == entry.inode and same_image(before, entry):
             self._stats.count("merged exec")
         else:
             process.remember(before)
-        process.entry = msgspec.structs.replace(
-            entry,
-            fork_ns=before.fork_ns or entry.fork_ns,
-            ppid=before.ppid if process.parent is not None else entry.ppid,
-        )
+        fork_ns = before.fork_ns or entry.fork_ns
+        ppid = before.ppid if process.parent is not None else entry.ppid
+        if fork_ns != entry.fork_ns or ppid != entry.ppid:
+            entry = msgspec.structs.replace(entry, fork_ns=fork_ns, ppid=ppid)
+        process.entry = entry
         process.origin = _EVENT
         self._counters["added event"] += 1
         self.changed[process] = None
@@ -282,7 +282,8 @@ class Lineage:
             for child in list(process.children):
                 self._link(child, None)
         if process.parent is not None:
-            self._link(process, None)
+            process.parent.children.pop(process, None)
+            process.parent = None
         self._dropped(process)
 
     def _dropped(self, process: Process) -> None:
@@ -310,7 +311,7 @@ class Lineage:
             process.parent_missing = False
             self.touch(process)
         if process.entry.exec_id == 0:  # /proc brought it in
-            self.amend(process, start_ns=event.start_ns, exec_id=event.exec_id, fork_ns=event.ts_ns)
+            self.amend(process, start_ns=event.start_ns, exec_id=event.exec_id, fork_ns=event.start_ns)
             process.key = process.entry.key
 
     def _executed_unborn(self, entry: ProcessEntry) -> Process:

@@ -64,7 +64,7 @@ class Forest:
 
     def _add(self, key: ProcessKey, view: ProcessView, matches: bool) -> Node:
         node = self.nodes[key] = Node(key, view)
-        if key in self.folded:
+        if self.folded and key in self.folded:
             node.folded = True
         if view.ended_ns is None:
             node.d_count, node.d_cpu, node.d_rss = weight(view)
@@ -136,6 +136,9 @@ class Forest:
         waiting: dict[Node, int] = {}
         for node in self._changed:
             climbing: Node | None = node
+            if not node.children:  # most are leaves, and wait for nobody
+                self._settle_node(node)
+                climbing = node.parent
             step = 0
             while climbing is not None:
                 if climbing in waiting:

@@ -23,7 +23,7 @@ FACTS = Struct("=II8Q16s2Q4I28s13I32s")
 """Capabilities, ids, and comm with tty are taken as bytes: they are the same few again and again."""
 ENDING = Struct("=IIQQ80xI64xI")
 """Of the facts only what an exit and a reaping need: kind, flags, ts, start, pid, exit code."""
-_unpack_facts, _unpack_ending = FACTS.unpack_from, ENDING.unpack_from  # for every event
+_unpack_facts, _unpack_ending, _HEAD = FACTS.unpack_from, ENDING.unpack_from, FACTS.size  # for every event
 PID_ENTRY = Struct("=6Q16s2I28s5I32s")
 CAPABILITIES = Struct("=2Q")
 IDS = Struct("=7I")
@@ -113,7 +113,7 @@ def decode_event(data: bytes) -> Event:
         if kind == EXEC:
             return Exec(facts[2], _entry(facts, data, facts[2]), facts[9])
         if kind == CGROUP:
-            names = data[FACTS.size : FACTS.size + facts[27]]
+            names = data[_HEAD : _HEAD + facts[27]]
             return CgroupMove(facts[2], facts[13], facts[3], facts[6], cgroup_of(names, facts[1]))
     except (IndexError, StructError) as error:
         raise ValueError(f"record of {len(data)} bytes: {error}") from None
@@ -124,9 +124,9 @@ def decode_found(data: bytes) -> list[Found]:
     """Make the records of a whole snapshot; a cut last record is left out."""
     found = []
     at = 0
-    while at + FACTS.size <= len(data):
+    while at + _HEAD <= len(data):
         facts = FACTS.unpack_from(data, at)
-        end = at + FACTS.size + facts[26] + facts[27] + facts[28] + facts[29]
+        end = at + _HEAD + facts[26] + facts[27] + facts[28] + facts[29]
         if end > len(data):
             break
         entry = _entry(facts, data[at:end], exec_ns=facts[3])
@@ -212,7 +212,7 @@ def _fork(facts: tuple[Any, ...], data: bytes) -> Fork:
         credentials_of(facts[17], facts[10]),
         facts[5],
         facts[6],
-        cgroup_of(data[FACTS.size : FACTS.size + facts[27]], flags),
+        cgroup_of(data[_HEAD : _HEAD + facts[27]], flags),
         facts[20],
         facts[21],
         tty,
@@ -223,7 +223,7 @@ def _fork(facts: tuple[Any, ...], data: bytes) -> Fork:
 
 def _entry(facts: tuple[Any, ...], data: bytes, exec_ns: int) -> ProcessEntry:
     flags = facts[1]
-    names = FACTS.size + facts[26]
+    names = _HEAD + facts[26]
     script = names + facts[27]
     args = script + facts[29]
     cmdline = data[args : args + facts[28]]
@@ -235,7 +235,7 @@ def _entry(facts: tuple[Any, ...], data: bytes, exec_ns: int) -> ProcessEntry:
         facts[15],
         facts[4],
         comm,
-        exe_of(data[FACTS.size : names], flags),
+        exe_of(data[_HEAD:names], flags),
         facts[7],
         facts[18],
         facts[19],

@@ -124,8 +124,12 @@ class Libbpf:
         return result
 
     def function(self, name: str) -> Callable[..., int]:
-        """Return a function itself, for what is called for every look-up."""
-        found: Callable[..., int] = getattr(self._library, name)
+        """Return a function itself, for what is called for every look-up and never waits for anything.
+
+        It keeps the interpreter's lock: giving it away and taking it again is a third of a look-up.
+        """
+        holding = ctypes.PyDLL(self._library._name, handle=self._library._handle)
+        found: Callable[..., int] = getattr(holding, name)
         return found
 
     def initial_value(self, map_pointer: int) -> tuple[int, int]:
