@@ -48,7 +48,7 @@ class Listener:
             self.frames.append(frame)
             self._news.notify_all()
 
-    def wait(self, wanted: Callable[[Frame], bool], seconds: float = 5) -> Frame:
+    def wait(self, wanted: Callable[[Frame], bool], seconds: float = 30) -> Frame:
         """Return the first frame from now on (or the latest) that is as wanted."""
         deadline = time.monotonic() + seconds
         with self._news:
@@ -99,7 +99,7 @@ def test_a_process_is_explained_resolved_again_and_evicted(listener: Listener) -
     assert frame.explanation is not None
     assert frame.explanation.resolution is not None
     assert frame.explanation.resolution.source == "cache"
-    listener.wait(lambda frame: "none, checked" in story(frame).get("drift", ""), 30)
+    listener.wait(lambda frame: "none, checked" in story(frame).get("drift", ""))
     if not listener.feed.tiers.maps.on:
         return  # /proc was asked less than 30 s ago
     listener.session.resolve(os.getpid(), evict=True)
@@ -113,7 +113,7 @@ def test_a_process_is_explained_resolved_again_and_evicted(listener: Listener) -
 
 def test_the_host_is_explained_with_what_it_uses(listener: Listener) -> None:
     listener.session.explain("host")
-    listener.wait(lambda frame: frame.explanation is not None and any(frame.explanation.cpu_history), 30)
+    listener.wait(lambda frame: frame.explanation is not None and any(frame.explanation.cpu_history))
     frame = listener.frames[-1]
     assert frame.explanation is not None
     assert frame.explanation.resolution is None
@@ -127,15 +127,15 @@ def test_the_host_is_explained_with_what_it_uses(listener: Listener) -> None:
 
 def test_exec_and_fork_are_as_old_as_they_are(listener: Listener) -> None:
     child = subprocess.Popen(["/bin/sh", "-c", "read x; exec /bin/sleep 60"], stdin=subprocess.PIPE)
-    frame = listener.wait(lambda frame: "exec /bin" in getattr(row_of(frame, child.pid), "text", ""), 30)
+    frame = listener.wait(lambda frame: "exec /bin" in getattr(row_of(frame, child.pid), "text", ""))
     row = row_of(frame, child.pid)
     assert row is not None
     listener.session.explain(row.key)
-    listener.wait(lambda frame: frame.header.now_ns > row.start_ns + 2_000_000_000, 30)
+    listener.wait(lambda frame: frame.header.now_ns > row.start_ns + 2_000_000_000)
     assert child.stdin is not None
     child.stdin.write(b"\n")
     child.stdin.close()
-    frame = listener.wait(lambda frame: "execs" in story(frame), 30)
+    frame = listener.wait(lambda frame: "execs" in story(frame))
     ago = age(frame.header.now_ns - row.start_ns)
     times = story(frame)["times"]
     assert times.startswith(f"forked {ago} ago, exec ")
@@ -236,10 +236,10 @@ def test_a_process_that_ended_is_there_again_in_the_past(listener: Listener) -> 
     frame = listener.wait(lambda frame: "sleep 77" in getattr(row_of(frame, child.pid), "text", ""))
     row = row_of(frame, child.pid)
     assert row is not None
-    listener.wait(lambda frame: frame.header.now_ns > row.start_ns + 2_500_000_000, 10)  # more than a step
+    listener.wait(lambda frame: frame.header.now_ns > row.start_ns + 2_500_000_000)  # more than a step
     child.kill()
     child.wait()
-    gone = listener.wait(lambda frame: row_of(frame, child.pid) is None, 15)  # history is over, too
+    gone = listener.wait(lambda frame: row_of(frame, child.pid) is None)  # history is over, too
     session.explain(row.key if isinstance(row.key, ProcessKey) else None)
     for _ in range(40):
         session.step(-1_000_000_000)
