@@ -93,11 +93,7 @@ class Engine:
         """Apply one event, in the kernel's order; return the process it was about, if it is cached."""
         process = self._appliers[type(event)](event)
         if process is not None and process.ended_ns is None:
-            # The context of an event is resolved too, and the cache answers, which has just been told. Kernel
-            # threads are not resolved: they have no image. Their rows come from the cache all the same.
-            process.source = _CACHE
-            if not process.entry.kthread:
-                self._counters["hits cache"] += 1
+            self._answered_by_cache(process)
         return process
 
     def _exit(self, event: Exit) -> Process | None:
@@ -126,6 +122,15 @@ class Engine:
         self.lost += event.count
         self.stats.count("lost", by=event.count)
         self.resync()
+
+    def _answered_by_cache(self, process: Process) -> None:
+        """The context of an event is resolved too, and the cache answers, which has just been told.
+
+        Kernel threads are not resolved: they have no image. Their rows come from the cache all the same.
+        """
+        process.source = _CACHE
+        if not process.entry.kthread:
+            self._counters["hits cache"] += 1
 
     def resync(self) -> None:
         """Read the whole truth again after a loss."""
@@ -211,9 +216,7 @@ class Engine:
                 continue  # an event told the same, or later news
             process = self.lineage.insert(entry, Origin.SNAPSHOT)
             process.usage = record.usage
-            process.source = _CACHE
-            if not entry.kthread:
-                self.stats.count("hits cache")
+            self._answered_by_cache(process)
         self.lineage.adopt_orphans()
 
     def _fork(self, event: Fork) -> Process:

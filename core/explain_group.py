@@ -42,9 +42,8 @@ def group_explanation(
 
 def outside(outer: ContainerContext | None) -> Iterator[str]:
     """Name the containers that a nested one is in, from inside outwards."""
-    while outer is not None:
-        yield f"inside {container_name(outer)}"
-        outer = outer.outer
+    for level in outer.levels() if outer is not None else ():
+        yield f"inside {container_name(level)}"
 
 
 def pod_name(container: ContainerContext) -> str:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from core.model import ContainerContext, Origin, Tier
@@ -156,12 +156,10 @@ def _pod(value: str) -> Test:
     return lambda subject: any(map(test, _levels(subject)))
 
 
-def _levels(subject: Subject) -> Iterator[ContainerContext]:
-    """Yield the container of a process and the ones that it is nested in."""
+def _levels(subject: Subject) -> Iterable[ContainerContext]:
+    """Return the container of a process and the ones that it is nested in."""
     container = subject.view.container
-    while container is not None:
-        yield container
-        container = container.outer
+    return () if container is None else container.levels()
 
 
 def _user(value: str) -> Test:

@@ -150,7 +150,7 @@ class Lineage:
         if event.previous_inode and before.inode and event.previous_inode != before.inode:
             self.flag(process)
             self._stats.count("inode error exec_parent_missing")
-        if before.inode == entry.inode and same_image(before, entry):
+        if same_image(before, entry):
             self._stats.count("merged exec")
         else:
             process.remember(before)
@@ -244,7 +244,7 @@ class Lineage:
         """Drop the history that ended before this time; return what was dropped."""
         gone = []
         while self._ended:
-            process = self._ended[next(iter(self._ended))]
+            process = next(iter(self._ended.values()))
             if (process.ended_ns or 0) >= before_ns:
                 break
             self._forget_oldest()
@@ -278,12 +278,9 @@ class Lineage:
 
     def _forget_oldest(self) -> None:
         _, process = self._ended.popitem(last=False)
-        if process.children:
-            for child in list(process.children):
-                self._link(child, None)
-        if process.parent is not None:
-            process.parent.children.pop(process, None)
-            process.parent = None
+        for child in list(process.children):
+            self._link(child, None)
+        self._link(process, None)
         self._dropped(process)
 
     def _dropped(self, process: Process) -> None:

@@ -8,6 +8,7 @@ Times ending in `_ns` are nanoseconds; `start_ns`, `fork_ns`, `exec_ns` and `ts_
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -172,6 +173,13 @@ class ContainerContext(msgspec.Struct, frozen=True, gc=False):
     labels: tuple[tuple[str, str], ...] = ()
     paused: bool = False
     source: str | None = None
+
+    def levels(self) -> Iterator[ContainerContext]:
+        """Yield this container and the ones that it is nested in, from inside outwards."""
+        level: ContainerContext | None = self
+        while level is not None:
+            yield level
+            level = level.outer
 
     @property
     def parent_id(self) -> str | None:

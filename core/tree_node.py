@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -76,16 +76,9 @@ def level_above(key: str, container: ContainerContext | None) -> tuple[str, Cont
     if container is None or not container.id:
         return None
     pod = pod_key(container)
-    if pod is not None and pod != key and pod not in map(pod_key, _outer_ones(container)):
+    if pod is not None and pod != key and pod not in map(pod_key, islice(container.levels(), 1, None)):
         return pod, container
     return None if container.outer is None else (group_key(container.outer), container.outer)
-
-
-def _outer_ones(container: ContainerContext) -> Iterator[ContainerContext]:
-    outer = container.outer
-    while outer is not None:
-        yield outer
-        outer = outer.outer
 
 
 def is_pod(key: RowKey) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import msgspec
@@ -196,7 +196,7 @@ class ContainerNames:
         for path in self._contexts.keys() - kept:
             del self._contexts[path]
             self._young.pop(path, None)
-        ids = {level.id for context in self._contexts.values() for level in _levels(context)}
+        ids = {level.id for context in self._contexts.values() for level in context.levels()}
         for key in [key for key in self._answers if key[0] not in ids]:
             del self._answers[key]
         self._frozen.forget_all_but(_with_those_above(self._contexts))
@@ -284,12 +284,6 @@ class ContainerNames:
             return None, reason
         facts, problem = self._sockets.facts(container_id)
         return facts, None if facts else f"{reason}; {problem}"
-
-
-def _levels(context: ContainerContext | None) -> Iterator[ContainerContext]:
-    while context is not None:
-        yield context
-        context = context.outer
 
 
 def _with_those_above(paths: Iterable[bytes]) -> set[bytes]:

@@ -71,7 +71,6 @@ def run_inside(code: str, one: Stuck, answer: str) -> list[str]:
     worker = subprocess.Popen(
         [sys.executable, "-c", code, str(one.pid)],
         cwd=ROOT,
-        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
