@@ -19,6 +19,7 @@ from typing import Any
 from buildgen.errors import BuildgenError
 from buildgen.objects import read_object
 from buildgen.owner import acting_for, cache_directory, invoking_user, private_directory
+from core.files import append, write_file
 
 KEPT = 20
 """Builds of one object that are kept."""
@@ -66,7 +67,7 @@ def remember(new: Mapping[str, Built]) -> None:
     try:
         with acting_for(owner):
             directory = private_directory(cache_directory(owner) / "history", owner)
-            with open(directory / ".lock", "ab") as lock:
+            with os.fdopen(append(directory / ".lock"), "ab") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 known = _read(directory / "builds.json")
                 for path, one in new.items():
@@ -78,9 +79,7 @@ def remember(new: Mapping[str, Built]) -> None:
 
 def _write(file: Path, known: Mapping[str, tuple[Built, ...]]) -> None:
     objects = {path: [astuple(one) for one in builds] for path, builds in known.items()}
-    new = file.with_name(".builds.json.new")
-    new.write_text(json.dumps({"schema": _SCHEMA, "objects": objects}))
-    new.replace(file)
+    write_file(file, json.dumps({"schema": _SCHEMA, "objects": objects}).encode())
 
 
 def _read(file: Path) -> dict[str, tuple[Built, ...]]:

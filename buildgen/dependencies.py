@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from buildgen.owner import environment, identity, invoking_user
+from buildgen.owner import environment, identity
 from buildgen.plan import BuildPlan
 
 _PATIENCE = 20.0
@@ -21,12 +21,12 @@ def files_read(plan: BuildPlan) -> dict[str, set[Path]]:
     found = {target.label: {target.source} for target in plan.targets}
     if plan.ninja is None or not plan.ninja_text or not plan.out.is_dir():
         return found
-    owner = invoking_user()
+    owner = plan.trust.builder
     try:
         told = subprocess.run(
             [str(plan.ninja), "-f", "/dev/stdin", "-t", "deps"],
             cwd=plan.out,
-            env=environment(owner, TERM="dumb"),
+            env=environment(owner, plan.project.root, TERM="dumb"),
             input=plan.ninja_text.encode("utf-8", "surrogateescape"),
             capture_output=True,
             timeout=_PATIENCE,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from core.files import read_regular
+
 _BIGGEST_LOG = 8 * 1024 * 1024
 """ninja compacts its log by itself; a bigger one is read from its end."""
 
@@ -14,11 +16,8 @@ def edge_seconds(out: Path) -> dict[str, float]:
 
     A line is `start end mtime output hash`, separated by tabs, with times in milliseconds of that build.
     """
-    try:
-        with open(out / ".ninja_log", "rb") as file:
-            file.seek(max(0, file.seek(0, 2) - _BIGGEST_LOG))
-            text = file.read(_BIGGEST_LOG)
-    except OSError:
+    text = read_regular(out / ".ninja_log", _BIGGEST_LOG, from_end=True)
+    if text is None:
         return {}
     found = {}
     for line in text.splitlines():

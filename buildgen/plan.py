@@ -20,6 +20,7 @@ from buildgen.headers import HeaderDirs, HeadersNotFound, find_header_dirs
 from buildgen.ninja_file import Edges, write_ninja
 from buildgen.project import FILE_NAME, ObjectSpec, Project
 from buildgen.toolchain import Toolchain, find_ninja, find_toolchain
+from buildgen.trust import Trust, chooses_of_the_system, judge
 from buildgen.vmlinux import cached_vmlinux, find_vmlinux, wants_vmlinux
 from core.host import LOCAL, Host
 
@@ -46,7 +47,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """Everything a build needs. `ninja_text` is empty when no target can be built."""
+    """Everything a build needs. `ninja_text` is empty when no target can be built.
+
+    It is empty, too, where nothing of the project may run (yet): `held_back` is the line that says why.
+    """
 
     project: Project
     out: Path
@@ -56,6 +60,8 @@ class BuildPlan:
     headers: tuple[HeaderDirs, ...]
     warnings: tuple[str, ...]
     ninja_text: str = field(repr=False)
+    trust: Trust = field(default_factory=lambda: Trust(Path("/")))
+    held_back: str = ""
 
     @property
     def ninja_file(self) -> Path:
@@ -74,8 +80,14 @@ def plan(
     variants: Sequence[str] | None = None,
     objects: Sequence[str] = (),
     out: Path | None = None,
+    trust: Trust | None = None,
+    looking: bool = False,
 ) -> BuildPlan:
     """Plan the build of `project`, or of the part of it that is named.
+
+    Where others could have written the project and nobody has confirmed it (`trust`, by default judged here),
+    the plan has the system's toolchain and nothing to run. `looking`: it is only to be shown, so the compiler
+    that the project's ebpf.toml names is not asked for its version; what a build of this process found holds.
 
     `arches` and `out` default to the project's. `variants` are names such as `prebuilt`, `co-re-debug`, or
     `debug` for that form of whatever an object has; default: what the project declares. `objects` are
@@ -92,10 +104,13 @@ def plan(
     if not specs:
         raise ConfigError(f"no object of {project.name} has the variant {' or '.join(variants or ())}")
     specs = _only(specs, objects)
-    return _Planner(project, host, place, specs).plan()
+    return _Planner(project, host, place, trust or judge(project), looking=looking).plan(specs)
 
 
 _Spec = tuple[ObjectSpec, Arch, Variant, Target]
+
+_ASKED: dict[str, Toolchain] = {}
+"""Compilers that an ebpf.toml names, as the builds of this process found them."""
 
 
 def _target(out: Path, spec: ObjectSpec, arch: Arch, variant: Variant) -> Target:
@@ -155,19 +170,24 @@ def _only(specs: list[_Spec], names: Sequence[str]) -> list[_Spec]:
 class _Planner:
     """Looks up what the targets need, each thing once."""
 
-    def __init__(self, project: Project, host: Host, out: Path, specs: list[_Spec]) -> None:
+    def __init__(self, project: Project, host: Host, out: Path, trust: Trust, *, looking: bool) -> None:
+        self.trust = trust
+        self.looking = looking
+        self.held_back = "" if trust.may_build else trust.refusal
         self.project = project
         self.host = host
         self.out = out
-        self.specs = specs
         self.headers: dict[Arch, HeaderDirs | HeadersNotFound] = {}
         self.vmlinux: Path | VmlinuxError | None = None
 
-    def plan(self) -> BuildPlan:
+    def plan(self, specs: list[_Spec]) -> BuildPlan:
         toolchain, ninja, problem = self._tools()
         targets: list[Target] = []
         edges: list[Edges] = []
-        for spec, arch, variant, target in self.specs:
+        for spec, arch, variant, target in specs:
+            if self.held_back:
+                targets.append(_with(target, "unknown" if target.output.exists() else "missing", None))
+                continue
             cause, fix, extra = problem or self._needs(spec, arch, variant)
             if cause:
                 blocked = Diagnosis(target.label, cause, fix, str(spec.source))
@@ -183,15 +203,40 @@ class _Planner:
             text = write_ninja(edges, toolchain, used, self.project.launcher)
         warnings = dict.fromkeys(warning for h in headers for warning in h.warnings)
         return BuildPlan(
-            self.project, self.out, tuple(targets), toolchain, ninja, headers, tuple(warnings), text
+            self.project,
+            self.out,
+            tuple(targets),
+            toolchain,
+            ninja,
+            headers,
+            tuple(warnings),
+            text,
+            self.trust,
+            self.held_back,
         )
 
     def _tools(self) -> tuple[Toolchain | None, Path | None, tuple[str, str, tuple[str, ...]] | None]:
         try:
-            toolchain, ninja = find_toolchain(self.project.clang), find_ninja()
+            return self._toolchain(), find_ninja(root=self.project.root, owner=self.trust.builder), None
         except ToolchainError as error:
             return None, None, (error.cause, error.fix, ())
-        return toolchain, ninja, None
+
+    def _toolchain(self) -> Toolchain | None:
+        """Return the LLVM to build with; only to look at an unconfirmed project, the system's own.
+
+        None: it is the project's own, which runs only when somebody builds.
+        """
+        root, choice = self.project.root, self.project.clang
+        if not self.trust.may_build:
+            return find_toolchain(root=root)
+        owner = self.trust.builder
+        if choice is None or os.environ.get("EBPF_CLANG") or chooses_of_the_system(choice):
+            return find_toolchain(choice, root=root, owner=owner)
+        if not self.looking:
+            _ASKED[choice] = find_toolchain(choice, root=root, owner=owner)
+        elif choice not in _ASKED:
+            self.held_back = f"{self.project.file}: clang: {choice} runs only when you build"
+        return _ASKED.get(choice)
 
     def _needs(self, spec: ObjectSpec, arch: Arch, variant: Variant) -> tuple[str, str, tuple[str, ...]]:
         """Return (cause, fix, flags): what stands in the way, or the flags for what was found."""
@@ -224,7 +269,7 @@ class _Planner:
             )
         if self.vmlinux is None:
             try:
-                self.vmlinux = cached_vmlinux(self.host)
+                self.vmlinux = cached_vmlinux(self.host, self.trust.builder)
             except VmlinuxError as error:
                 self.vmlinux = error
         return self.vmlinux

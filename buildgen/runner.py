@@ -7,6 +7,7 @@ no process of it is left and no object is half written.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import pty
@@ -23,9 +24,9 @@ from collections.abc import Generator, Iterator
 from buildgen.diagnostics import Diagnosis, diagnose
 from buildgen.events import BuildEvent, Diagnosed, Done, EdgeFinished, Planned
 from buildgen.ninja_output import NinjaOutput
-from buildgen.owner import acting_for, environment, identity, invoking_user
+from buildgen.owner import acting_for, environment, identity
 from buildgen.plan import BuildPlan
-from buildgen.workspace import objects_to_make, prepared, remove_partial
+from buildgen.workspace import entered, objects_to_make, prepared, remove_partial
 from core.text import safe_text
 
 _SILENT = 0.25
@@ -46,7 +47,7 @@ class BuildRun:
         self.plan = plan
         self._jobs = jobs
         self._keep_going = keep_going
-        self._owner = invoking_user()
+        self._owner = plan.trust.builder
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._cancelled_at: float | None = None
@@ -65,22 +66,19 @@ class BuildRun:
         built: set[str] = set()
         problem: Diagnosis | None = None
         try:
-            with prepared(self.plan, self._owner):
+            if self.plan.held_back:
+                raise PermissionError(errno.EPERM, self.plan.held_back)
+            with prepared(self.plan) as out:
                 if self.plan.ninja_text:
-                    for event in self._ninja(output):
+                    for event in self._ninja(output, out):
                         if isinstance(event, EdgeFinished) and event.ok:
                             built.add(event.output)
                         yield event
                         yield from self._diagnosed(event, output)
                 else:
                     yield Planned(0)
-        except OSError as error:
-            where = safe_text(str(error.filename or self.plan.out))
-            problem = Diagnosis(
-                "build",
-                f"{where}: {error.strerror}",
-                "choose another place with --out, or `out` in ebpf.toml",
-            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            problem = _no_build(self.plan, error)
             yield Planned(0)
         if problem is None and not built and not output.failed and b"error" in output.said:
             problem = diagnose("build", output.said)
@@ -89,7 +87,7 @@ class BuildRun:
             yield Diagnosed(problem)
         yield self._done(begin, built, output, problem)
 
-    def _ninja(self, output: NinjaOutput) -> Iterator[BuildEvent]:
+    def _ninja(self, output: NinjaOutput, out: int) -> Iterator[BuildEvent]:
         """Run ninja, and give back what it does; whatever happens, it is gone afterwards."""
         reader, writer = _wide_terminal()
         try:
@@ -99,8 +97,11 @@ class BuildRun:
                     return
                 self._process = subprocess.Popen(
                     self._command(),
-                    cwd=self.plan.out,
-                    env=environment(self._owner, NINJA_STATUS=output.status, TERM="xterm"),
+                    cwd=entered(out),
+                    umask=0o022,  # what it makes is not for others to write to
+                    env=environment(
+                        self._owner, self.plan.project.root, NINJA_STATUS=output.status, TERM="xterm"
+                    ),
                     stdin=subprocess.DEVNULL,
                     stdout=writer,
                     stderr=writer,
@@ -167,7 +168,7 @@ class BuildRun:
         failed = set() if cancelled else {_object(name) for name in output.failed} & labels
         exit_code = self._process.returncode if self._process else 0
         ok = not (cancelled or blocked or failed or problem or exit_code)
-        todo: set[str] = set() if ok else objects_to_make(self.plan)
+        todo: set[str] = set() if ok or problem else objects_to_make(self.plan)
         fresh = labels - objects - failed - todo
         return Done(
             ok=ok,
@@ -177,6 +178,16 @@ class BuildRun:
             seconds=time.monotonic() - begin,
             cancelled=cancelled,
         )
+
+
+def _no_build(plan: BuildPlan, error: OSError | subprocess.TimeoutExpired) -> Diagnosis:
+    if plan.held_back:
+        return Diagnosis("build", plan.held_back, "look at what it would run, and confirm it or leave it")
+    if isinstance(error, subprocess.TimeoutExpired):
+        return Diagnosis("build", f"{plan.ninja} does not answer", "install another ninja")
+    where = safe_text(str(error.filename or plan.out))
+    fix = "choose another place with --out, or `out` in ebpf.toml"
+    return Diagnosis("build", f"{where}: {error.strerror}", fix)
 
 
 # --- processes -------------------------------------------------------------------------------------

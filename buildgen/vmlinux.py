@@ -12,14 +12,14 @@ import ctypes.util
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from buildgen.arch import Arch
 from buildgen.errors import VmlinuxError
-from buildgen.owner import acting_for, cache_directory, invoking_user, private_directory
+from buildgen.owner import Owner, acting_for, cache_directory, invoking_user, private_directory
 from buildgen.packages import install_hint
+from core.files import read_regular, write_file
 from core.host import LOCAL, Host
 
 KERNEL_BTF = "/sys/kernel/btf/vmlinux"
@@ -27,6 +27,7 @@ KERNEL_BTF = "/sys/kernel/btf/vmlinux"
 _INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"\n]+)[>"]', re.MULTILINE)
 _PRINTF = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
 _BIGGEST_BTF = 64 * 1024 * 1024
+_BIGGEST_SOURCE = 16 * 1024 * 1024
 _HEAD = b"""#ifndef __VMLINUX_H__
 #define __VMLINUX_H__
 
@@ -72,8 +73,10 @@ def find_vmlinux(source: Path, include: Iterable[Path], arch: Arch) -> Path | No
     return None
 
 
-def cached_vmlinux(host: Host = LOCAL) -> Path:
+def cached_vmlinux(host: Host = LOCAL, owner: Owner | None = None) -> Path:
     """Return the directory of the vmlinux.h of the running kernel, making it when it is not cached.
+
+    The cache is that of `owner`, who will read it: by default of the invoking user.
 
     Raises VmlinuxError: no BTF, no libbpf, or a cache directory that is not ours alone.
     """
@@ -85,27 +88,21 @@ def cached_vmlinux(host: Host = LOCAL) -> Path:
         raise VmlinuxError(
             f"{source}: {error.strerror}; the kernel needs CONFIG_DEBUG_INFO_BTF for that"
         ) from error
-    owner = invoking_user()
+    owner = owner or invoking_user()
     cache = cache_directory(owner)
     try:
         with acting_for(owner):
             directory = private_directory(cache / "vmlinux" / hashlib.sha256(btf).hexdigest()[:32], owner)
             header = directory / "vmlinux.h"
             if not header.is_file():
-                with tempfile.NamedTemporaryFile(dir=directory, delete=False) as new:
-                    new.writelines((_HEAD, *dump_types(source), _TAIL))
-                os.replace(new.name, header)  # whole or not there, whoever else does the same now
+                write_file(header, b"".join((_HEAD, *dump_types(source), _TAIL)))
     except OSError as error:
         raise VmlinuxError(f"{error.filename or cache}: {error.strerror}") from error
     return directory
 
 
 def _included(path: Path) -> Iterator[bytes]:
-    try:
-        text = path.read_bytes()
-    except OSError:
-        return
-    for found in _INCLUDE.finditer(text):
+    for found in _INCLUDE.finditer(read_regular(path, _BIGGEST_SOURCE, link=True) or b""):
         yield found[1]
 
 

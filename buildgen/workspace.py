@@ -13,23 +13,30 @@ from pathlib import Path
 
 from buildgen.ninja_file import TOOLCHAIN_STAMP
 from buildgen.ninja_output import unquoted
-from buildgen.owner import Owner, acting_for, environment, identity, invoking_user
+from buildgen.out_directory import COMPILE_COMMANDS, LOCK, held
+from buildgen.owner import acting_for, environment, identity
 from buildgen.plan import BuildPlan, State, Target
+from core.files import read_regular, write_whole
+from core.text import safe_text
 
+_PATIENCE = 60.0
+"""Seconds for what ninja answers in some milliseconds."""
 _MARK = "@@edge "
 """NINJA_STATUS of a dry run, which executes nothing: no tool can print it."""
 
 
 @contextlib.contextmanager
-def prepared(plan: BuildPlan, owner: Owner | None) -> Iterator[None]:
+def prepared(plan: BuildPlan) -> Iterator[int]:
     """Write what ninja needs into the plan's out, and hold the directory for this build alone.
 
-    Raises OSError, also BlockingIOError when another build holds it.
+    Gives back a descriptor of it. Raises OSError, also BlockingIOError when another build holds it.
     """
-    with acting_for(owner):
-        plan.out.mkdir(parents=True, exist_ok=True)
-        lock = os.open(plan.out / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
+    with contextlib.ExitStack() as stack:
+        with acting_for(plan.trust.builder):
+            out = stack.enter_context(held(plan, make=True))
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            lock = os.open(LOCK, flags, 0o644, dir_fd=out)
+        stack.callback(os.close, lock)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -37,14 +44,18 @@ def prepared(plan: BuildPlan, owner: Owner | None) -> Iterator[None]:
                 error.errno, "another build is using this directory", str(plan.out)
             ) from error
         if plan.ninja_text:
-            with acting_for(owner):
-                _write_if_changed(plan.out / TOOLCHAIN_STAMP, _stamp(plan))
-                new = _write_if_changed(plan.ninja_file, plan.ninja_text.encode("utf-8", "surrogateescape"))
+            with acting_for(plan.trust.builder):
+                _write_if_changed(out, TOOLCHAIN_STAMP, _stamp(plan))
+                text = plan.ninja_text.encode("utf-8", "surrogateescape")
+                new = _write_if_changed(out, plan.ninja_file.name, text)
             if new:
-                _compile_commands(plan, owner)
-        yield
-    finally:
-        os.close(lock)
+                _compile_commands(plan, out)
+        yield out
+
+
+def entered(out: int) -> str:
+    """Return the name by which a child process can make an open directory its working directory."""
+    return f"/proc/self/fd/{out}"
 
 
 def _stamp(plan: BuildPlan) -> bytes:
@@ -59,36 +70,30 @@ def _stamp(plan: BuildPlan) -> bytes:
     return "".join(lines).encode("utf-8", "surrogateescape")
 
 
-def _compile_commands(plan: BuildPlan, owner: Owner | None) -> None:
+def _compile_commands(plan: BuildPlan, out: int) -> None:
     """Write compile_commands.json beside build.ninja, for editors; without it the build is as good."""
+    owner = plan.trust.builder
     made = subprocess.run(
         [str(plan.ninja), "-f", plan.ninja_file.name, "-t", "compdb", "ebpfclang", "ebpfcoreclang"],
-        cwd=plan.out,
+        cwd=entered(out),
+        env=environment(owner, plan.project.root),
         stdin=subprocess.DEVNULL,
         capture_output=True,
+        timeout=_PATIENCE,
         check=False,
         **identity(owner),
     )
     if made.returncode == 0:
         with acting_for(owner):
-            _write_if_changed(plan.out / "compile_commands.json", made.stdout)
+            _write_if_changed(out, COMPILE_COMMANDS, made.stdout)
 
 
-def _write_if_changed(path: Path, content: bytes) -> bool:
+def _write_if_changed(out: int, name: str, content: bytes) -> bool:
     """Write a file as a whole, and only when it says something new: ninja looks at the time of some."""
-    if _read(path) == content:
+    if read_regular(name, len(content) + 1, dir_fd=out) == content:
         return False
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    write_whole(out, name, content)
     return True
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
 
 
 def remove_partial(output: Path) -> None:
@@ -111,8 +116,17 @@ def remove_partial(output: Path) -> None:
 def with_states(plan: BuildPlan) -> BuildPlan:
     """Return the plan with each target's state: `missing`, `stale`, `fresh` or `blocked`.
 
+    It stays as it is where the plan is held back, and where ninja would be led elsewhere (a warning says so).
     Asks ninja without building or writing anything; 10 ms and a little for each thousand targets.
     """
+    if plan.held_back:
+        return plan
+    try:
+        with contextlib.suppress(FileNotFoundError), held(plan, make=False):
+            pass
+    except OSError as error:
+        problem = safe_text(f"{error.filename or plan.out}: {error.strerror}")
+        return replace(plan, warnings=(*plan.warnings, problem))
     todo = objects_to_make(plan)
 
     def state(target: Target) -> State:
@@ -130,18 +144,23 @@ def objects_to_make(plan: BuildPlan) -> set[str]:
     labels = {target.label for target in plan.targets}
     if plan.ninja is None or not plan.ninja_text:
         return set()
-    if not plan.out.is_dir() or _read(plan.out / TOOLCHAIN_STAMP) != _stamp(plan):
+    stamp = _stamp(plan)
+    if not plan.out.is_dir() or read_regular(plan.out / TOOLCHAIN_STAMP, len(stamp) + 1) != stamp:
         return labels
-    owner = invoking_user()
-    dry = subprocess.run(
-        [str(plan.ninja), "-n", "-k", "0", "-f", "/dev/stdin"],
-        cwd=plan.out,
-        env=environment(owner, NINJA_STATUS=_MARK, TERM="dumb"),
-        input=plan.ninja_text.encode("utf-8", "surrogateescape"),
-        capture_output=True,
-        check=False,
-        **identity(owner),
-    )
+    owner = plan.trust.builder
+    try:
+        dry = subprocess.run(
+            [str(plan.ninja), "-n", "-k", "0", "-f", "/dev/stdin"],
+            cwd=plan.out,
+            env=environment(owner, plan.project.root, NINJA_STATUS=_MARK, TERM="dumb"),
+            input=plan.ninja_text.encode("utf-8", "surrogateescape"),
+            capture_output=True,
+            timeout=_PATIENCE,
+            check=False,
+            **identity(owner),
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return labels
     lines = dry.stdout.splitlines()
     return {
         unquoted(line.removeprefix(_MARK.encode())) for line in lines if line.startswith(_MARK.encode())

@@ -19,6 +19,7 @@ import msgspec
 from backports import zstd
 
 from core.feed import HostFacts
+from core.files import create
 from core.model import ContainerContext, ProcessEntry, Tiers, Usage
 from core.records import Event, Found, Sample
 from core.text import safe_text
@@ -115,7 +116,7 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         """Create the file, readable by its owner only. Raises OSError; an existing file is not replaced."""
-        self._raw: BinaryIO = open(path, "xb", opener=_private)  # noqa: SIM115 - closed by close()
+        self._raw: BinaryIO = os.fdopen(create(path), "wb")  # closed by close()
         self._file = zstd.ZstdFile(self._raw, "w", options=_PACKED)
         self._encode = msgspec.msgpack.Encoder().encode
         self._full = False
@@ -186,7 +187,3 @@ def _open(path: Path) -> BinaryIO:
     return cast(
         "BinaryIO", zstd.ZstdFile(path, "r", options={zstd.DecompressionParameter.window_log_max: _WINDOW})
     )
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import click
 
+from core.files import append
 from core.host import LOCAL, Host
 from core.text import safe_text
 from tui.output import CommandError, Exit
@@ -148,7 +149,8 @@ def _refuse_changes(command: str | None, allow_signals: bool) -> None:
 
 def _open_log(path: Path) -> None:
     try:
-        logging.basicConfig(filename=path, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+        stream = os.fdopen(append(path), "a", encoding="utf-8", errors="backslashreplace")
+        logging.basicConfig(stream=stream, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     except OSError as error:
         where = safe_text(str(path))
         raise CommandError(f"cannot write the log {where}: {error.strerror}", Exit.USAGE) from None

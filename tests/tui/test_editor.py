@@ -14,6 +14,7 @@ from harness import opened, press, text, words
 from pty_terminal import LEAVES_ALTERNATE_SCREEN, Terminal
 from test_screens import until
 
+from buildgen.trust import confirm
 from tui.editor import EditorError, editor_command
 
 NOBODY = 65534
@@ -28,8 +29,8 @@ exit "${answer:-0}"
 
 
 @pytest.fixture
-def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A project with an error in line 3, and an editor beside it; both are nobody's when we are root."""
+def project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A confirmed project with an error in line 3, and an editor beside it; nobody's when we are root."""
     home = Path(tempfile.mkdtemp(prefix="ebpf-tui editor "))
     home.chmod(0o755)
     (home / "bad.bpf.c").write_text(BAD)
@@ -44,6 +45,8 @@ def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     for name in ("VISUAL", "EDITOR", "SUDO_UID", "SUDO_GID"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    confirm(home)
     yield home
     shutil.rmtree(home)
 
@@ -97,7 +100,8 @@ async def test_without_an_editor_o_says_how_to_set_one(project: Path) -> None:
 
 
 def on_build_screen(project: Path, editor: str, **environ: str) -> Terminal:
-    terminal = Terminal(size=(120, 30), EDITOR=editor, XDG_CACHE_HOME=str(project / "cache"), **environ)
+    places = {"XDG_CACHE_HOME": str(project / "cache"), "XDG_CONFIG_HOME": os.environ["XDG_CONFIG_HOME"]}
+    terminal = Terminal(size=(120, 30), EDITOR=editor, **places, **environ)
     terminal.wait_for(b"nginx", 30)
     terminal.write(b"2")
     terminal.wait_for(b"bad.bpf", 30)

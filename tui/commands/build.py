@@ -48,6 +48,7 @@ def command(
     from buildgen.errors import ConfigError
     from buildgen.plan import plan
     from buildgen.project import load_project
+    from buildgen.trust import what_runs
 
     try:
         project = load_project(directory)
@@ -61,6 +62,10 @@ def command(
         )
     except ConfigError as error:
         raise CommandError(str(error), Exit.USAGE) from error
+    if planned.held_back:
+        raise CommandError(safe_text(planned.held_back), Exit.USAGE)
+    for line in what_runs(project):
+        narrate(f"runs as {safe_text(planned.trust.runs_as)}: {line}")
     for warning in planned.warnings:
         narrate(f"warning: {warning}")
     if not _run(planned, jobs, keep_going, as_json):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from core.files import create
 from core.text import json_text, safe_text
 from tui.config import COLUMNS, THEMES, Config, config_path, load_config
 from tui.keymap import SCOPES, commands
@@ -52,7 +53,7 @@ def init() -> int:
     shown = safe_text(str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+        descriptor = create(path, 0o644)
     except FileExistsError:
         raise CommandError(f"{shown} is there already; it is yours and was left alone") from None
     except OSError as error:
@@ -61,6 +62,32 @@ def init() -> int:
         for line in _as_toml(Config()).splitlines():
             stream.write(line + "\n" if not line or line[0] in "[#" else f"# {line}\n")
     narrate(f"wrote {shown}")
+    return Exit.OK
+
+
+@command.command()
+@click.argument("directory", type=click.Path(path_type=Path), default=".")
+@click.option("--remove", is_flag=True, help="Take the confirmation back.")
+def confirm(directory: Path, remove: bool) -> int:
+    """Let the project in DIRECTORY be built although others can write to it.
+
+    Shows what its files have a build run. Kept for you alone, in the file `confirmed` beside config.toml.
+    """
+    from buildgen.errors import ConfigError
+    from buildgen.project import load_project
+    from buildgen.trust import confirm as keep
+    from buildgen.trust import confirmed_file, judge, what_runs
+
+    try:
+        if not remove:
+            project = load_project(directory)
+            for line in what_runs(project):
+                narrate(f"a build runs as {safe_text(judge(project).runs_as)}: {line}")
+        keep(directory, remove=remove)
+    except ConfigError as error:
+        raise CommandError(str(error), Exit.USAGE) from None
+    what = "no longer confirmed" if remove else "confirmed"
+    narrate(f"{safe_text(os.path.realpath(directory))}: {what} (in {safe_text(str(confirmed_file()))})")
     return Exit.OK
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,8 +17,9 @@ from textual.message import Message
 from buildgen.build_history import Built, built, remember
 from buildgen.errors import BuildgenError
 from buildgen.events import BuildEvent, Done, EdgeFinished
-from buildgen.plan import BuildPlan
+from buildgen.plan import BuildPlan, Target
 from buildgen.runner import BuildRun, run_build
+from buildgen.trust import confirm
 from core.text import safe_text
 from tui.editor import edit
 from tui.keymap import bindings
@@ -29,27 +31,15 @@ from tui.screens.build_board import (
     own_probe,
     place_of,
     read_board,
-    shown_path,
 )
-from tui.screens.past_builds import past_builds
+from tui.screens.build_rows import detail_of, target_row, tools_of
+from tui.screens.confirm_project import ConfirmProject
 from tui.screens.saving import SavingScreen
-from tui.widgets import format as fmt
-from tui.widgets.list_pane import Cell, Line, ListPane, cells, titles
+from tui.widgets.list_pane import Cell, Line, ListPane, titles
 from tui.widgets.progress_line import ProgressLine
 
 _PATIENCE = 6.0
 """Seconds that a cancelled build may take to clean up after itself when the program ends."""
-
-_SIGNS = {
-    "missing": ("·", "dim"),
-    "stale": ("~", "warn"),
-    "fresh": ("✓", "good"),
-    "built": ("✓", "good"),
-    "building": ("▸", "key"),
-    "failed": ("✗", "bad"),
-    "blocked": ("✗", "warn"),
-    "cancelled": ("·", "warn"),
-}
 
 
 class BuildScreen(SavingScreen):
@@ -72,6 +62,21 @@ class BuildScreen(SavingScreen):
             super().__init__()
             self.board = board
             self.saved = saved
+
+    class Confirmed(Message):
+        """The person confirmed a project, for these targets; `problem`: it could not be kept."""
+
+        def __init__(self, rows: list[TargetState], problem: str = "") -> None:
+            super().__init__()
+            self.rows = rows
+            self.problem = problem
+
+    class Begun(Message):
+        """The build of a part of a project starts."""
+
+        def __init__(self, plan: BuildPlan) -> None:
+            super().__init__()
+            self.plan = plan
 
     class News(Message):
         """A build said something; `event` None: it could not be started, `problem` says why."""
@@ -96,7 +101,12 @@ class BuildScreen(SavingScreen):
         self.progress = ProgressLine()
         self.detail = ListPane(wraps=True)
         self._run: BuildRun | None = None
+        self._busy = False
+        self._stop = threading.Event()
+        """Cancels also a build that has not begun."""
         self._thread: threading.Thread | None = None
+        self._confirmed: set[tuple[Path, str]] = set()
+        """The targets to build when the projects have been read again."""
         self._queue: list[tuple[BuildPlan, list[TargetState]]] = []
 
     def compose_body(self) -> ComposeResult:
@@ -118,7 +128,7 @@ class BuildScreen(SavingScreen):
 
     @property
     def building(self) -> bool:
-        return self._run is not None
+        return self._busy
 
     def read_again(self, saved: set[str]) -> None:
         self._read(saved)
@@ -136,7 +146,11 @@ class BuildScreen(SavingScreen):
             if event.saved and self.board is not None:
                 event.board.keep(self.board)
             self.board = event.board
-        if rows := self.made_stale(event.saved):
+        rows = self.made_stale(event.saved)
+        if self._confirmed and not event.saved:
+            rows = [row for row in event.board.targets if _key(row) in self._confirmed]
+            self._confirmed.clear()
+        if rows:
             self._start(rows)
         else:
             self.at_rest()
@@ -157,6 +171,7 @@ class BuildScreen(SavingScreen):
 
     def action_cancel(self) -> None:
         self._queue.clear()
+        self._stop.set()
         if self._run is not None:
             self._run.cancel()
 
@@ -182,10 +197,15 @@ class BuildScreen(SavingScreen):
         if self.building:
             self.notify("a build is running: x cancels it", severity="warning")
             return
+        strange = next((row for row in rows if not row.plan.trust.may_build), None)
+        if strange is not None:
+            self.app.push_screen(ConfirmProject(strange.plan), partial(self._answered, strange, rows))
+            return
         by_plan: dict[Path, tuple[BuildPlan, list[TargetState]]] = {}
         for row in rows:
             by_plan.setdefault(row.plan.out, (row.plan, []))[1].append(row)
         self._queue = list(by_plan.values())
+        self._stop.clear()
         if self.board is not None:
             self.board.begin()
         self._next()
@@ -199,49 +219,74 @@ class BuildScreen(SavingScreen):
             self.at_rest()
             return
         made, rows = self._queue.pop(0)
-        try:
-            part = narrowed(made, [row.target for row in rows], self.app.settings.host)
-        except BuildgenError as error:
-            self.board.end(str(error))
-            self.at_rest()
-            self.show_board()
-            return
-        self.board.begin_project(part)
-        self._run = run_build(part, keep_going=True)
+        self._busy = True
         # A thread that Textual does not wait for when it quits; it needs Textual's context to post.
         context = contextvars.copy_context()
         self._thread = threading.Thread(
-            target=context.run, args=(self._follow, self._run), name="build", daemon=True
+            target=context.run,
+            args=(self._follow, made, [row.target for row in rows]),
+            name="build",
+            daemon=True,
         )
         self._thread.start()
         self.show_board()
 
-    def _follow(self, run: BuildRun) -> None:
-        """Runs in a thread of its own: pass on what the build says, and always that it ended."""
+    def _answered(self, strange: TargetState, rows: list[TargetState], yes: bool | None) -> None:
+        """The person has seen what a project that others can write to would run."""
+        if yes:
+            self._confirm(strange.plan, rows)
+        elif others := [row for row in rows if row.plan.trust.may_build]:
+            self._start(others)
+
+    @work(thread=True, exit_on_error=False)
+    def _confirm(self, plan: BuildPlan, rows: list[TargetState]) -> None:
+        try:
+            confirm(plan.trust.directory)
+            self.post_message(self.Confirmed(rows))
+        except BuildgenError as error:
+            self.post_message(self.Confirmed([], str(error)))
+
+    def on_build_screen_confirmed(self, event: Confirmed) -> None:
+        if event.problem:
+            self.notify(event.problem, severity="error", timeout=10, markup=False)
+            return
+        self._confirmed = {_key(row) for row in event.rows}
+        self._read()
+
+    def _follow(self, made: BuildPlan, targets: list[Target]) -> None:
+        """Runs in a thread of its own: build, pass on what the build says, and always that it ended."""
         ended = False
         took: dict[str, float] = {}
-        made: dict[str, Built] = {}
+        objects: dict[str, Built] = {}
         try:
+            part = narrowed(made, targets, self.app.settings.host)
+            self._run = run = run_build(part, keep_going=True)
+            if self._stop.is_set():
+                run.cancel()
+            self.post_message(self.Begun(part))
             for event in run:
                 ended = isinstance(event, Done)
-                new = _built(run.plan, event, took)
+                new = _built(part, event, took)
                 if new is not None and isinstance(event, EdgeFinished):
-                    made[str(run.plan.out / event.output)] = new
+                    objects[str(part.out / event.output)] = new
                 if ended:
-                    remember(made)
-                self.post_message(self.News(run.plan, event, built=new))
-        except Exception as error:  # the worker's boundary: the screen tells the person
-            self.post_message(
-                self.News(run.plan, None, problem=safe_text(str(error) or type(error).__name__))
-            )
+                    remember(objects)
+                self.post_message(self.News(part, event, built=new))
+        except Exception as error:  # the worker's boundary: the screen reports it to the person
+            self.post_message(self.News(made, None, problem=safe_text(str(error) or type(error).__name__)))
             ended = True
         if not ended:
-            self.post_message(self.News(run.plan, None, problem="the build ended without a word"))
+            self.post_message(self.News(made, None, problem="the build ended and did not say how"))
+
+    def on_build_screen_begun(self, event: Begun) -> None:
+        assert self.board is not None
+        self.board.begin_project(event.plan)
+        self.show_board()
 
     def on_build_screen_news(self, news: News) -> None:
         assert self.board is not None
         if news.event is None:
-            self._run = None
+            self._run, self._busy = None, False
             self._queue.clear()
             self.board.end(news.problem)
             self.at_rest()
@@ -250,7 +295,7 @@ class BuildScreen(SavingScreen):
             if news.built is not None and isinstance(news.event, EdgeFinished):
                 self.board.made(news.plan, news.event.output, news.built)
             if isinstance(news.event, Done):
-                self._run = None
+                self._run, self._busy = None, False
                 self._next()
         self.show_board()
 
@@ -267,8 +312,8 @@ class BuildScreen(SavingScreen):
             return
         head = titles(("  OBJECT", 30), ("ARCH", 8), ("VARIANT", 10), ("STATE", 10))
         head += titles(("TIME", -7), ("SIZE", -6), ("INSNS", -12))
-        rows = [_target_row(row) for row in board.targets]
-        self.targets.show(head, rows or [[Cell("nothing to build here", "warn")]], _tools(board))
+        rows = [target_row(row) for row in board.targets]
+        self.targets.show(head, rows or [[Cell("nothing to build here", "warn")]], tools_of(board))
         self.progress.show(board, self.building, self.watching)
         self._show_detail()
 
@@ -280,29 +325,12 @@ class BuildScreen(SavingScreen):
         lines: list[Line] = [[Cell(f"! {problem}", "bad")] for problem in board.problems]
         lines.extend([Cell(f"! {warning}", "warn")] for warning in board.warnings)
         if row is not None:
-            lines.extend(_detail(row))
+            lines.extend(detail_of(row))
         self.detail.show(f"{row.target.label}" if row is not None else "log", lines)
 
 
-def _target_row(row: TargetState) -> Line:
-    sign, kind = _SIGNS.get(row.state, ("?", "dim"))
-    seconds = "–" if row.seconds is None else f"{row.seconds:.2f}s"
-    return [
-        Cell(f"{sign} ", kind),
-        *cells((safe_text(row.target.name), 28), (row.target.arch.name, 8, "dim")),
-        *cells((str(row.target.variant), 10, "dim"), (row.state, 10, kind)),
-        *cells((seconds, -7), (fmt.size(row.size), -6), (_insns(row), -12)),
-        Cell(f" {shown_path(row.target.source, row.plan.project.root)}", "dim"),
-    ]
-
-
-def _insns(row: TargetState) -> str:
-    """Instructions, and by how many the latest build changed them."""
-    if row.insns is None:
-        return "–"
-    if row.insns_before in (None, row.insns):
-        return fmt.count(row.insns)
-    return f"{fmt.count(row.insns)} {row.insns - (row.insns_before or 0):+}"
+def _key(row: TargetState) -> tuple[Path, str]:
+    return row.plan.out, row.target.label
 
 
 def _built(plan: BuildPlan, event: BuildEvent, took: dict[str, float]) -> Built | None:
@@ -314,23 +342,3 @@ def _built(plan: BuildPlan, event: BuildEvent, took: dict[str, float]) -> Built 
         return None
     bitcode = took.get(event.output.removesuffix(".o") + ".bc", 0.0)
     return built(plan.out / event.output, bitcode + event.seconds)
-
-
-def _detail(row: TargetState) -> list[Line]:
-    lines: list[Line] = []
-    if row.diagnosis is not None:
-        where = row.diagnosis.file or ""
-        place = f"{safe_text(where)}:{row.diagnosis.line}" if row.diagnosis.line else safe_text(where)
-        lines.append([Cell(f"✗ {row.diagnosis.cause}", "bad")])
-        if place:
-            lines.append([Cell("  at  ", "dim"), Cell(place, "key")])
-        lines.append([Cell("  do  ", "dim"), Cell(row.diagnosis.fix)])
-    lines.extend([Cell(line)] for line in row.log)
-    if not lines:
-        lines.append([Cell(f"{safe_text(str(row.target.output))}: {row.state}", "dim")])
-    return [*lines, *past_builds(row.history)]
-
-
-def _tools(board: Board) -> str:
-    toolchain = next((row.plan.toolchain for row in board.targets if row.plan.toolchain), None)
-    return f"clang {toolchain.clang.version}" if toolchain is not None and toolchain.clang else "no clang"

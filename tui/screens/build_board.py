@@ -12,8 +12,10 @@ from buildgen.diagnostics import Diagnosis
 from buildgen.errors import ConfigError
 from buildgen.events import BuildEvent, Diagnosed, Done, EdgeFinished, EdgeStarted, Planned
 from buildgen.history import edge_seconds, of_outputs, seconds_left
+from buildgen.owner import invoking_user
 from buildgen.plan import BuildPlan, Target, plan
 from buildgen.project import load_project
+from buildgen.trust import Trust
 from buildgen.workspace import with_states
 from core.host import Host
 from core.text import safe_text
@@ -173,18 +175,21 @@ class Board:
 def read_board(host: Host, projects: list[tuple[Path, Path | None]]) -> Board:
     """Plan every project (directory, where its objects go) and ask ninja what is up to date.
 
-    What cannot be planned is a problem on the board. Reads the disk and runs clang --version.
+    What cannot be planned is a problem on the board. Reads the disk and runs the system's clang --version,
+    and nothing of the projects.
     """
     board = Board()
     history = read_history()
     seen: set[Path] = set()
     for directory, out in projects:
         try:
-            made = with_states(plan(load_project(directory), host=host, out=out))
+            project = load_project(directory)
+            trust = _of_ours(project.root)
+            made = with_states(plan(project, host=host, out=out, trust=trust, looking=True))
         except ConfigError as error:
             board.problems.append(str(error))
             continue
-        board.warnings.extend(made.warnings)
+        board.warnings.extend([*made.warnings, *([made.held_back] if made.held_back else [])])
         board.took |= of_outputs(edge_seconds(made.out), [target.label for target in made.targets])
         for target in made.targets:
             if out is not None and target.source in seen:
@@ -195,14 +200,20 @@ def read_board(host: Host, projects: list[tuple[Path, Path | None]]) -> Board:
 
 
 def narrowed(plan_: BuildPlan, targets: list[Target], host: Host) -> BuildPlan:
-    """Return the plan of these targets of a project alone."""
+    """Return the plan of these targets of a project alone, to be built. Runs the compiler it names."""
     return plan(
         plan_.project,
         host=host,
         arches=list(dict.fromkeys(target.arch for target in targets)),
         objects=[target.label for target in targets],
         out=plan_.out,
+        trust=_of_ours(plan_.project.root),
     )
+
+
+def _of_ours(root: Path) -> Trust | None:
+    """Return the judgement of this program's own probe; whoever can change that can change us anyway."""
+    return Trust(root, builder=invoking_user()) if root == own_probe(root)[0] else None
 
 
 def own_probe(cache: Path) -> tuple[Path, Path]:

@@ -67,7 +67,8 @@ def to_rebuild(board: Board, files: Watched, saved: Collection[str]) -> list[Tar
     return [
         row
         for row in board.targets
-        if row.state in ("stale", "missing", "failed")
+        if row.state in ("stale", "missing", "failed", "unknown")
+        and row.plan.trust.may_build
         and (
             (key := (row.plan.out, row.target.label)) in touched
             or key not in files.targets
