@@ -202,17 +202,27 @@ def _wide_terminal() -> tuple[int, int]:
 
 
 def _kill_session(session: int) -> None:
-    """Kill what is left of a session. ninja gives each command a process group of its own."""
+    """Kill what is left of a session, and wait for its end. ninja gives each command a group of its own."""
+    patience = time.monotonic() + _PATIENCE
+    while _kill_once(session) and time.monotonic() < patience:
+        time.sleep(0.01)  # SIGKILL takes effect when the process next runs
+
+
+def _kill_once(session: int) -> bool:
+    """Kill every process of a session; return whether there were any that had not ended."""
+    some = False
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
         try:
             with open(f"/proc/{entry}/stat", "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
-            if int(fields[3]) == session:
+            if int(fields[3]) == session and fields[0] not in (b"Z", b"X"):
                 os.kill(int(entry), signal.SIGKILL)
+                some = True
         except (OSError, IndexError):
             continue
+    return some
 
 
 def _object(name: str) -> str:
