@@ -8,7 +8,7 @@ in between, and is done again otherwise.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 _MAGIC, _VERSION = 0xED0CDAED, 2
@@ -24,6 +24,10 @@ _PAGE_SIZES = (1024, 2048, 4096, 8192, 16_384, 32_768, 65_536)
 _PAGE_LIMIT = 16 << 20
 _BYTES_LIMIT = 64 << 20
 """What is read and kept for one question: pages and values may lie in each other, in a small file."""
+
+_WORK_LIMIT = 40_000_000
+_PAGE_WORK, _ITEM_WORK = 1_000, 200
+"""Units of work (work.py) for one question, and of a page and an item: an empty item takes no bytes."""
 
 _DEPTH_LIMIT = 32
 _ATTEMPTS = 4
@@ -45,17 +49,20 @@ class _Meta(NamedTuple):
     root: int
 
 
-def bolt_values(read: ReadAt, bucket: Sequence[bytes]) -> dict[bytes, bytes] | None:
+def bolt_values(
+    read: ReadAt, bucket: Sequence[bytes], spend: Callable[[int], None] = lambda units: None
+) -> dict[bytes, bytes] | None:
     """Return the keys and values of one bucket, named by its path; None when there is no such bucket.
 
-    Buckets in it are left out. Raises BoltError, and what `read` raises.
+    Buckets in it are left out. `spend` is called before work is done, with its units.
+    Raises BoltError, and what `read` and `spend` raise.
     """
     for _ in range(_ATTEMPTS):
         meta = _newest(read)
         problem: BoltError | None = None
         values = None
         try:
-            values = _Tree(read, meta).values(bucket)
+            values = _Tree(read, meta, spend).values(bucket)
         except BoltError as error:
             problem = error
         if _newest(read).txid == meta.txid:
@@ -101,12 +108,14 @@ class _Item(NamedTuple):
 class _Tree:
     """The tree of one commit. Everything read is checked: the file may be broken, or hostile."""
 
-    def __init__(self, read: ReadAt, meta: _Meta) -> None:
+    def __init__(self, read: ReadAt, meta: _Meta, spend: Callable[[int], None]) -> None:
         self._read = read
         self._meta = meta
+        self._spend_of_all = spend
         self._left = 4096
         """Pages that may still be read: more than any real bucket has, and an end to loops."""
         self._bytes_left = _BYTES_LIMIT
+        self._work_left = _WORK_LIMIT
 
     def values(self, bucket: Sequence[bytes]) -> dict[bytes, bytes] | None:
         page = self._page(self._meta.root)
@@ -125,6 +134,7 @@ class _Tree:
             raise BoltError("has a page of the wrong kind")
         if flags == _IS_LEAF:
             for at in range(_PAGE.size, _PAGE.size + count * _LEAF.size, _LEAF.size):
+                self._work(_ITEM_WORK)
                 kind, position, key_size, value_size = self._unpack(_LEAF, page, at)
                 start = at + position
                 name = self._slice(page, start, key_size)
@@ -134,6 +144,7 @@ class _Tree:
             return
         below: list[tuple[bytes, int]] = []
         for at in range(_PAGE.size, _PAGE.size + count * _BRANCH.size, _BRANCH.size):
+            self._work(_ITEM_WORK)
             position, key_size, number = self._unpack(_BRANCH, page, at)
             below.append((self._slice(page, at + position, key_size), number))
         if key is not None:  # each key is the least one of its page
@@ -146,6 +157,7 @@ class _Tree:
         if self._left < 0 or number < 2 or number > 1 << 40:
             raise BoltError("has a page that leads nowhere")
         size, offset = self._meta.page_size, number * self._meta.page_size
+        self._work(_PAGE_WORK)
         self._spend(size)
         data = self._read(size, offset)
         own, _, _, overflow = self._unpack(_PAGE, data, 0)
@@ -153,6 +165,12 @@ class _Tree:
             raise BoltError("has a page in the wrong place")
         self._spend(overflow * size)
         return data + self._read(overflow * size, offset + size) if overflow else data
+
+    def _work(self, units: int) -> None:
+        self._spend_of_all(units)
+        self._work_left -= units
+        if self._work_left < 0:
+            raise BoltError("holds more than the items that are looked at")
 
     def _spend(self, size: int) -> None:
         self._bytes_left -= size

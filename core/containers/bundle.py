@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from core.containers.facts import Facts, facts_from_labels, joined
-from core.containers.state_files import StateError, StateFiles
+from core.containers.state_files import StateFiles
+from core.containers.work import StateError
 
 _CRIO_LABELS = "io.kubernetes.cri-o.Labels"
 

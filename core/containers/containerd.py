@@ -11,7 +11,8 @@ import msgspec
 from core.containers.bundle import facts_of_bundle
 from core.containers.daemons import Daemons, Home
 from core.containers.facts import Facts, facts_from_labels, joined, shown, shown_labels
-from core.containers.state_files import StateError, StateFiles
+from core.containers.state_files import StateFiles
+from core.containers.work import StateError
 
 _STATES = ("/run/containerd", "/run/k3s/containerd", "/var/snap/microk8s/common/run/containerd")
 _TASKS = ("io.containerd.runtime.v2.task", "io.containerd.runtime.v1.linux")

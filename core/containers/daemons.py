@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from core.containers.state_files import Stamp, StateError, StateFiles
+from core.containers.executables import is_roots_daemon
+from core.containers.state_files import Stamp, StateFiles
+from core.containers.work import StateError
 
 _RESCAN_S = 5.0
 """A look through all of /proc costs 10 us a process; it is done only while something is not found."""
@@ -22,6 +23,7 @@ class Home(NamedTuple):
 
     uid: int
     path: str
+    gid: int = 65534
 
 
 class _DaemonJson(msgspec.Struct):
@@ -38,7 +40,7 @@ class Daemons:
         self._docker_roots: tuple[str, ...] = ()
         self._docker_sockets: tuple[str, ...] = ()
         self._containerd_roots: tuple[str, ...] = ()
-        self._homes: tuple[Stamp | None, dict[int, str]] | None = None
+        self._homes: tuple[Stamp | None, dict[int, Home]] | None = None
 
     def docker_roots(self, search: bool) -> tuple[str, ...]:
         """Return Docker's data-roots that are not the default; `search` looks for new daemons, at times."""
@@ -74,8 +76,7 @@ class Daemons:
         stamp = self._files.stamp("/etc/passwd")
         if self._homes is None or self._homes[0] != stamp:
             self._homes = (stamp, _homes(self._files.read("/etc/passwd") or b""))
-        path = self._homes[1].get(uid)
-        return Home(uid, path) if path else None
+        return self._homes[1].get(uid)
 
     def _configured_roots(self) -> list[str]:
         try:
@@ -87,29 +88,22 @@ class Daemons:
     def _running_daemons(self) -> dict[bytes, list[bytes]]:
         """Return the argv of each dockerd and containerd that root runs, as /proc has it."""
         running: dict[bytes, list[bytes]] = {b"dockerd": [], b"containerd": []}
-        proc = self._files.host.proc
+        host = self._files.host
         try:
-            pids = [name for name in os.listdir(proc) if name.isdecimal()]
+            pids = [name for name in os.listdir(host.proc) if name.isdecimal()]
         except OSError:
             return running
         for pid in pids:
+            process = host.proc / pid
             try:
-                name = (proc / pid / "comm").read_bytes().rstrip(b"\n")
-                if name not in running:
-                    continue
-                # Anybody can call a program by that name and point it at state of his own making.
-                if os.stat(proc / pid).st_uid == 0 and self._sees_our_files(proc / pid):
-                    running[name].append((proc / pid / "cmdline").read_bytes()[:_ARGUMENTS_LIMIT])
+                # Cheap, and no proof: a process gives itself any name. So its executable is looked at.
+                name = (process / "comm").read_bytes().rstrip(b"\n")
+                if name in running and is_roots_daemon(host, process, name.decode()):
+                    with open(process / "cmdline", "rb") as file:
+                        running[name].append(file.read(_ARGUMENTS_LIMIT))
             except OSError:  # it ended
                 continue
         return running
-
-    def _sees_our_files(self, process: Path) -> bool:
-        """True unless a process has a root folder of its own (in a container): its paths mean other files."""
-        try:
-            return os.path.samefile(process / "root", self._files.host.root)
-        except FileNotFoundError:  # it ended, or this is no real /proc
-            return True
 
 
 def data_roots(cmdline: bytes) -> list[str]:
@@ -135,10 +129,12 @@ def _values(cmdline: bytes, names: tuple[str, ...]) -> list[str]:
     return values
 
 
-def _homes(passwd: bytes) -> dict[int, str]:
-    homes: dict[int, str] = {}
+def _homes(passwd: bytes) -> dict[int, Home]:
+    homes: dict[int, Home] = {}
     for line in passwd.decode(errors="surrogateescape").splitlines():
         fields = line.split(":")
-        if len(fields) == 7 and fields[2].isdecimal() and len(fields[2]) < 11 and fields[5].startswith("/"):
-            homes.setdefault(int(fields[2]), fields[5])
+        if len(fields) != 7 or not fields[5].startswith("/"):
+            continue
+        if all(number.isascii() and number.isdecimal() and len(number) < 11 for number in fields[2:4]):
+            homes.setdefault(int(fields[2]), Home(int(fields[2]), fields[5], int(fields[3])))
     return homes

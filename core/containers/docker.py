@@ -46,9 +46,10 @@ class DockerState:
         return None
 
     def _roots(self, home: Home | None) -> Iterator[tuple[str, int | None]]:
-        """Yield the data-roots, the usual ones first, the search for daemons last."""
+        """Yield the data-root of a user, else root's: the usual ones first, the search for daemons last."""
         if home:
             yield f"{home.path}/.local/share/docker", home.uid
+            return
         for root in (*_DEFAULT_ROOTS, *self._daemons.docker_roots(search=False)):
             yield root, None
         for root in (*_DEFAULT_ROOTS, *self._daemons.docker_roots(search=True)):

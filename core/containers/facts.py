@@ -9,7 +9,7 @@ import msgspec
 from core.scrub import scrub_value
 from core.text import safe_text
 
-_LIMIT = 256
+NAME_LIMIT = 256
 """Longest name, image or pod that is kept, in characters; Kubernetes and image references stay below."""
 
 _LABELS = 64
@@ -42,6 +42,7 @@ class Facts(msgspec.Struct, frozen=True):
 
     `source` is the file it came from, as the host names it. `runtime` is who wrote that file, "" where
     the file does not tell. `note` says what cannot be known; `incomplete`: for now, it is worth another look.
+    `is_users`: a user's child has read it (user_states.py), and looks whether it changes.
     """
 
     source: str
@@ -54,11 +55,12 @@ class Facts(msgspec.Struct, frozen=True):
     note: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     incomplete: bool = False
+    is_users: bool = False
 
 
 def shown(value: str | None) -> str | None:
     """Return a value from a state file as safe text, None for an empty one."""
-    return safe_text(value.encode("utf-8", "surrogatepass"), _LIMIT) if value else None
+    return safe_text(value.encode("utf-8", "surrogatepass"), NAME_LIMIT) if value else None
 
 
 def facts_from_labels(

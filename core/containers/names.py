@@ -6,31 +6,36 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from core.containers.answers import Answers, Key
+from core.containers.claims import Claims
 from core.containers.container_id import container_of_cgroup, context_of_levels, levels_of_cgroup
 from core.containers.containerd import ContainerdState
 from core.containers.daemons import Daemons, Home
 from core.containers.docker import DockerState
 from core.containers.facts import Facts
 from core.containers.freezer import FrozenCgroups
+from core.containers.oci_folder import Placed
 from core.containers.oci_runtimes import OciRuntimes
-from core.containers.sockets import RuntimeSockets
-from core.containers.state_files import Stamp, StateError, StateFiles, is_file_name
+from core.containers.state_files import OthersFileError, StateFiles, is_file_name
 from core.containers.storage import StorageState
+from core.containers.user_state import BUNDLE
+from core.containers.user_states import UserStates
+from core.containers.work import StateError
 from core.host import Host
 from core.model import ContainerContext
 from core.text import safe_text
 
-_CONTAINERS_KEPT = 8192
+if TYPE_CHECKING:
+    from core.containers.sockets import RuntimeSockets
+
 _PATHS_KEPT = 16_384
 _CROWD = 1_024
 """So many paths at least before those that nobody uses are looked for."""
 
-_FIRST_RETRY_S = 0.25
-_LAST_RETRY_S = 60.0
 _YOUNG_S = 3.0
 """runc puts its process into the cgroup some 50 ms before it writes whose that is, a busy host later."""
 
@@ -45,27 +50,12 @@ class _RuntimeState(Protocol):
     def facts(self, container_id: str, home: Home | None) -> Facts | None: ...
 
 
-_Key = tuple[str, str, int | None]
-"""Id and runtime as the path tells them (an lxc container and one of runc may share a name), and the user in
-whose slice it runs: he can make a cgroup there with anybody's id, and write down a name for it."""
-
-
-class _Answer(msgspec.Struct):
-    """What is known of one container, and when to look again."""
-
-    facts: Facts | None
-    reason: str | None
-    stamp: Stamp | None
-    home: Home | None
-    retry_s: float
-    due: float
-    """When the state is looked for again while there is none (before it is written, after it is removed)."""
-
-
 class ContainerNames:
     """Containers of one host with names. Never raises, keeps a bounded number of answers.
 
     Asks no daemon, unless `ask_runtimes` allows it for what no file tells (see sockets.py).
+
+    State of root's is read here, that of users by children with their rights (user_states.py).
 
     Not thread-safe: one thread owns it. `container_of` and `lookup` read files only for a container not
     seen before, and look at runc's folders for a path that is new; `refresh`, called about twice a second,
@@ -79,7 +69,7 @@ class ContainerNames:
         self._daemons = Daemons(files)
         containerd = ContainerdState(files, self._daemons)
         self._oci = OciRuntimes(files, storage, containerd)
-        self._sockets = RuntimeSockets(files, self._daemons) if ask_runtimes else None
+        self._sockets = _sockets(files, self._daemons) if ask_runtimes else None
         docker: _RuntimeState = DockerState(files, self._daemons)
         self._readers: dict[str, tuple[_RuntimeState, ...]] = {
             "docker": (docker, self._oci),
@@ -89,19 +79,29 @@ class ContainerNames:
             "ecs": (docker, containerd),
             "unknown": (docker, containerd, storage, self._oci),
         }
-        self._answers: OrderedDict[_Key, _Answer] = OrderedDict()
+        self._answers = Answers(files, self._search)
+        self._users = UserStates(host, self._home_of)
+        self._claims = Claims(host)
         self._contexts: OrderedDict[bytes, ContainerContext] = OrderedDict()
         self._young: dict[bytes, float] = {}
         self._next_look = 0.0
         self._frozen = FrozenCgroups(host)
         self._news: set[bytes] = set()
         self._crowd = _CROWD
-        self._oci.refresh()
+        _, claimed = self._users.refresh()
+        self._oci.refresh(self._claims.verified(claimed))
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """State folders that cannot be read: their containers without an id look like host processes."""
-        return tuple(self._oci.problems.values())
+        """State that cannot be read, and what that means for the containers it is about."""
+        missing = "containers of plain runc and ctr are missing here"
+        return (
+            *(f"{problem}; {missing}" for problem in self._oci.problems.values()),
+            *(
+                f"{problem}; containers of that user may have no name here"
+                for problem in self._users.problems
+            ),
+        )
 
     def container_of(self, cgroup: bytes) -> ContainerContext:
         """Return the container of a cgroup path with its names, from the cache if it was asked before.
@@ -131,17 +131,11 @@ class ContainerNames:
         """
         if context.id is None:
             return context
-        key = (context.id, context.runtime or "unknown", _user(context.cgroup_path))
-        answer = self._answers.get(key)
-        if answer is None:
-            answer = self._answers[key] = self._ask(key, self._home(key[2]), _FIRST_RETRY_S)
-            if len(self._answers) > _CONTAINERS_KEPT:
-                self._answers.popitem(last=False)
-        facts = answer.facts
+        facts, reason = self._facts((context.id, context.runtime or "unknown", _user(context.cgroup_path)))
         outer = self.lookup(context.outer) if context.outer else None
         paused = self._frozen.is_frozen(context.cgroup_path if place is None else place)
         if facts is None:
-            return msgspec.structs.replace(context, reason=answer.reason, outer=outer, paused=paused)
+            return msgspec.structs.replace(context, reason=reason, outer=outer, paused=paused)
         return msgspec.structs.replace(
             context,
             outer=outer,
@@ -160,27 +154,15 @@ class ContainerNames:
     def refresh(self) -> set[bytes]:
         """Look for changes on disk; return the paths that `container_of` answers otherwise than before.
 
-        One stat for each container with a name; one without is asked for again after 0.25 s, 0.5 s and
-        so on up to a minute, because a process may start before its runtime has written everything.
+        One stat for each container of root's with a name; see answers.py for those without, and
+        user_states.py for those of users. Never waits for these.
         """
         now = time.monotonic()
         self._young = {path: until for path, until in self._young.items() if until > now}
-        changed = self._refresh_runtimes()
-        for key, answer in list(self._answers.items()):
-            waits = answer.stamp is None or (answer.facts is not None and answer.facts.incomplete)
-            if waits and now >= answer.due:
-                pass
-            elif answer.stamp is None or self._stamp(answer.facts) == answer.stamp:
-                continue
-            fresh = self._ask(key, answer.home, min(answer.retry_s * 2, _LAST_RETRY_S))
-            if answer.facts is not None and fresh.facts is None:
-                # The container was removed; its last processes keep the name they had.
-                fresh.facts, fresh.reason = answer.facts, answer.reason
-            self._answers[key] = fresh
-            changed |= (fresh.facts, fresh.reason) != (answer.facts, answer.reason)
-        changed |= bool(self._frozen.refresh())
-        if changed:
-            self._news |= self._ask_paths_again()
+        of_users, claimed = self._users.refresh()
+        ids, paths = self._refresh_runtimes(self._claims.verified(claimed))
+        ids |= {key[0] for key in of_users | self._answers.refresh()}
+        self._answer_again(ids, paths | self._frozen.refresh())
         news, self._news = self._news, set()
         return news
 
@@ -197,8 +179,8 @@ class ContainerNames:
             del self._contexts[path]
             self._young.pop(path, None)
         ids = {level.id for context in self._contexts.values() for level in context.levels()}
-        for key in [key for key in self._answers if key[0] not in ids]:
-            del self._answers[key]
+        self._answers.forget_all_but({level_id for level_id in ids if level_id})
+        self._users.forget_all_but({level_id for level_id in ids if level_id})
         self._frozen.forget_all_but(_with_those_above(self._contexts))
         self._crowd = max(_CROWD, 2 * len(self._contexts))
 
@@ -207,27 +189,30 @@ class ContainerNames:
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + _LOOK_S
-            if self._refresh_runtimes(rootless=False):
-                self._news |= self._ask_paths_again()
+            self._answer_again(*self._refresh_runtimes(None))
 
-    def _refresh_runtimes(self, *, rootless: bool = True) -> bool:
-        """Read runc's and crun's state where it changed; return whether it did."""
-        changed = self._oci.refresh(rootless=rootless)
-        if changed:
-            # A name may be used again, by a container from another bundle.
-            for key in [key for key in self._answers if key[0] in changed]:
-                del self._answers[key]
-        return bool(changed)
+    def _refresh_runtimes(self, claims: list[Placed] | None) -> tuple[set[str], set[bytes]]:
+        """Read runc's and crun's state where it changed, and take claims; return the ids and cgroups of
+        what changed."""
+        ids, paths = self._oci.refresh(claims)
+        # A name may be used again, by a container from another bundle.
+        self._answers.forget(ids)
+        return ids, paths
 
-    def _ask_paths_again(self) -> set[bytes]:
-        """Answer every known path anew; return those whose answer is another one."""
-        changed = set()
+    def _answer_again(self, ids: set[str], cgroups: set[bytes]) -> None:
+        """Answer those known paths again that are in these containers or cgroups, and note the news.
+
+        Only those: a user can change containers of his own all day.
+        """
+        if not ids and not cgroups:
+            return
+        below = tuple(path + b"/" for path in cgroups)
         for path, before in self._contexts.items():
-            context = self._context(path)
-            if context != before:
-                self._contexts[path] = context
-                changed.add(path)
-        return changed
+            if path in cgroups or path.startswith(below) or any(level.id in ids for level in before.levels()):
+                context = self._context(path)
+                if context != before:
+                    self._contexts[path] = context
+                    self._news.add(path)
 
     def _context(self, cgroup: bytes) -> ContainerContext:
         """Return the containers of a path by their ids or by the state of runc and crun, the inner one."""
@@ -239,42 +224,43 @@ class ContainerNames:
         context = context_of_levels(cgroup, levels) if placed else container_of_cgroup(cgroup)
         return self.lookup(context, levels[-1].path if levels else None)
 
-    def _home(self, uid: int | None) -> Home | None:
+    def _home_of(self, uid: int) -> Home | None:
         try:
-            return None if uid is None else self._daemons.home(uid)
+            return self._daemons.home(uid)
         except StateError:
             return None
 
-    def _ask(self, key: _Key, home: Home | None, retry_s: float) -> _Answer:
-        container_id, runtime, _ = key
-        facts, reason = None, None
+    def _facts(self, key: Key) -> tuple[Facts | None, str | None]:
+        """Return what is known of a container: a user's own state goes before root's in the user's slice."""
+        container_id, runtime, uid = key
+        owner = self._oci.owner_of(container_id)
+        if owner is None and uid and self._home_of(uid) is not None:
+            owner = uid
+        reason = None
+        if owner is not None and runtime in self._readers and _can_be_looked_for(container_id):
+            facts, reason = self._users.facts(owner, container_id, runtime)
+            if facts is not None or self._users.is_waited_for(owner, container_id, runtime):
+                return facts, reason
+        answer = self._answers.get(key)
+        return answer.facts, (reason if answer.facts is None else None) or answer.reason
+
+    def _search(self, key: Key) -> tuple[Facts | None, str | None]:
+        """Return what root's state says of a container, or why there is nothing."""
+        container_id, runtime, uid = key
         if runtime in ("lxc", "nspawn"):
-            facts = Facts(source="", name=container_id, note=f"{runtime} keeps no image name")
-        elif runtime not in self._readers or not all(map(is_file_name, container_id.split("/"))):
-            reason = f"{runtime} keeps no names on this host that can be read"
-        else:
-            facts, reason = self._search(container_id, runtime, home)
-        return _Answer(
-            facts=facts,
-            reason=reason,
-            stamp=self._stamp(facts),
-            home=home,
-            retry_s=retry_s,
-            due=time.monotonic() + retry_s,
-        )
-
-    def _stamp(self, facts: Facts | None) -> Stamp | None:
-        return self._files.stamp(facts.source) if facts and facts.source else None
-
-    def _search(self, container_id: str, runtime: str, home: Home | None) -> tuple[Facts | None, str | None]:
+            return Facts(source="", name=container_id, note=f"{runtime} keeps no image name"), None
+        if runtime not in self._readers or not _can_be_looked_for(container_id):
+            return None, f"{runtime} keeps no names on this host that can be read"
         readers = self._readers[runtime]
         if len(container_id) < 64 and runtime in ("unknown", "containerd"):
             readers = (self._oci, *readers)  # `runc run web`, `ctr run … web`: found by their state
         problems = []
         for reader in readers:
             try:
-                facts = reader.facts(container_id, home)
+                facts = reader.facts(container_id, self._home_of(0) if uid == 0 else None)
             except StateError as error:
+                if isinstance(error, OthersFileError) and error.bundle:
+                    return self._users.facts(error.uid, container_id, BUNDLE + error.bundle)
                 problems.append(str(error))
                 continue
             if facts is not None:
@@ -284,6 +270,16 @@ class ContainerNames:
             return None, reason
         facts, problem = self._sockets.facts(container_id)
         return facts, None if facts else f"{reason}; {problem}"
+
+
+def _sockets(files: StateFiles, daemons: Daemons) -> RuntimeSockets:
+    from core.containers.sockets import RuntimeSockets  # noqa: PLC0415  an HTTP client that most never need
+
+    return RuntimeSockets(files, daemons)
+
+
+def _can_be_looked_for(container_id: str) -> bool:
+    return all(map(is_file_name, container_id.split("/")))
 
 
 def _with_those_above(paths: Iterable[bytes]) -> set[bytes]:

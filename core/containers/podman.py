@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import msgspec
 
-from core.containers.state_files import StateError, StateFiles
+from core.containers.state_files import StateFiles
+from core.containers.work import StateError
 
 _SQLITE = ("db.sql", "libpod/db.sql")
+_TABLES = ("ContainerConfig", "PodConfig")
 _QUERY = """
     SELECT ContainerConfig.JSON, ContainerConfig.PodID, PodConfig.Name
     FROM ContainerConfig LEFT JOIN PodConfig ON PodConfig.ID = ContainerConfig.PodID
@@ -53,7 +55,7 @@ def _in_bolt(files: StateFiles, database: str, container_id: str, owner: int | N
 def _in_sqlite(files: StateFiles, root: str, container_id: str, owner: int | None) -> Member | None:
     for name in _SQLITE:
         database = f"{root}/{name}"
-        rows = files.read_sqlite(database, _QUERY, (container_id,), owner)
+        rows = files.read_sqlite(database, _TABLES, _QUERY, (container_id,), owner)
         if rows:
             config, pod_id, pod = (value if isinstance(value, bytes) else None for value in rows[0])
             return _member(pod_id, pod, config, database)

@@ -16,6 +16,7 @@ import struct
 import threading
 import time
 from collections import OrderedDict
+from typing import Any
 
 import msgspec
 
@@ -26,6 +27,9 @@ from core.text import safe_text
 
 _TIMEOUT_S = 2.0
 _ANSWER_LIMIT = 1 << 20
+_RECEIVED_LIMIT = _ANSWER_LIMIT + (64 << 10)
+"""Bytes of an answer, and of all that comes with it."""
+
 _KEPT = 8192
 _WAITING_LIMIT = 1024
 _ASK_AGAIN_S = 5.0
@@ -128,6 +132,27 @@ class RuntimeSockets:
                 self._lock.notify_all()
 
 
+class _BoundedSocket(socket.socket):
+    """A socket with a limit on bytes and a deadline for all of them: a server may send one byte a second."""
+
+    def __init__(self) -> None:
+        super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._until = time.monotonic() + _TIMEOUT_S
+        self._left = _RECEIVED_LIMIT
+        self.settimeout(_TIMEOUT_S)
+
+    def recv_into(self, *arguments: Any) -> int:
+        left_s = self._until - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("timed out")
+        if self._left <= 0:
+            raise ValueError(f"its answer has more than {_ANSWER_LIMIT} bytes")
+        self.settimeout(left_s)
+        size = super().recv_into(*arguments)
+        self._left -= size
+        return size
+
+
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a unix socket whose server runs as root or as we do."""
 
@@ -136,8 +161,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_TIMEOUT_S)
+        self.sock = _BoundedSocket()
         self.sock.connect(self._path)
         peer = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
         _, uid, _ = _PEER.unpack(peer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from core.containers.bolt import BoltError, bolt_values
+from core.containers.work import ENTRY, OPENED, StateError, Work
 from core.host import DanglingPathError, Host
 from core.text import safe_text
 
@@ -21,17 +22,30 @@ _SIZE_LIMIT = 16 << 20
 
 _LIST_LIMIT = 16_384
 
+_VALUES_LIMIT = 1_000_000
+"""Values of one JSON file: each takes some 50 bytes and more once it is decoded, and 3 in the file."""
+
+_VALUE_WORK = 50
+
+_ROOTS_WORK, _ROOTS_WORK_PER_S = 500_000_000, 20_000_000
+"""Root's own state, which containers have a part in, may take 5 s, and then a fifth of the time."""
+
 _PLACES_KEPT = 16_384
 _ATTEMPTS = 4
 
 T = TypeVar("T")
 
 
-class StateError(Exception):
-    """State that is there but cannot be used. The text is safe and says which file and why."""
+class OthersFileError(StateError):
+    """A file that should be root's belongs to another user: only a child with his rights may read it.
 
-    def __init__(self, path: str, why: str) -> None:
-        super().__init__(f"{safe_text(os.fsencode(path))}: {why}")
+    `bundle` is the folder of a bundle's config.json, "" for any other file.
+    """
+
+    def __init__(self, path: str, uid: int) -> None:
+        super().__init__(path, f"belongs to user {uid}, not to root")
+        self.uid = uid
+        self.bundle = path.removesuffix("/config.json") if path.endswith("/config.json") else ""
 
 
 class Stamp(NamedTuple):
@@ -45,12 +59,18 @@ class Stamp(NamedTuple):
 class StateFiles:
     """Files of one host, by the paths the host knows them by. Links are followed inside its root only.
 
-    A path that does not exist is None everywhere here; what exists and cannot be used is a StateError.
+    A path that does not exist is None everywhere here; what exists and cannot be used is a StateError, as is
+    all that exceeds the budget of `work`. `avoid` holds files that are not read, and why. `reading` is called
+    with each file before it is read.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, work: Work | None = None) -> None:
         self.host = host
+        self.work = work or Work(_ROOTS_WORK, _ROOTS_WORK_PER_S)
+        self.avoid: dict[str, str] = {}
+        self.reading: Callable[[str], None] = lambda path: None
         self._places: dict[str, str] = {}
+        self._database: tuple[str, Stamp | None, bytes] | None = None
 
     def read(self, path: str, owner: int | None = None, limit: int = _SIZE_LIMIT) -> bytes | None:
         """Return a regular file's content. With `owner` the file must belong to that user.
@@ -64,6 +84,7 @@ class StateFiles:
             size = os.fstat(descriptor).st_size
             if size > limit:
                 raise StateError(path, f"{size} bytes is more than the {limit} that are read")
+            self.work.spend(size // 16, path)
             with open(descriptor, "rb", closefd=False) as file:
                 return file.read(size)
 
@@ -75,14 +96,19 @@ class StateFiles:
             if descriptor is None:
                 return None
             try:
-                return bolt_values(partial(os.pread, descriptor), bucket)
+                return bolt_values(partial(os.pread, descriptor), bucket, self._spend_for(path))
             except BoltError as error:
                 raise StateError(path, str(error)) from None
 
     def read_sqlite(
-        self, path: str, query: str, parameters: Sequence[str], owner: int | None = None
+        self,
+        path: str,
+        tables: Sequence[str],
+        query: str,
+        parameters: Sequence[str],
+        owner: int | None = None,
     ) -> list[tuple[bytes | int | float | None, ...]] | None:
-        """Return the rows of a query on a SQLite database; None when there is no such file.
+        """Return the rows of a query on `tables` of a SQLite database; None when there is no such file.
 
         While a transaction is written to the file its old pages are in a journal beside it: a read counts
         only if there was none before and none afterwards, and the file is the same. Raises StateError.
@@ -90,10 +116,11 @@ class StateFiles:
         for _ in range(_ATTEMPTS):
             before = self.stamp(path)
             busy = self.stamp(f"{path}-journal")
-            data = self.read(path, owner)
+            data = self._database_of(path, before, owner)
             if data is None:
                 return None
             if busy or self.stamp(f"{path}-journal") or self.stamp(path) != before:
+                self.forget_database()
                 continue
             try:
                 # Importing sqlite3 takes 10 ms; most hosts have no such file, some Pythons no such module.
@@ -101,10 +128,26 @@ class StateFiles:
             except ImportError:
                 raise StateError(path, "is a SQLite database, which this Python cannot read") from None
             try:
-                return sqlite_rows(data, query, parameters)
+                return sqlite_rows(data, tables, query, parameters, self._spend_for(path))
             except SqliteError as error:
                 raise StateError(path, safe_text(str(error), 200)) from None
         raise StateError(path, "is being changed")
+
+    def _database_of(self, path: str, stamp: Stamp | None, owner: int | None) -> bytes | None:
+        """Return the content of a database, read once for all questions until `forget_database`."""
+        if self._database is None or self._database[:2] != (path, stamp):
+            data = self.read(path, owner)
+            if data is None:
+                return None
+            self._database = (path, stamp, data)
+        return self._database[2]
+
+    def forget_database(self) -> None:
+        """Free the database that is kept for the next question about it."""
+        self._database = None
+
+    def _spend_for(self, path: str) -> Callable[[int], None]:
+        return lambda units: self.work.spend(units, path)
 
     @contextmanager
     def _open(self, path: str, owner: int | None) -> Iterator[int | None]:
@@ -113,6 +156,10 @@ class StateFiles:
         It is looked at before it is opened, and what was looked at is opened: a user can put a link to a
         device there, and a watchdog bites who opens it; a FIFO would stop the collector.
         """
+        if path in self.avoid:
+            raise StateError(path, self.avoid[path])
+        self.work.spend(OPENED, path)
+        self.reading(path)
         with ExitStack() as open_ones:
             try:
                 # Below another root every link has been followed: one that is there now came in between.
@@ -136,6 +183,8 @@ class StateFiles:
     def _check(path: str, status: os.stat_result, owner: int | None) -> None:
         if not stat.S_ISREG(status.st_mode):
             raise StateError(path, "is not a regular file")
+        if owner is None and status.st_uid not in (0, os.geteuid()):
+            raise OthersFileError(path, status.st_uid)
         if owner is not None and status.st_uid != owner:
             raise StateError(path, f"belongs to user {status.st_uid}, not to {owner}")
 
@@ -146,6 +195,10 @@ class StateFiles:
         data = self.read(path, owner, limit)
         if data is None:
             return None
+        values = data.count(b",") + data.count(b"[") + data.count(b"{")
+        if values > _VALUES_LIMIT:
+            raise StateError(path, f"holds more than the {_VALUES_LIMIT} values that are read")
+        self.work.spend(len(data) // 4 + values * _VALUE_WORK, path)
         try:
             return msgspec.json.decode(data, type=shape)
         except (ValueError, RecursionError) as error:
@@ -199,14 +252,23 @@ class StateFiles:
                 for number, entry in enumerate(entries):
                     if number >= limit:
                         return
-                    if entry.is_dir(follow_symlinks=False):
-                        status = entry.stat(follow_symlinks=False)
-                        # ctime, too, tells a folder that was made again under the old name and inode.
-                        yield entry.name, Stamp(status.st_ino, status.st_ctime_ns, status.st_size)
+                    self.work.spend(ENTRY, path)
+                    if entry.is_dir(follow_symlinks=False) and (stamp := _stamp_of(entry)):
+                        yield entry.name, stamp
         except (FileNotFoundError, NotADirectoryError, DanglingPathError):
             return
         except (OSError, ValueError) as error:
             raise StateError(path, _why(error)) from None
+
+
+def _stamp_of(folder: os.DirEntry[str]) -> Stamp | None:
+    """Return the stamp of a folder, None when it is gone or is not ours to look at: the others still are."""
+    try:
+        status = folder.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    # ctime, too, tells a folder that was made again under the old name and inode.
+    return Stamp(status.st_ino, status.st_ctime_ns, status.st_size)
 
 
 def is_file_name(name: str) -> bool:

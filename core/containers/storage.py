@@ -9,12 +9,18 @@ import msgspec
 
 from core.containers.bundle import facts_of_bundle
 from core.containers.daemons import Home
-from core.containers.facts import Facts, joined, shown, shown_labels
+from core.containers.facts import NAME_LIMIT, Facts, joined, shown, shown_labels
 from core.containers.podman import Member, podman_member
-from core.containers.state_files import Stamp, StateError, StateFiles
+from core.containers.state_files import Stamp, StateFiles
+from core.containers.work import StateError
 
 _DEFAULT_ROOT = "/var/lib/containers/storage"
 _DRIVERS = ("overlay", "vfs", "btrfs", "zfs")
+_RECORDS = 16_384
+_METADATA = 64 << 10
+_FILES_KEPT = 8
+"""Containers of one file, characters of what each says about itself, and files of which they are kept."""
+
 _TRANSIENT_ROOT = "/run/containers/storage"  # with transient_store, and on read-only hosts
 
 
@@ -84,8 +90,13 @@ class StorageState:
             return {}
         known = self._records.get(source)
         if known is None or known[0] != stamp:
+            self._records.pop(source, None)
             records = self._files.read_json(source, list[_Record], owner) or []
-            known = self._records[source] = (stamp, {record.id: record for record in records})
+            if len(records) > _RECORDS:
+                raise StateError(source, f"holds more than the {_RECORDS} containers that are read")
+            known = self._records[source] = (stamp, {record.id: _kept(record) for record in records})
+            if len(self._records) > _FILES_KEPT:
+                del self._records[next(iter(self._records))]
         return known[1]
 
     @staticmethod
@@ -96,11 +107,19 @@ class StorageState:
             raise StateError(source, "the metadata of the container is not understood") from None
 
     def _roots(self, home: Home | None) -> Iterator[tuple[str, int | None]]:
+        """Yield the storage folders of a user, without one those of root."""
         if home:
             yield f"{home.path}/.local/share/containers/storage", home.uid
+            return
         yield _DEFAULT_ROOT, None
         yield _TRANSIENT_ROOT, None
         config = self._files.read_toml("/etc/containers/storage.conf").get("storage")
         configured = config.get("graphroot") if isinstance(config, dict) else None
         if isinstance(configured, str) and configured.startswith("/") and configured != _DEFAULT_ROOT:
             yield configured, None
+
+
+def _kept(record: _Record) -> _Record:
+    """Return what is used of a record: names and metadata may be as long as the file."""
+    name = next(iter(record.names or ()), "")[:NAME_LIMIT]
+    return _Record(record.id, [name] if name else None, record.metadata[:_METADATA])

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
+import shutil
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +20,12 @@ from hypothesis import strategies as st
 
 from core.containers import ContainerNames
 from core.containers.daemons import data_roots
+from core.containers.executables import is_roots_daemon
 from core.containers.state_files import StateFiles
 from core.host import LOCAL, Host
 from core.model import ContainerContext
 from core.text import safe_text
+from tests.containers_real import wait_until
 
 A = "1b060cc81653a5c4a1d5bb6b1ea0e8b9f3b1d2c3e4f5061728394a5b6c7d8e9f"
 B = "f0dcdc9c4a1e179084fff86098037e6486b864c6ad2e5afa74be5145280d833b"
@@ -36,6 +42,7 @@ class Root:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder.chmod(0o755)
         (folder / "proc").mkdir()
 
     def write(self, path: str, content: object) -> Path:
@@ -69,6 +76,19 @@ class Root:
                 "config": {"labels": [f"bundle={bundle}"]},
             },
         )
+
+    def daemon(self, *argv: str, exe: str = "/usr/bin/dockerd", uids: str = "0\t0\t0\t0") -> Path:
+        """Let a process 77 run; return its folder in /proc."""
+        if not (self.folder / exe[1:]).exists():
+            self.write(exe, b"ELF").chmod(0o755)
+        process = self.folder / "proc/77"
+        self.write("/proc/77/comm", posixpath.basename(exe) + "\n")
+        self.write("/proc/77/cmdline", "".join(f"{one}\0" for one in argv))
+        self.write("/proc/77/status", f"Name:\tdockerd\nUid:\t{uids}\nGid:\t0\t0\t0\t0\n")
+        for link, target in (("exe", exe), ("root", self.folder)):
+            if not (process / link).is_symlink():
+                (process / link).symlink_to(target)
+        return process
 
     def names(self) -> ContainerNames:
         return ContainerNames(Host(self.folder))
@@ -116,23 +136,93 @@ def test_docker_under_kubernetes_corrects_the_runtime(root: Root) -> None:
         ("/etc/docker/daemon.json", {"graph": "/old"}, "/old"),
         ("/etc/hostname", "x", "/var/lib/docker/231072.231072"),
         ("/etc/hostname", "x", "/var/snap/docker/common/var-lib-docker"),
-        ("/proc/77/cmdline", "dockerd\0--debug\0--data-root=/srv/d\0", "/srv/d"),
     ],
 )
 def test_docker_elsewhere(root: Root, file: str, content: object, data_root: str) -> None:
     root.write(file, content)
-    root.write("/proc/77/comm", "dockerd\n")
     root.docker(data_root=data_root)
     assert root.names().container_of(DOCKER_PATH).name == "web"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
-def test_a_program_of_another_user_that_calls_itself_dockerd_is_not_believed(root: Root) -> None:
-    root.write("/proc/77/comm", "dockerd\n")
-    root.write("/proc/77/cmdline", "dockerd\0--data-root=/home/eve\0")
-    root.docker(data_root="/home/eve")
-    os.chown(root.folder / "proc" / "77", 1000, 1000)
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root owns a daemon's executable")
+
+
+@needs_root
+def test_docker_elsewhere_by_its_daemons_argv(root: Root) -> None:
+    root.docker(data_root="/srv/d")
+    process = root.daemon("dockerd", "--debug", "--data-root=/srv/d")
+    assert root.names().container_of(DOCKER_PATH).name == "web"
+    (process / "exe").unlink()
+    (process / "exe").symlink_to("/usr/bin/dockerd (deleted)")  # as after an update
+    assert root.names().container_of(DOCKER_PATH).name == "web"
+
+
+def _owned_by_eve(path: str) -> Callable[[Root], None]:
+    return lambda root: os.chown(root.folder / path, 1000, 1000)
+
+
+def _writable(path: str) -> Callable[[Root], None]:
+    return lambda root: (root.folder / path).chmod(0o777)
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("daemon", "change"),
+    [
+        ({"uids": "1000\t0\t0\t0"}, None),  # a setuid program that eve has started
+        ({"uids": "0\t1000\t1000\t1000"}, None),
+        ({"uids": "1000\t1000\t1000\t1000"}, None),
+        ({"exe": "/bin/su"}, lambda root: root.write("/proc/77/comm", "dockerd\n")),
+        ({"exe": "/bin/python3"}, lambda root: root.write("/proc/77/comm", "dockerd\n")),
+        ({"exe": "/home/eve/dockerd"}, _owned_by_eve("home/eve")),
+        ({"exe": "/home/eve/dockerd"}, _owned_by_eve("home/eve/dockerd")),
+        ({"exe": "/tmp/dockerd"}, _writable("tmp")),
+        ({}, _writable("usr/bin/dockerd")),
+        ({}, _writable("usr")),
+        ({}, lambda root: (root.folder / "usr/bin/dockerd").unlink()),
+        ({}, lambda root: (root.folder / "proc/77/status").write_text("Name:\tdockerd\n")),
+    ],
+)
+def test_what_only_looks_like_dockerd_is_not_believed(
+    root: Root, daemon: dict[str, str], change: Callable[[Root], object] | None
+) -> None:
+    root.docker(data_root="/home/eve/d")
+    root.daemon("dockerd", "--data-root=/home/eve/d", **daemon)
+    if change:
+        change(root)
     assert root.names().container_of(DOCKER_PATH).name is None
+
+
+@needs_root
+def test_roots_su_called_dockerd_by_a_user_is_not_believed(tmp_path: Path) -> None:
+    """The real one: effective uid 0, the name of a link, and arguments of the user's choice."""
+    if not Path("/bin/su").exists():
+        pytest.skip("there is no su")
+    tmp_path.chmod(0o755)
+    link = Path(tempfile.mkdtemp(prefix="etd", dir="/tmp"))
+    link.chmod(0o755)
+    (link / "dockerd").symlink_to("/bin/su")
+    terminal, inside = os.openpty()  # it waits there for a password
+    process = subprocess.Popen(
+        [link / "dockerd", "root", "--", f"--data-root={tmp_path}"],
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        user=4242,
+        group=4242,
+        extra_groups=[],
+        start_new_session=True,
+    )
+    try:
+        wait_until(lambda: os.stat(f"/proc/{process.pid}").st_uid == 0, "su to run", 10)
+        assert Path(f"/proc/{process.pid}/comm").read_bytes() == b"dockerd\n"
+        assert not is_roots_daemon(LOCAL, Path(f"/proc/{process.pid}"), "dockerd")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+        os.close(inside)
+        shutil.rmtree(link)
 
 
 def test_data_roots_of_an_argv() -> None:
@@ -458,8 +548,8 @@ def test_removed_containers_cost_nothing(root: Root, monkeypatch: pytest.MonkeyP
     names.refresh()
     names.refresh()
     looked = []
-    monkeypatch.setattr(names, "_ask", lambda *args: looked.append(args))
-    monkeypatch.setattr(names, "_stamp", lambda *args: looked.append(args))
+    monkeypatch.setattr(names._answers, "_ask", lambda *args: looked.append(args))
+    monkeypatch.setattr(names._answers, "_stamp", lambda *args: looked.append(args))
     names.refresh()
     assert looked == []
 
@@ -665,12 +755,13 @@ def test_a_file_without_a_size_is_not_read() -> None:
     assert StateFiles(LOCAL).read("/proc/self/status") == b""
 
 
+@needs_root
 def test_a_daemon_with_a_root_folder_of_its_own_is_not_asked(root: Root, tmp_path: Path) -> None:
     """A dockerd in a container means its own files: what this host has at that path is another's."""
-    root.write("/proc/77/comm", "dockerd\n")
-    root.write("/proc/77/cmdline", "dockerd\0--data-root=/tmp/evil\0")
+    root.daemon("dockerd", "--data-root=/tmp/evil")
     root.docker(data_root="/tmp/evil")
     assert root.names().container_of(DOCKER_PATH).name == "web"
+    (root.folder / "proc/77/root").unlink()
     (root.folder / "proc/77/root").symlink_to(tmp_path)
     assert root.names().container_of(DOCKER_PATH).name is None
     (root.folder / "proc/77/root").unlink()

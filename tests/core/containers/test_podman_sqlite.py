@@ -191,20 +191,20 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
         (_replace(lambda data: data.__setitem__(slice(0, 6), b"SQLYTE")), "not a SQLite database"),
         (_replace(lambda data: data.__delitem__(slice(100, None))), "not understood"),
         (_replace(_junk), "not understood"),
-        (_sql(""), "no such table"),
+        (_sql(""), "no plain table ContainerConfig"),
         (
             _sql(
                 f"CREATE VIEW ContainerConfig AS SELECT '{A}' ID, ({ENDLESS}) PodID, 1 JSON;"
                 "CREATE TABLE PodConfig(ID, Name);"
             ),
-            "not authorized",
+            "has a view or trigger",
         ),
         (
             _sql(
                 f"CREATE VIEW ContainerConfig AS SELECT '{A}' ID, 1 PodID, hex(zeroblob(900000000)) JSON;"
                 "CREATE TABLE PodConfig(ID, Name);"
             ),
-            "not authorized to use function",
+            "has a view or trigger",
         ),
         (
             _sql(
@@ -213,7 +213,7 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
                 "FROM t a, t b, t c, t d, t e, t f, t g, t h, t i WHERE a.i + b.i + c.i + d.i = i.i + 99;"
                 "CREATE TABLE PodConfig(ID, Name);"
             ),
-            "interrupted",
+            "has a view or trigger",
         ),
         (
             _sql(
@@ -256,4 +256,6 @@ def test_any_damage_ends_in_rows_or_an_error(storage: Storage, damage: list[tupl
     for at, junk in damage:
         data[at % len(data) : at % len(data) + len(junk)] = junk
     with contextlib.suppress(SqliteError):
-        sqlite_rows(bytes(data), "SELECT ID, JSON, PodID FROM ContainerConfig WHERE ID = ?", (A,))
+        sqlite_rows(
+            bytes(data), ["ContainerConfig"], "SELECT ID, JSON, PodID FROM ContainerConfig WHERE ID = ?", (A,)
+        )

@@ -35,6 +35,7 @@ class Users:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        root.chmod(0o755)
         (root / "proc").mkdir()
         (root / "etc").mkdir()
         passwd = [f"{name}:x:{uid}:{uid}::/home/{name}:/bin/sh" for name, uid in (("joe", JOE), ("eve", EVE))]

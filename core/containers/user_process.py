@@ -1,0 +1,167 @@
+"""The parent's end of the child that reads the state of one user (user_child.py). Never waits, never raises
+anything but ChildEnded; what it gets is bounded."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import signal
+import socket
+import subprocess
+import time
+import weakref
+
+import msgspec
+
+from core.containers.daemons import Home
+from core.containers.user_protocol import LENGTH, REPLY_LIMIT, Question, Reply, Settings, framed
+from core.host import Host
+from core.isolated import start_isolated
+from core.text import safe_text
+
+ANSWER_S = 5.0
+"""So long one question may take."""
+
+_NOTE_SIZE = 4096
+_PIECE = 256 << 10
+_PIECES = 4
+_WHY = {
+    3: "reading it takes more memory than is given to the files of one user",
+    signal.SIGXCPU * -1: "reading it takes more processor time than is given to the files of one user",
+    signal.SIGALRM * -1: "its file system does not answer",
+}
+_NO_RIGHTS = 4
+
+
+class ChildEnded(Exception):
+    """The child is gone, or is of no use. `path`: the file that it was reading, if any; `why` is safe."""
+
+    def __init__(self, path: bytes, why: str) -> None:
+        super().__init__(f"{safe_text(path)}: {why}" if path else why)
+        self.path = path
+        self.why = why
+
+
+class UserProcess:
+    """One running child. `close` ends it; so does the end of this object. One thread at a time may use it."""
+
+    def __init__(self, host: Host, home: Home) -> None:
+        """Start the child. Raises ChildEnded when that cannot be done."""
+        ours, its = socket.socketpair()
+        ours.setblocking(False)
+        root = note = -1
+        try:
+            note = os.memfd_create("reading", os.MFD_CLOEXEC)
+            os.ftruncate(note, _NOTE_SIZE)
+            self._note = mmap.mmap(note, _NOTE_SIZE)
+            if not host.is_local:
+                root = os.open(host.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            settings = msgspec.json.encode(Settings(home.uid, home.gid, home.path, root, note)).decode()
+            inherited = [note] if root < 0 else [note, root]
+            self._process = start_isolated(
+                "core.containers.user_child", [settings], stdin=its.fileno(), pass_fds=inherited
+            )
+        except (OSError, ValueError) as error:
+            ours.close()
+            raise ChildEnded(b"", f"no process could be started: {safe_text(str(error), 200)}") from None
+        finally:
+            its.close()
+            for descriptor in (root, note):
+                if descriptor >= 0:
+                    os.close(descriptor)
+        self._socket = ours
+        self._received = bytearray()
+        self._asked: float | None = None
+        self._end = weakref.finalize(self, _end, self._process, ours)
+
+    @property
+    def is_busy(self) -> bool:
+        """True until the question has been answered."""
+        return self._asked is not None
+
+    def fileno(self) -> int:
+        """Return a descriptor that polls readable when there is something to `poll`."""
+        return self._socket.fileno()
+
+    def ask(self, question: Question) -> None:
+        """Send a question. There must be no other one on its way. Raises ChildEnded."""
+        data = framed(question)
+        try:
+            sent = self._socket.send(data)
+        except OSError:
+            raise self._ended() from None
+        if sent < len(data):  # it does not listen: there was nothing else on the way
+            raise self._stopped("it takes no question")
+        self._asked = time.monotonic()
+
+    def poll(self) -> Reply | None:
+        """Return the answer when it is there. Raises ChildEnded, also when it takes too long."""
+        for _ in range(_PIECES):
+            try:
+                piece = self._socket.recv(_PIECE)
+            except BlockingIOError:
+                break
+            except OSError:
+                piece = b""
+            if not piece:
+                raise self._ended()
+            self._received += piece
+            reply = self._complete()
+            if reply is not None:
+                return reply
+        if self._asked is not None and time.monotonic() - self._asked > ANSWER_S:
+            raise self._stopped("it did not answer in time")
+        return None
+
+    def _complete(self) -> Reply | None:
+        if len(self._received) < LENGTH.size:
+            return None
+        size = LENGTH.unpack_from(self._received)[0]
+        if size > REPLY_LIMIT or self._asked is None:
+            raise self._stopped("it answers more than it is asked")
+        if len(self._received) < LENGTH.size + size:
+            return None
+        try:
+            data = bytes(self._received[LENGTH.size : LENGTH.size + size])
+            reply = msgspec.msgpack.decode(data, type=Reply)
+        except (ValueError, RecursionError):
+            raise self._stopped("its answer is not understood") from None
+        self._received = bytearray()
+        self._asked = None
+        return reply
+
+    def close(self) -> None:
+        """End the child."""
+        self._end()
+
+    def _stopped(self, why: str) -> ChildEnded:
+        path = self._reading()
+        self.close()
+        return ChildEnded(path, why)
+
+    def _ended(self) -> ChildEnded:
+        """Return why the child has ended; it closed its socket, so it has, or is to be ended."""
+        try:
+            code = self._process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            return self._stopped("it does not listen any more")
+        path = self._reading()
+        self.close()
+        if code == 0:
+            return ChildEnded(b"", "")
+        if code == _NO_RIGHTS:
+            return ChildEnded(b"", f"the rights of that user cannot be taken: {safe_text(path, 200)}")
+        name = signal.Signals(-code).name if code < 0 else f"code {code}"
+        return ChildEnded(path, _WHY.get(code, f"reading it ended with {name}"))
+
+    def _reading(self) -> bytes:
+        return bytes(self._note).rstrip(b"\0")
+
+
+def _end(process: subprocess.Popen[bytes], ours: socket.socket) -> None:
+    ours.close()
+    process.kill()  # it is ours until it is waited for: the number is nobody else's
+    # If it does not end at once, it does when its file system lets go; Python waits for it later.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(1)
