@@ -6,6 +6,7 @@ import posixpath
 import re
 import time
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 
@@ -26,6 +27,9 @@ _USERS_CONTAINERS = 256
 
 _USERS_STATE = 256 << 10
 """Bytes of one state file of a user; runc's has some 20 kB."""
+
+_PATHS = 64
+"""Cgroups of one container: there is one for each hierarchy, and there are 15 of them."""
 
 _SETTLED_NS = 100_000_000
 """A folder's time moves in steps of a few ms: what was read within a step of its last change may be old."""
@@ -111,7 +115,7 @@ class StateFolder:
         container_id = name if namespace == "default" else f"{namespace}/{name}"
         if self.owner is not None:
             container_id = f"{name}@{self.owner}"
-        paths = tuple(sorted({path for path in _paths(state) if path}))
+        paths = tuple(sorted({path for path in islice(_paths(state), _PATHS) if path}))
         return Placed(container_id, runtime, place, bundle_of(state), self.owner, paths)
 
 

@@ -3,7 +3,7 @@ anything but ChildEnded; what it gets is bounded."""
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
 import mmap
 import os
 import signal
@@ -52,8 +52,10 @@ class UserProcess:
         ours.setblocking(False)
         root = note = -1
         try:
-            note = os.memfd_create("reading", os.MFD_CLOEXEC)
+            note = os.memfd_create("reading", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             os.ftruncate(note, _NOTE_SIZE)
+            # Whoever reads behind the end of a file that was cut is ended (SIGBUS).
+            fcntl.fcntl(note, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
             self._note = mmap.mmap(note, _NOTE_SIZE)
             if not host.is_local:
                 root = os.open(host.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -143,7 +145,7 @@ class UserProcess:
     def _ended(self) -> ChildEnded:
         """Return why the child has ended; it closed its socket, so it has, or is to be ended."""
         try:
-            code = self._process.wait(0.1)
+            code = self._process.wait(0.05)
         except subprocess.TimeoutExpired:
             return self._stopped("it does not listen any more")
         path = self._reading()
@@ -159,9 +161,15 @@ class UserProcess:
         return bytes(self._note).rstrip(b"\0")
 
 
+_ENDING: list[subprocess.Popen[bytes]] = []
+"""Children that were killed and wait for a file system that does not let go of them."""
+
+
 def _end(process: subprocess.Popen[bytes], ours: socket.socket) -> None:
     ours.close()
     process.kill()  # it is ours until it is waited for: the number is nobody else's
-    # If it does not end at once, it does when its file system lets go; Python waits for it later.
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(1)
+    _ENDING[:] = [other for other in _ENDING if other.poll() is None]
+    try:
+        process.wait(0.02)
+    except subprocess.TimeoutExpired:
+        _ENDING.append(process)

@@ -24,8 +24,8 @@ from core.containers.user_protocol import RUNTIME_FOLDERS, Question, Reply, Told
 from core.containers.work import StateError, Work
 from core.host import Host
 
-WORK, WORK_PER_S = 100_000_000, 5_000_000
-"""The files of one user may take a second of processor time at first, and a twentieth of the time on."""
+WORK, WORK_PER_S = 40_000_000, 5_000_000
+"""The files of one user may take 0.4 s of processor time at first, then a twentieth of the time."""
 
 _REPLY_SIZE = 1 << 20
 

@@ -34,6 +34,9 @@ _CHILDREN = 16
 _WANTED = 512
 """Children that run at a time, at 15 MB each; containers of one user that are asked about."""
 
+_TURN_S = 2.0
+"""So long a child may stay when others wait for their turn."""
+
 _NEW_AT_ONCE = 128
 _AVOIDED = 64
 _AVOIDED_S = 600.0
@@ -66,6 +69,9 @@ class _User(msgspec.Struct):
     rest_s: float = _FIRST_REST_S
     rests_until: float = 0.0
     used: float = 0.0
+    started: float = 0.0
+    waits_since: float = 0.0
+    """When the child answered last and was started, and since when there is no room for it; 0: never."""
     is_slow: bool = False
     """It did not answer in the time it was waited for: nobody waits for it until it has answered."""
 
@@ -154,6 +160,9 @@ class UserStates:
                 reply = user.process.poll()
                 if reply is not None:
                     self._take(user, reply)
+                    if self._makes_room(user):
+                        self._end(user)
+                        return
                 elif user.process.is_busy:
                     return
             self._ask(user)
@@ -164,19 +173,22 @@ class UserStates:
         now = time.monotonic()
         has_work = user.unasked or user.wanted or user.looks
         if not has_work:
+            user.waits_since = 0.0
             if user.process is not None and now - user.used > _IDLE_S:
                 self._end(user)
             return
         if now < user.rests_until:
+            user.waits_since = 0.0
             return
         if user.avoid and now >= min(until for _, until in user.avoid.values()):
             user.avoid.clear()  # the files may be other ones now: a new child looks
             self._end(user)
         avoid: dict[str, str] = {}
         if user.process is None:
-            if not self._make_room(user):
+            if not self._may_start(user):
                 return
             user.process = UserProcess(self._host, user.home)
+            user.started = now
             user.unasked = dict.fromkeys(user.wanted)
             user.unwanted = []
             avoid = {path: why for path, (why, _) in user.avoid.items()}
@@ -224,15 +236,20 @@ class UserStates:
             user.avoid[os.fsdecode(end.path)] = (end.why, now + _AVOIDED_S)
         user.used = user.used or now
 
-    def _make_room(self, user: _User) -> bool:
-        """Return whether a child may be started: the one that was used least makes room if it is idle."""
-        running = [other for other in self._users.values() if other.process is not None]
-        if len(running) < _CHILDREN:
-            return True
-        idle = [other for other in running if other.process is not None and not other.process.is_busy]
-        if idle:
-            self._end(min(idle, key=lambda other: other.used))
-        return bool(idle)
+    def _may_start(self, user: _User) -> bool:
+        """Return whether there is room for another child; who has waited longest comes first."""
+        user.waits_since = user.waits_since or time.monotonic()
+        running = sum(other.process is not None for other in self._users.values())
+        earlier = sum(0.0 < other.waits_since < user.waits_since for other in self._users.values())
+        if running + earlier >= _CHILDREN:
+            return False
+        user.waits_since = 0.0
+        return True
+
+    def _makes_room(self, user: _User) -> bool:
+        """Return whether a child has had its turn, and another user waits for one."""
+        had_its_turn = time.monotonic() - user.started > _TURN_S
+        return had_its_turn and any(other.waits_since for other in self._users.values())
 
     def _end(self, user: _User) -> None:
         if user.process is not None:

@@ -170,3 +170,35 @@ def test_pages_that_lie_in_each_other_are_not_read_for_hours() -> None:
     with pytest.raises(BoltError, match="holds more"):
         bolt_values(read_at, ())
     assert sum(read) < 100 << 20
+
+
+def test_empty_keys_cost_work_as_well() -> None:
+    """60,000 items in a page, none of which takes a byte."""
+    many = b"".join([*PAGES[:3], _hostile_leaf_of_nothing(3, 60_000)])
+    spent: list[int] = []
+    assert bolt_values(reader(many), [], spent.append) == {b"": b""}
+    assert sum(spent) >= 60_000 * 100
+
+
+def _hostile_leaf_of_nothing(number: int, items: int) -> bytes:
+    overflow = (16 + items * 16) // SIZE
+    heads = (struct.pack("=IIII", 0, 0, 0, 0) for _ in range(items))
+    return page(number, LEAF, items, b"".join(heads), overflow)
+
+
+def test_a_budget_that_ends_ends_the_look() -> None:
+    class OutOfWorkError(Exception):
+        pass
+
+    def spend(units: int) -> None:
+        raise OutOfWorkError
+
+    with pytest.raises(OutOfWorkError):
+        bolt_values(reader(FILE), [], spend)
+
+
+def test_pages_of_empty_items_that_lie_in_each_other_end() -> None:
+    leaf_page = _hostile_leaf_of_nothing(4, 60_000)
+    data = b"".join([*PAGES[:3], branch(3, [(b"", 4)] * 60)[:SIZE].ljust(SIZE, b"\0"), leaf_page])
+    with pytest.raises(BoltError, match="more than the items"):
+        bolt_values(reader(data), [])

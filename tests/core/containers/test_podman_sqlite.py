@@ -259,3 +259,144 @@ def test_any_damage_ends_in_rows_or_an_error(storage: Storage, damage: list[tupl
         sqlite_rows(
             bytes(data), ["ContainerConfig"], "SELECT ID, JSON, PodID FROM ContainerConfig WHERE ID = ?", (A,)
         )
+
+
+# --- what a query may do, whatever the database holds ------------------------------------------
+
+PLAIN = "CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 2), (3, 4);"
+
+
+def _database(script: str) -> bytes:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(script)
+    try:
+        return connection.serialize()
+    finally:
+        connection.close()
+
+
+def test_rows_of_plain_tables() -> None:
+    data = _database(f"{PLAIN} CREATE TABLE u(a); CREATE INDEX i ON t(b);")
+    assert sqlite_rows(data, ["t"], "SELECT b FROM t WHERE a = ?", ("3",)) == []
+    assert sqlite_rows(data, ["t"], "SELECT b FROM t ORDER BY b", ()) == [(2,), (4,)]
+    assert sqlite_rows(data, ["t", "u"], "SELECT b FROM t LEFT JOIN u ON t.a = u.a", ()) == [(2,), (4,)]
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ("CREATE VIEW v AS SELECT 1", "view or trigger"),
+        ("CREATE TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM t; END", "view or trigger"),
+        ("DROP TABLE t; CREATE VIEW t AS SELECT 1 a, 2 b", "view or trigger"),
+        ("DROP TABLE t; CREATE VIRTUAL TABLE t USING fts5(a, b)", "no plain table t"),
+        ("DROP TABLE t; CREATE TABLE t(a, b GENERATED ALWAYS AS (hex(a)))", "no plain table t"),
+        ("DROP TABLE t; CREATE TABLE t(a, b AS (hex(a)))", "no plain table t"),
+        ("DROP TABLE t", "no plain table t"),
+        ("ALTER TABLE t RENAME TO other", "no plain table t"),
+        (";".join(f"CREATE TABLE t{number}(a)" for number in range(200)), "more than 200 tables"),
+        ("CREATE TABLE w(" + ",".join(f"c{number}" for number in range(101)) + ")", "not understood"),
+    ],
+)
+def test_only_databases_of_plain_tables_are_asked(more: str, reason: str) -> None:
+    with pytest.raises(SqliteError, match=reason):
+        sqlite_rows(_database(f"{PLAIN} {more};"), ["t"], "SELECT a FROM t", ())
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT a FROM other",
+        "SELECT t.b FROM t, other",
+        "SELECT name FROM sqlite_master",
+        "SELECT hex(a) FROM t",
+        "SELECT randomblob(1000000) FROM t",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n",
+        "INSERT INTO t VALUES (5, 6)",
+        "DELETE FROM t",
+        "CREATE TABLE x(a)",
+        "CREATE TEMP VIEW x AS SELECT a FROM t",
+        "PRAGMA writable_schema = ON",
+        "ATTACH ':memory:' AS x",
+    ],
+)
+def test_a_query_reads_its_tables_and_does_nothing_else(query: str) -> None:
+    data = _database(f"{PLAIN} CREATE TABLE other(a);")
+    with pytest.raises(SqliteError, match=r"not authorized|prohibited"):
+        sqlite_rows(data, ["t"], query, ())
+
+
+TEN = "CREATE TABLE t(a); INSERT INTO t VALUES (1), (2), (3), (4), (5), (6), (7), (8), (9), (0);"
+BILLION = "SELECT 1 FROM t a, t b, t c, t d, t e, t f, t g, t h, t i WHERE a.a + b.a + c.a + d.a = i.a + 99"
+
+
+def test_a_query_that_would_take_hours_is_ended() -> None:
+    with pytest.raises(SqliteError, match="interrupted"):
+        sqlite_rows(_database(TEN), ["t"], BILLION, ())
+
+
+def test_the_steps_of_a_query_cost_work_and_end_with_it() -> None:
+    spent = []
+
+    class OutOfWorkError(Exception):
+        pass
+
+    def spend(units: int) -> None:
+        spent.append(units)
+        if sum(spent) > 100_000:
+            raise OutOfWorkError
+
+    with pytest.raises(OutOfWorkError):
+        sqlite_rows(_database(TEN), ["t"], BILLION, (), spend)
+    assert sum(spent) < 200_000
+    assert min(spent) > 0
+
+
+def test_a_schema_that_takes_hours_to_look_at_is_ended() -> None:
+    """The list of tables is a table as well, and may be as long as the file."""
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(f"{PLAIN} PRAGMA writable_schema = ON;")
+    connection.executemany(
+        "INSERT INTO sqlite_master VALUES ('view', ?, ?, 0, ?)",
+        ((f"v{number}", f"v{number}", f"CREATE VIEW v{number} AS SELECT 1") for number in range(150_000)),
+    )
+    connection.commit()
+    with pytest.raises(SqliteError, match=r"interrupted|not understood"):
+        sqlite_rows(connection.serialize(), ["t"], "SELECT a FROM t", ())
+    connection.close()
+
+
+def test_a_value_that_is_too_long() -> None:
+    data = _database("CREATE TABLE t(a); INSERT INTO t VALUES (zeroblob(2000000));")
+    with pytest.raises(SqliteError, match="too big"):
+        sqlite_rows(data, ["t"], "SELECT a FROM t", ())
+
+
+def test_views_of_views_do_not_end_this_process() -> None:
+    """SQLite follows them by recursion: with 20,000 the process has no stack left."""
+    connection = sqlite3.connect(":memory:")
+    connection.executescript("CREATE TABLE v0(a); PRAGMA writable_schema = ON;")
+    connection.executemany(
+        "INSERT INTO sqlite_master VALUES ('view', ?, ?, 0, ?)",
+        ((f"v{n}", f"v{n}", f"CREATE VIEW v{n} AS SELECT a FROM v{n - 1}") for n in range(1, 20_001)),
+    )
+    connection.commit()
+    with pytest.raises(SqliteError):
+        sqlite_rows(connection.serialize(), ["v20000"], "SELECT a FROM v20000", ())
+    connection.close()
+
+
+def test_roots_database_is_read_once_for_many_containers(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+    read = StateFiles.read
+
+    def note(files: StateFiles, path: str, *more: Any) -> bytes | None:
+        reads.append(path)
+        return read(files, path, *more)
+
+    monkeypatch.setattr(StateFiles, "read", note)
+    names = storage.names()
+    for container in (A, B):
+        names.container_of(f"/machine.slice/libpod-{container}.scope".encode())
+    assert len([path for path in reads if path.endswith("db.sql")]) == 1

@@ -129,6 +129,33 @@ def test_a_daemon_that_has_no_answer(root: Path, reply: Callable[[socket.socket]
     assert "\x1b" not in told
 
 
+def test_a_daemon_that_answers_a_byte_at_a_time_does_not_keep_the_thread(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.containers.sockets._TIMEOUT_S", 0.5)
+
+    def reply(connection: socket.socket) -> None:
+        for number in range(600):  # within a minute: each byte comes in time, all of them never do
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX: "[number : number + 1] or b"x")
+            time.sleep(0.1)
+
+    name, reason, _ = asked(root, reply)
+    assert name is None
+    assert "timed out" in reason
+
+
+def test_a_daemon_that_answers_with_endless_headers(root: Path) -> None:
+    def reply(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                connection.sendall(b"X: " + b"x" * 60_000 + b"\r\n")
+
+    name, reason, _ = asked(root, reply)
+    assert name is None
+    assert "more than" in reason
+
+
 def test_an_answer_from_outside_cannot_steer_a_terminal(root: Path) -> None:
     name, _, _ = asked(root, lambda c: c.sendall(answer(json.dumps(WEB | {"Name": "/\x1b[2Jx"}).encode())))
     assert name == "\\x1b[2Jx"
