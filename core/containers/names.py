@@ -39,6 +39,7 @@ _CROWD = 1_024
 _YOUNG_S = 3.0
 """runc puts its process into the cgroup some 50 ms before it writes whose that is, a busy host later."""
 
+_SETTLE_LOOK_S = 0.02
 _LOOK_S = 0.001
 """A look at the folders of runc takes 40 us: at most 4 % of a core, while events come from a new cgroup."""
 
@@ -165,6 +166,16 @@ class ContainerNames:
         self._answer_again(ids, paths | self._frozen.refresh())
         news, self._news = self._news, set()
         return news
+
+    def settle(self, seconds: float) -> None:
+        """Wait until what users' state says of the known paths is known, `seconds` at most.
+
+        For those who ask once; whoever goes on hears of it from `refresh`.
+        """
+        until = time.monotonic() + seconds
+        while self._users.is_waiting and time.monotonic() < until:
+            self._news |= self.refresh()
+            time.sleep(_SETTLE_LOOK_S)
 
     def forget_unused(self, used: Callable[[], set[bytes]]) -> None:
         """Forget the paths that `used` does not tell, once there are twice as many as it told last.

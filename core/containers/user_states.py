@@ -114,6 +114,15 @@ class UserStates:
         key = (container_id, runtime)
         return user is not None and key in user.wanted and key not in user.told
 
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether an answer is on its way that was not there before."""
+        now = time.monotonic()
+        return any(
+            user.rests_until <= now and any(key not in user.told for key in user.wanted)
+            for user in self._users.values()
+        )
+
     def refresh(self) -> tuple[set[Key], dict[int, tuple[Placed, ...]]]:
         """Take what children have said, and ask them for what has changed since; return the containers
         whose facts are others now, and the claims of all users."""

@@ -25,6 +25,9 @@ _WIDEST = 48
 _SHORTEST = 8
 """Cells of an image that are shown at least, on a terminal that is too narrow."""
 
+_USERS_FILES_S = 4.0
+"""So long the files of rootless runtimes' users are waited for."""
+
 _DEEPEST = 32
 """Levels that are told; cgroups by which containers are said to be in ever more others are easily made."""
 
@@ -61,7 +64,7 @@ def command(settings: Settings, as_json: bool) -> None:
     names = ContainerNames(settings.host, ask_runtimes=settings.ask_runtimes)
     groups = _by_container(settings.host, names)
     for problem in names.problems:
-        narrate(f"{problem}; containers of plain runc and ctr are missing here")
+        narrate(problem)
     if as_json:
         emit("containers", {"containers": [_record(context, pids) for context, pids in groups]})
         return
@@ -77,12 +80,18 @@ def _by_container(host: Host, names: ContainerNames) -> list[tuple[ContainerCont
         pids = sorted(int(name) for name in os.listdir(host.proc) if name.isdecimal())
     except OSError as error:
         raise CommandError(f"{host.proc}: {error.strerror}") from None
-    groups: dict[tuple[str | None, str], tuple[ContainerContext, list[int]]] = {}
+    paths: dict[int, bytes] = {}
     for pid in pids:
         try:
-            context = names.container_of(container_of_process(host, pid).cgroup_path)
+            paths[pid] = container_of_process(host, pid).cgroup_path
         except OSError:  # it ended, or it is another user's under hidepid
             continue
+    for path in set(paths.values()):
+        names.container_of(path)
+    names.settle(_USERS_FILES_S)
+    groups: dict[tuple[str | None, str], tuple[ContainerContext, list[int]]] = {}
+    for pid, path in paths.items():
+        context = names.container_of(path)
         if context.id is not None:
             groups.setdefault((context.runtime, context.id), (context, []))[1].append(pid)
     return sorted(groups.values(), key=lambda group: (group[0].runtime or "", group[0].name or "", group[1]))
