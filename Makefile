@@ -13,13 +13,14 @@ export HYPOTHESIS_STORAGE_DIRECTORY := /root/.cache/hypothesis
 endif
 endif
 
-.PHONY: help run test test-kernels test-scenarios check screenshots snapshots bench probe clean set-up
+.PHONY: help run test test-kernels test-scenarios fuzz check screenshots snapshots bench probe clean set-up
 
 help:
 	@echo 'make run          set up and open the screens on this host (as root: with the eBPF probe)'
 	@echo 'make test         set up and run the whole suite'
 	@echo 'make test-kernels the kernel tier on 6.1 and 6.12, in emulated machines (some 20 minutes)'
 	@echo 'make test-scenarios every scenario of tests/scenarios 20 times on this kernel (some 15 minutes)'
+	@echo 'make fuzz         every parser of foreign bytes for FUZZ_SECONDS (300) each'
 	@echo 'make check        ruff, mypy --strict, import-linter'
 	@echo 'make screenshots  draw screenshots/ anew'
 	@echo 'make snapshots    accept how the screens look now as what the tests compare with'
@@ -46,6 +47,9 @@ test-kernels: set-up
 
 test-scenarios: set-up
 	$(PYTHON) tools/scenarios.py
+
+fuzz: set-up
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-300} $(PYTHON) -m pytest -o timeout=0 -n logical --dist worksteal tests/fuzz
 
 check: set-up
 	.venv/bin/ruff check
