@@ -34,37 +34,39 @@ def core_relocations(data: bytes, btf: Btf) -> list[CoreRelocation]:
     if _header_size(data, order) < 32:  # written before CO-RE
         return []
     found = []
-    for section, record in _records(data, order, btf, table=2, least=16):
-        at, type_id, access_at, kind = struct.unpack_from(f"{order}4I", record)
-        name = CORE_KINDS[kind] if kind < len(CORE_KINDS) else f"kind {kind}"
-        numbers = btf.string(access_at)
-        found.append(
-            CoreRelocation(
-                section=section,
-                insn=at // INSN_SIZE,
-                kind=name,
-                type=type_name(btf, type_id),
-                access=safe_text(_access(btf, type_id, numbers, name)),
-                access_string=safe_text(numbers, 200),
-            )
-        )
+    access: dict[tuple[int, ...], tuple[str, str, str]] = {}
+    for section, place in _records(data, order, btf, table=2, least=16):
+        at, *what = struct.unpack_from(f"{order}4I", data, place)
+        key = tuple(what)
+        if key not in access:
+            access[key] = _described(btf, *what)
+        kind, type_, path = access[key]
+        found.append(CoreRelocation(section, at // INSN_SIZE, kind, type_, path, btf.shown(what[1], 200)))
     return found
+
+
+def _described(btf: Btf, type_id: int, access_at: int, kind: int) -> tuple[str, str, str]:
+    """Return the kind of a CO-RE relocation, the type that it is for, and the names of the fields."""
+    name = CORE_KINDS[kind] if kind < len(CORE_KINDS) else f"kind {kind}"
+    said = name, type_name(btf, type_id), safe_text(_access(btf, type_id, btf.string(access_at), name))
+    btf.budget.take_text(sum(map(len, said)))
+    return said
 
 
 def line_infos(data: bytes, btf: Btf) -> list[LineInfo]:
     """Return the source line of instructions, in the order of the section. Raises BtfError."""
     order = byte_order(data)
     found = []
-    for section, record in _records(data, order, btf, table=1, least=16):
-        at, file_at, line_at, packed = struct.unpack_from(f"{order}4I", record)
+    for section, place in _records(data, order, btf, table=1, least=16):
+        at, file_at, line_at, packed = struct.unpack_from(f"{order}4I", data, place)
         found.append(
             LineInfo(
                 section=section,
                 insn=at // INSN_SIZE,
-                file=safe_text(btf.string(file_at)),
+                file=btf.shown(file_at, 4096),
                 line=packed >> _LINE_COLUMN_BITS,
                 column=packed & (1 << _LINE_COLUMN_BITS) - 1,
-                text=safe_text(btf.string(line_at).strip(), 400),
+                text=btf.shown(line_at, 400),
             )
         )
     return found
@@ -75,7 +77,7 @@ def type_name(btf: Btf, number: int) -> str:
     if number == 0:
         return "void"
     one = btf[number]
-    name = safe_text(btf.name(one), 200) or "(anonymous)"
+    name = btf.shown(one.name_at, 200) or "(anonymous)"
     return _KEYWORDS.get(one.kind, "") + name
 
 
@@ -88,8 +90,8 @@ def _header_size(data: bytes, order: str) -> int:
     return int(size)
 
 
-def _records(data: bytes, order: str, btf: Btf, *, table: int, least: int) -> Iterator[tuple[str, bytes]]:
-    """Yield (ELF section, record) of a table: 0 functions, 1 lines, 2 CO-RE relocations."""
+def _records(data: bytes, order: str, btf: Btf, *, table: int, least: int) -> Iterator[tuple[str, int]]:
+    """Yield (ELF section, place of a record in `data`) of a table: 0 functions, 1 lines, 2 relocations."""
     head = _header_size(data, order)
     start, size = struct.unpack_from(f"{order}2I", data, 8 + 8 * table)
     at, end = head + start, head + start + size
@@ -108,9 +110,10 @@ def _records(data: bytes, order: str, btf: Btf, *, table: int, least: int) -> It
         at += 8
         if count * record_size > end - at:
             raise BtfError(f".BTF.ext: {count} records do not fit")
-        section = safe_text(btf.string(name_at), 200)
+        section = btf.shown(name_at, 200)
+        btf.budget.take_records(1 + count)
         for _ in range(count):
-            yield section, data[at : at + record_size]
+            yield section, at
             at += record_size
 
 
@@ -135,7 +138,7 @@ def _access(btf: Btf, type_id: int, numbers: bytes, kind: str) -> str:
             continue
         if one is None or one.kind not in ("struct", "union") or not 0 <= index < one.vlen:
             return f"{path}.{step}?".lstrip(".")
-        member = btf.members(one)[index]
+        member = btf.member(one, index)
         if member.name:  # the fields of an anonymous struct are those of the one around it
             path += "." + safe_text(member.name, 200)
         number = member.type
@@ -147,7 +150,4 @@ def _enum_value(btf: Btf, type_id: int, step: str) -> str:
     index = int(step) if step.isdecimal() and len(step) < 9 else -1
     if one is None or one.kind not in ("enum", "enum64") or not 0 <= index < one.vlen:
         return step
-    for number, words in enumerate(btf.parts(one)):
-        if number == index:
-            return safe_text(btf.string(words[0]), 200)
-    return step
+    return btf.shown(btf.part(one, index)[0], 200)

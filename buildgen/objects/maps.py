@@ -41,31 +41,22 @@ def variables(elf: Elf, btf: Btf | None) -> Iterator[Variable]:
     """Yield the global variables: those BTF describes, else those that have a symbol. Raises BtfError."""
     described = set()
     if btf is not None:
-        for one in _datasecs(btf):
-            where = btf.name(one)
+        for where, sections in btf.datasecs.items():
             if where not in (b".maps", b"license", b"version"):
                 described.add(where)
-                for number, _offset, size in btf.parts(one):
-                    name = btf.name(btf[number])
-                    yield Variable(safe_text(name), safe_text(where), size, _symbol_value(elf, where, name))
+                shown = safe_text(where)
+                for number, size in ((words[0], words[2]) for one in sections for words in btf.parts(one)):
+                    variable = btf[number]
+                    btf.budget.take_records()
+                    # The offset is in BTF only after linking; in the symbol table always.
+                    offset = elf.value_of(where, btf.name(variable))
+                    yield Variable(btf.shown(variable.name_at, 4096), shown, size, offset)
     for section in elf.sections:
         if _is_data(section) and section.name not in described:
-            for symbol in elf.symbols:
-                if symbol.section == section.index and symbol.type == "OBJECT":
-                    yield Variable(safe_text(symbol.name), safe_text(section.name), symbol.size, symbol.value)
-
-
-def _symbol_value(elf: Elf, section: bytes, name: bytes) -> int | None:
-    """Return a variable's offset. BTF has it only after linking; the symbol table always."""
-    for symbol in elf.symbols:
-        inside = symbol.section < len(elf.sections) and elf.sections[symbol.section].name == section
-        if inside and symbol.name == name:
-            return symbol.value
-    return None
-
-
-def _datasecs(btf: Btf) -> Iterator[Type]:
-    return (one for one in btf.types if one.kind == "datasec")
+            shown = safe_text(section.name)
+            for symbol in elf.symbols_of(section.index):
+                if symbol.type == "OBJECT":
+                    yield Variable(safe_text(symbol.name), shown, symbol.size, symbol.value)
 
 
 def _is_data(section: ElfSection) -> bool:
@@ -85,10 +76,8 @@ def _data_map(section: ElfSection, btf: Btf | None) -> MapDef:
 
 def _has_global(btf: Btf, section: bytes) -> bool:
     """libbpf maps a section into user space only when a variable in it can be seen from outside."""
-    for one in _datasecs(btf):
-        if btf.name(one) == section:
-            return any(_linkage(btf, words[0]) != 0 for words in btf.parts(one))
-    return False
+    first = btf.datasecs.get(section, [])[:1]
+    return any(_linkage(btf, words[0]) != 0 for one in first for words in btf.parts(one))
 
 
 def _linkage(btf: Btf, number: int) -> int:
@@ -101,9 +90,7 @@ def _linkage(btf: Btf, number: int) -> int:
 
 def _kconfig_map(btf: Btf) -> Iterator[MapDef]:
     """libbpf puts the externs of .kconfig behind each other, the most aligned first."""
-    for one in _datasecs(btf):
-        if btf.name(one) != b".kconfig":
-            continue
+    for one in btf.datasecs.get(b".kconfig", []):
         externs = [(btf.size(number), btf.name(btf[number])) for number, _at, _size in btf.parts(one)]
         end = 0
         for size, _name in sorted(externs, key=lambda extern: (-min(extern[0], 8), -extern[0], extern[1])):
@@ -117,17 +104,17 @@ def _kconfig_map(btf: Btf) -> Iterator[MapDef]:
 
 def _btf_maps(elf: Elf, btf: Btf) -> Iterator[MapDef]:
     content = elf.section(b".maps")
-    for section in _datasecs(btf):
-        if btf.name(section) == b".maps":
-            for number, _offset, _size in btf.parts(section):
-                variable = btf[number]
-                name = btf.name(variable)
-                start = _symbol_value(elf, b".maps", name) or 0
-                initial = content.data[start:] if content else b""
-                yield _btf_map(btf, safe_text(name), btf.plain(variable.value), initial)
+    initial = memoryview(content.data if content else b"")
+    for section in btf.datasecs.get(b".maps", []):
+        for number, _offset, _size in btf.parts(section):
+            variable = btf[number]
+            btf.budget.take_records()
+            start = elf.value_of(b".maps", btf.name(variable)) or 0
+            name = btf.shown(variable.name_at, 4096)
+            yield _btf_map(btf, name, btf.plain(variable.value), initial[start:])
 
 
-def _btf_map(btf: Btf, name: str, definition: Type | None, initial: bytes) -> MapDef:
+def _btf_map(btf: Btf, name: str, definition: Type | None, initial: memoryview) -> MapDef:
     """Decode `struct { __uint(type, …); __type(key, …); … }`: numbers are array lengths behind a pointer.
 
     The oldest form has them as members with a value, in `initial`; the kernel's samples still do.
@@ -161,7 +148,7 @@ def _pointee(btf: Btf, number: int) -> int:
     return pointer.value
 
 
-def _number(btf: Btf, member: Member, initial: bytes) -> int:
+def _number(btf: Btf, member: Member, initial: memoryview) -> int:
     plain = btf.plain(member.type)
     if plain is not None and plain.kind == "int":
         if member.bits // 8 + 4 > len(initial):
@@ -176,14 +163,15 @@ def _number(btf: Btf, member: Member, initial: bytes) -> int:
 
 def _struct_ops(btf: Btf) -> Iterator[MapDef]:
     """Each variable of these sections is a map of one element: a table of the programs that implement it."""
-    for section in _datasecs(btf):
-        where = btf.name(section).removeprefix(b"?")
+    for name in btf.datasecs:
+        where = name.removeprefix(b"?")
         if where in (b".struct_ops", b".struct_ops.link"):
             flags = LINK if where.endswith(b".link") else 0
-            for number, _offset, _size in btf.parts(section):
+            for number in (words[0] for one in btf.datasecs[name] for words in btf.parts(one)):
                 variable = btf[number]
-                name, size = safe_text(btf.name(variable)), btf.size(variable.value)
-                yield MapDef(name, "struct_ops", 4, size, 1, flags, safe_text(where))
+                btf.budget.take_records()
+                shown, size = btf.shown(variable.name_at, 4096), btf.size(variable.value)
+                yield MapDef(shown, "struct_ops", 4, size, 1, flags, safe_text(where))
 
 
 # --- legacy maps -------------------------------------------------------------------------------------
@@ -192,16 +180,12 @@ def _struct_ops(btf: Btf) -> Iterator[MapDef]:
 def _legacy_maps(elf: Elf, section: ElfSection) -> Iterator[MapDef]:
     """Decode `struct bpf_map_def`: five numbers, then whatever a loader added."""
     inside = sorted(
-        (
-            symbol
-            for symbol in elf.symbols
-            if symbol.section == section.index and symbol.type in ("OBJECT", "NOTYPE")
-        ),
+        (symbol for symbol in elf.symbols_of(section.index) if symbol.type in ("OBJECT", "NOTYPE")),
         key=lambda symbol: symbol.value,
     )
+    where = safe_text(section.name)
     for symbol in inside:
         if symbol.value + 20 > len(section.data):
             raise BtfError(f"map {safe_text(symbol.name)} lies outside of its section")
         kind, *rest = struct.unpack_from(f"{elf.order}5I", section.data, symbol.value)
-        where = safe_text(section.name)
         yield MapDef(safe_text(symbol.name), map_type(kind), rest[0], rest[1], rest[2], rest[3], where)

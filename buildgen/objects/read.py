@@ -11,6 +11,7 @@ from typing import Any
 from buildgen.errors import ObjectError
 from buildgen.objects.btf import Btf, BtfError, decode_btf
 from buildgen.objects.btf_ext import INSN_SIZE, core_relocations, line_infos
+from buildgen.objects.budget import Budget, TooMuch
 from buildgen.objects.elf import Elf, ElfSection, Symbol, read_elf
 from buildgen.objects.maps import all_maps, variables
 from buildgen.objects.model import BtfSummary, ObjectFile, Program, Section
@@ -26,11 +27,13 @@ def read_object(path: Path) -> ObjectFile:
         return _object(path, elf)
     except BtfError as error:
         raise ObjectError(path, f"damaged BTF: {error}") from error
+    except TooMuch as error:
+        raise ObjectError(path, str(error)) from error
 
 
 def _object(path: Path, elf: Elf) -> ObjectFile:
     raw, ext = elf.section(b".BTF"), elf.section(b".BTF.ext")
-    btf = decode_btf(raw.data) if raw is not None and raw.data else None
+    btf = decode_btf(raw.data, elf.budget) if raw is not None and raw.data else None
     has_ext = btf is not None and ext is not None and bool(ext.data)
     licence = elf.section(b"license")
     return ObjectFile(
@@ -39,7 +42,7 @@ def _object(path: Path, elf: Elf) -> ObjectFile:
         machine=elf.machine,
         endian=elf.endian,
         license=safe_text(licence.data.partition(b"\0")[0], 128) if licence else None,
-        programs=tuple(_programs(elf)),
+        programs=tuple(_programs(path, elf)),
         maps=tuple(all_maps(elf, btf)),
         variables=tuple(variables(elf, btf)),
         btf=None if btf is None or raw is None else _summary(btf, raw.size, has_ext),
@@ -53,16 +56,25 @@ def _summary(btf: Btf, size: int, ext: bool) -> BtfSummary:
     return BtfSummary(size, len(btf.types), len(btf.strings), btf.kinds, ext)
 
 
-def _programs(elf: Elf) -> Iterator[Program]:
-    """Yield a program for each function symbol of an executable section, in the order of the file."""
+def _programs(path: Path, elf: Elf) -> Iterator[Program]:
+    """Yield a program for each function symbol of an executable section, in the order of the file.
+
+    Functions overlap only where one has two names, so all of them together are not much larger than the file.
+    """
     executable = {section.index: section for section in elf.sections if section.executable and section.size}
     functions = [s for s in elf.symbols if s.type == "FUNC" and s.section in executable]
     referred = references(elf)
+    names = {index: safe_text(section.name) for index, section in executable.items()}
+    left = 2 * elf.size
     for symbol in sorted(functions, key=lambda s: (s.section, s.value)):
         section = executable[symbol.section]
-        raw_name = safe_text(section.name)
+        raw_name = names[symbol.section]
         name = raw_name.removeprefix("?")
         kind, attach_to = program_type(name)
+        left -= symbol.size
+        if symbol.value + symbol.size > section.size or left < 0:
+            what = f"lies outside of section {raw_name}" if left >= 0 else "and others overlap"
+            raise ObjectError(path, f"a damaged ELF file: function {safe_text(symbol.name, 80)} {what}")
         yield Program(
             name=safe_text(symbol.name),
             section=name,
@@ -71,12 +83,12 @@ def _programs(elf: Elf) -> Iterator[Program]:
             insns=symbol.size // INSN_SIZE,
             subprogram=section.name == b".text",
             offset=symbol.value // INSN_SIZE,
-            digest=_digest(section, symbol, referred.get(section.index, [])),
+            digest=_digest(section, symbol, referred.get(section.index, []), elf.budget),
             elf_section=raw_name,
         )
 
 
-def _digest(section: ElfSection, symbol: Symbol, referred: list[Reference]) -> str:
+def _digest(section: ElfSection, symbol: Symbol, referred: list[Reference], budget: Budget) -> str:
     """Hash the instructions and what they refer to: in the bytes alone, one map is like another."""
     end = symbol.value + symbol.size
     digest = sha256(section.data[symbol.value : end])
@@ -84,6 +96,7 @@ def _digest(section: ElfSection, symbol: Symbol, referred: list[Reference]) -> s
         offset, kind, name = referred[at]
         if offset >= end:
             break
+        budget.take_steps()
         digest.update(b"%d %d %s\0" % (offset - symbol.value, kind, name))
     return digest.hexdigest()[:16]
 

@@ -14,7 +14,7 @@ Reference = tuple[int, int, bytes]
 def references(elf: Elf) -> dict[int, list[Reference]]:
     """Return the references of each section, by its index, in the order of their places.
 
-    Only the first symbol table counts; objects have one. What points outside it has no name.
+    Only the first symbol table counts; objects have one. What points outside it has no name. Raises TooMuch.
     """
     found: dict[int, list[Reference]] = {}
     for section in elf.sections:
@@ -27,6 +27,7 @@ def references(elf: Elf) -> dict[int, list[Reference]]:
 
 def _references(elf: Elf, table: bytes) -> Iterator[Reference]:
     entry = struct.Struct(f"{elf.order}QII")
+    elf.budget.take_records(len(table) // entry.size)
     for offset, first, second in entry.iter_unpack(table[: len(table) - len(table) % entry.size]):
         kind, symbol = (first, second) if elf.order == "<" else (second, first)
         yield offset, kind, _name(elf, symbol)
