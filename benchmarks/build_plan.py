@@ -22,6 +22,7 @@ from buildgen.project import load_project
 from buildgen.runner import run_build
 from buildgen.toolchain import find_ninja, find_toolchain
 from core.host import Host
+from core.interpreter import python_module
 
 ROOT = Path(__file__).parents[1]
 
@@ -57,7 +58,7 @@ def nothing_to_do() -> None:
         project = load_project(ROOT)
         for _event in run_build(plan(project, out=Path(out))):
             pass
-        command = [sys.executable, "-m", "tui.cli", "build", "-C", str(ROOT), "--out", out]
+        command = python_module("tui.cli", "build", "-C", str(ROOT), "--out", out)
         say("`ebpf-tui build` with nothing to do", best(lambda: quietly(command)), 400)
         alone = [str(find_ninja()), "-C", out]
         say("  of that, ninja alone", best(lambda: quietly(alone)))

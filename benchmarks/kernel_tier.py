@@ -23,6 +23,7 @@ from core.engine import Engine
 from core.feed import open_feed
 from core.garbage import filling
 from core.host import LOCAL
+from core.interpreter import python
 from core.model import Origin, ProcessEntry, Tier
 from core.probe import layout
 from core.probe.loader import Probe, ProbeOptions
@@ -43,7 +44,7 @@ def storm_records() -> tuple[ProcessEntry, list[bytes]]:
     code = (
         f"import os\nfor _ in range({FORKS}): os.waitpid(os.posix_spawn('/bin/true', ['true', 'x'], {{}}), 0)"
     )
-    storm = subprocess.Popen([sys.executable, "-c", "input()\n" + code], stdin=subprocess.PIPE)
+    storm = subprocess.Popen(python("-c", "input()\n" + code), stdin=subprocess.PIPE)
     parent, _ = Procfs(LOCAL).entry(storm.pid)
     storm.communicate(b"\n")
     time.sleep(0.5)

@@ -16,9 +16,11 @@ import sys
 from lib.load import ROOT, alive, load
 from lib.terminal import KEYS, OURS, Terminal, figures
 
+from core.interpreter import python
+
 TIMES = 120
-PROGRAMS = {
-    "bare list": (sys.executable, str(ROOT / "benchmarks/lib/bare.py"), "lines"),
+PROGRAMS: dict[str, tuple[str, ...]] = {
+    "bare list": tuple(python(str(ROOT / "benchmarks/lib/bare.py"), "lines")),
     "ebpf-tui": OURS,
     "htop": ("htop",),
     "htop -t": ("htop", "-t"),

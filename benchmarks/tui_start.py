@@ -15,8 +15,10 @@ import sys
 from lib.load import ROOT, alive, load
 from lib.terminal import OURS, Terminal
 
+from core.interpreter import python
+
 TIMES = 5
-BARE = (sys.executable, str(ROOT / "benchmarks/lib/bare.py"), "label")
+BARE = tuple(python(str(ROOT / "benchmarks/lib/bare.py"), "label"))
 PAINTED = b"1 Processes"
 A_ROW = "‹snapshot".encode()
 """In the SOURCE column of what the task iterator found."""

@@ -15,6 +15,8 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
+from core.interpreter import python
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -22,7 +24,7 @@ def main() -> int:
     runs = sys.argv[1] if len(sys.argv) > 1 else "20"
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}"]
+        command = [*python("-m", "pytest"), "-q", "-p", "no:cacheprovider", f"--junit-xml={report}"]
         environment = {**os.environ, "EBPF_TUI_RUNS": runs}
         subprocess.run([*command, "tests/core/test_scenarios.py"], cwd=ROOT, env=environment, check=False)
         if not report.exists():

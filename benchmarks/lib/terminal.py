@@ -10,7 +10,6 @@ import select
 import statistics
 import struct
 import subprocess
-import sys
 import tempfile
 import termios
 import time
@@ -18,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from core.interpreter import python_module
 
 KEYS = {"down": (b"\x1b[B", b"\x1b[A"), "pagedown": (b"\x1b[6~", b"\x1b[5~")}
 """Pressed in turns of ten each, so that no list comes to its end."""
@@ -124,4 +125,4 @@ def figures(took: Sequence[float]) -> str:
     return f"p50 {p50:6.1f}   p95 {p95:6.1f}   max {took[-1]:6.1f}"
 
 
-OURS = (sys.executable, "-m", "tui.cli")
+OURS = tuple(python_module("tui.cli"))

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import sys
 from asyncio.subprocess import PIPE, Process
 
 import msgspec
@@ -16,6 +15,7 @@ from aiohttp.web import WebSocketResponse
 from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 
+from core.interpreter import NEUTRAL, python_module
 from tui.web.showing import Showing
 
 _PATIENCE = 5.0
@@ -101,11 +101,10 @@ class Session(AppService):
         return environment
 
     async def _open_app_process(self, width: int = 80, height: int = 24) -> Process:
-        # -P: nothing is imported from the directory that we happen to be in. A session of its own: ctrl+c in
-        # our terminal is ours, and all that it starts can be killed.
+        # A session of its own: ctrl+c in our terminal is ours, and all that it starts can be killed.
         self._process = process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "tui.web.shown", msgspec.json.encode(self._showing).decode(),
-            stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True,
+            *python_module("tui.web.shown", msgspec.json.encode(self._showing).decode()),
+            stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True, cwd=NEUTRAL,
             env=self._build_environment(width, height),
         )  # fmt: skip
         self._stdin = process.stdin

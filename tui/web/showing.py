@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 
 import msgspec
@@ -11,7 +13,10 @@ from tui.settings import Settings
 
 
 class Showing(msgspec.Struct, frozen=True):
-    """`replay` empty: this host, live. `host_root` empty: the host that we run on."""
+    """`replay` empty: this host, live. `host_root` empty: the host that we run on.
+
+    `directory` is the project's, empty when it is gone.
+    """
 
     host_root: str = ""
     probe: bool = True
@@ -20,9 +25,13 @@ class Showing(msgspec.Struct, frozen=True):
     color: bool | None = None
     replay: str = ""
     speed: float = 1.0
+    directory: str = ""
 
     @classmethod
     def of(cls, settings: Settings, replay: Path | None, speed: float) -> Showing:
+        directory = ""
+        with contextlib.suppress(OSError):
+            directory = os.getcwd()
         return cls(
             host_root="" if settings.host is LOCAL else str(settings.host.root),
             probe=settings.probe,
@@ -31,6 +40,7 @@ class Showing(msgspec.Struct, frozen=True):
             color=settings.color,
             replay="" if replay is None else str(replay.resolve()),
             speed=speed,
+            directory=directory,
         )
 
     def settings(self) -> Settings:

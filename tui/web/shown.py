@@ -1,7 +1,9 @@
-"""The process of one session: `python -m tui.web.shown SHOWING` opens the screens on pipes, to look only."""
+"""The process of one session: the module is run with SHOWING and opens the screens on pipes, to look only."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 
 import msgspec
@@ -25,6 +27,8 @@ def _show() -> int:
     from tui.config import config_path, load_config
 
     showing = msgspec.json.decode(sys.argv[1], type=Showing)
+    with contextlib.suppress(OSError):  # it started in a neutral directory
+        os.chdir(showing.directory or "/")
     settings = showing.settings()
     config = load_config(config_path())
     if not showing.replay:
