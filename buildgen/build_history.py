@@ -18,6 +18,7 @@ from typing import Any
 
 from buildgen.errors import BuildgenError
 from buildgen.objects import read_object
+from buildgen.objects.elf import BIGGEST, read_content
 from buildgen.owner import acting_for, cache_directory, invoking_user, private_directory
 from core.files import append, write_file
 
@@ -39,14 +40,18 @@ class Built:
     insns: int | None
 
 
-def built(path: Path, seconds: float) -> Built | None:
-    """Look at an object that was built just now; None when it is not there. Reads the disk."""
+def built(path: Path, seconds: float, most: int = BIGGEST) -> Built | None:
+    """Look at an object that was built just now; None when it is not there. Reads the disk.
+
+    Of one that is larger than `most` bytes, the instructions are not counted.
+    """
     try:
         size = path.stat().st_size
     except OSError:
         return None
     try:
-        insns: int | None = sum(program.insns for program in read_object(path).programs)
+        content = read_content(path, most)
+        insns: int | None = sum(program.insns for program in read_object(path, content).programs)
     except (BuildgenError, OSError):
         insns = None
     return Built(time.time(), round(seconds, 3), size, insns)

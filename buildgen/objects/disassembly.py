@@ -7,13 +7,14 @@ and not from DWARF, which `llvm-strip -g` takes away.
 from __future__ import annotations
 
 import re
-import subprocess
+import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from buildgen.errors import DisassemblyError
+from buildgen.objects.bounded_run import run
 from buildgen.objects.btf_ext import INSN_SIZE
 from buildgen.objects.helpers import helper_name
 from buildgen.objects.model import CoreRelocation, LineInfo, ObjectFile, Program
@@ -28,6 +29,7 @@ _HELPER = re.compile(r"^call (?P<number>\d+|0x[0-9a-f]+)$")
 _PATIENCE = 20.0
 _MOST = 64 * 1024 * 1024
 """Bytes of text that are read; a million instructions, the kernel's limit for one program, take less."""
+_MOST_MEMORY = 4 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,31 +62,39 @@ def disassemble(found: ObjectFile, program: Program, objdump: Path | None) -> tu
 
     Raises DisassemblyError: no llvm-objdump, or it does not read this object.
     """
-    raw = _sections(_run(found.path, objdump)).get(program.elf_section, {})
+    raw = _sections(_run(found.path, program, objdump)).get(program.elf_section, {})
     core = {one.insn: one for one in found.core_relocations if one.section == program.elf_section}
     lines = {one.insn: one for one in found.lines if one.section == program.elf_section and one.line}
     return tuple(_instructions(program, raw, core, lines))
 
 
-def _run(path: Path, objdump: Path | None) -> str:
+def _run(path: Path, program: Program, objdump: Path | None) -> str:
+    """Return what llvm-objdump prints of the bytes of the program, in whichever section they are."""
     if objdump is None:
         raise DisassemblyError("there is no llvm-objdump beside this clang: install LLVM as a whole")
-    command = [str(objdump), "-d", "-r", "--no-show-raw-insn", "--no-print-imm-hex", str(path.absolute())]
+    if not program.insns:
+        return ""
+    start = program.offset * INSN_SIZE
+    places = [f"--start-address={start}", f"--stop-address={start + program.insns * INSN_SIZE}"]
+    shape = ["-d", "-r", "--no-show-raw-insn", "--no-print-imm-hex"]
     try:
-        made: subprocess.CompletedProcess[bytes] = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_PATIENCE,
-            check=False,
-            **identity(invoking_user()),
+        ran = run(
+            [str(objdump), *shape, *places, str(path.absolute())],
+            seconds=_PATIENCE,
+            most=_MOST,
+            limits={resource.RLIMIT_AS: _MOST_MEMORY, resource.RLIMIT_CORE: 0},
+            identity=identity(invoking_user()),
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except OSError as error:
         raise DisassemblyError(f"{objdump} does not run ({error})") from error
-    if made.returncode != 0:
-        said = made.stderr.decode("utf-8", "backslashreplace").strip().splitlines()
-        raise DisassemblyError(f"{objdump}: {said[0] if said else f'ended with {made.returncode}'}")
-    return made.stdout[:_MOST].decode("utf-8", "backslashreplace")
+    if ran.late:
+        raise DisassemblyError(f"{objdump} was still busy after {_PATIENCE:.0f} s")
+    if ran.cut:
+        raise DisassemblyError(f"{objdump} prints more than {_MOST >> 20} MiB for this program")
+    if ran.code != 0:
+        said = ran.err.decode("utf-8", "backslashreplace").strip().splitlines()
+        raise DisassemblyError(f"{objdump}: {said[0] if said else f'ended with {ran.code}'}")
+    return ran.out.decode("utf-8", "backslashreplace")
 
 
 def _sections(text: str) -> dict[str, dict[int, _Raw]]:

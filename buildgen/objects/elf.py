@@ -119,9 +119,8 @@ class _Head(NamedTuple):
     entry_size: int
 
 
-def read_elf(path: Path) -> Elf:
-    """Read an eBPF object. Raises ObjectError, one line that names the file, for anything else."""
-    data = _content(path)
+def read_elf(path: Path, data: bytes) -> Elf:
+    """Decode the content of an eBPF object. Raises ObjectError, one line that names the file, else."""
     if not data.startswith(b"\x7fELF"):
         raise ObjectError(path, "not an ELF file" if data else "an empty file")
     try:
@@ -132,19 +131,27 @@ def read_elf(path: Path) -> Elf:
         raise ObjectError(path, f"a damaged ELF file (cut off after {len(data)} bytes)") from None
 
 
-def _content(path: Path) -> bytes:
+def read_content(path: Path, most: int = BIGGEST) -> bytes:
+    """Read a regular file of at most `most` bytes whole. Raises ObjectError for anything else.
+
+    What the name leads to is looked at before it is opened: to open a device may have consequences (a
+    watchdog starts), and to open a pipe may wait.
+    """
+    place = -1
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise ObjectError(path, "not a regular file")
-            data = file.read(BIGGEST + 1)
-            if len(data) > BIGGEST:
-                raise ObjectError(path, f"more than {BIGGEST >> 20} MiB: too big for an eBPF object")
-            return data
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(place).st_mode):
+            raise ObjectError(path, "not a regular file")
+        with open(f"/proc/self/fd/{place}", "rb") as file:
+            data = file.read(most + 1)
     except OSError as error:
         raise ObjectError(path, error.strerror or str(error)) from error
+    finally:
+        if place >= 0:
+            os.close(place)
+    if len(data) > most:
+        raise ObjectError(path, f"more than {most >> 20} MiB: too big for an eBPF object")
+    return data
 
 
 def _read(path: Path, data: bytes) -> Elf:

@@ -12,7 +12,7 @@ from buildgen.errors import ObjectError
 from buildgen.objects.btf import Btf, BtfError, decode_btf
 from buildgen.objects.btf_ext import INSN_SIZE, core_relocations, line_infos
 from buildgen.objects.budget import Budget, TooMuch
-from buildgen.objects.elf import Elf, ElfSection, Symbol, read_elf
+from buildgen.objects.elf import Elf, ElfSection, Symbol, read_content, read_elf
 from buildgen.objects.maps import all_maps, variables
 from buildgen.objects.model import BtfSummary, ObjectFile, Program, Section
 from buildgen.objects.relocations import Reference, references
@@ -20,9 +20,12 @@ from buildgen.objects.section_names import program_type
 from core.text import safe_text
 
 
-def read_object(path: Path) -> ObjectFile:
-    """Read an eBPF object file. Raises ObjectError: one line, the file and what is wrong with it."""
-    elf = read_elf(path)
+def read_object(path: Path, content: bytes | None = None) -> ObjectFile:
+    """Read an eBPF object file, or `content` where that was read already.
+
+    Raises ObjectError: one line, the file and what is wrong with it.
+    """
+    elf = read_elf(path, read_content(path) if content is None else content)
     try:
         return _object(path, elf)
     except BtfError as error:

@@ -1,19 +1,26 @@
 """Loads each program of an object on its own, and says what libbpf and the kernel's verifier made of it.
 
-Runs as a process of its own, `python -m buildgen.objects.verifier OBJECT FIRST`: libbpf reads files that
-anybody may have made, in C. Writes one JSON object a line: the names of all programs, then what became of
-each from number FIRST on. Nothing is attached, nothing is pinned, and all is gone when the process ends.
+Runs as a process of its own (buildgen.objects.checker starts it): libbpf reads files that anybody may have
+made, in C. The object is standard input; the arguments are the number of the first program to load, the
+seconds of processor time, and how many bytes and how many maps there may be. Before it reads anything it
+gives up all rights that loading does not need. Writes one JSON object a line: the names of all programs and
+what their maps take, then what became of each program. Nothing is attached, nothing is pinned, and all is
+gone when the process ends.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import json
-import os
+import resource
 import sys
 from collections.abc import Iterator
 from ctypes import CFUNCTYPE, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_void_p
+
+from buildgen.objects.confine import CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN, confine
+from buildgen.objects.map_memory import Shape, memory_of, smaller
 
 NO_LIBBPF = 3
 """Exit code when libbpf.so.1 is not there."""
@@ -24,7 +31,13 @@ _SHORT, _LONG = 64 * 1024, 16 * 1024 * 1024
 """Room for the logs. Since Linux 6.4 a log that is longer keeps its end, before that its start."""
 _KEPT = 1024 * 1024
 """As much of a log's end is passed on."""
+_KEPT_OF_ALL, _KEPT_THEN = 32 * 1024 * 1024, 16 * 1024
+"""As much of all logs together; behind it, as much of each."""
 _MOST_SAID = 64
+_MOST_DATA, _MOST_FILES = 1 << 30, 4096
+_OBJECT = b"/proc/self/fd/0"
+ADMIN = "admin"
+"""A last argument: some program cannot be loaded without CAP_SYS_ADMIN."""
 
 _PRINT = CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 _SIGNATURES: dict[str, tuple[object, list[object]]] = {
@@ -35,6 +48,14 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_object__load": (c_int, [c_void_p]),
     "bpf_object__close": (None, [c_void_p]),
     "bpf_map__set_pin_path": (c_int, [c_void_p, c_char_p]),
+    "bpf_map__type": (c_int, [c_void_p]),
+    "bpf_map__name": (c_char_p, [c_void_p]),
+    "bpf_map__key_size": (c_uint32, [c_void_p]),
+    "bpf_map__value_size": (c_uint32, [c_void_p]),
+    "bpf_map__max_entries": (c_uint32, [c_void_p]),
+    "bpf_map__set_max_entries": (c_int, [c_void_p, c_uint32]),
+    "bpf_map__inner_map": (c_void_p, [c_void_p]),
+    "libbpf_num_possible_cpus": (c_int, []),
     "bpf_program__name": (c_char_p, [c_void_p]),
     "bpf_program__set_autoload": (c_int, [c_void_p, c_bool]),
     "bpf_program__set_log_level": (c_int, [c_void_p, c_uint32]),
@@ -47,9 +68,12 @@ class _Libbpf:
 
     def __init__(self) -> None:
         self.c = ctypes.CDLL("libbpf.so.1", use_errno=True)
+        for name in ("bpf_object__open_file", "bpf_object__load", "bpf_program__set_log_buf"):
+            getattr(self.c, name)  # libbpf 0 lacks the last
         for name, (result, arguments) in _SIGNATURES.items():
-            function = getattr(self.c, name)
-            function.restype, function.argtypes = result, arguments
+            with contextlib.suppress(AttributeError):
+                function = getattr(self.c, name)
+                function.restype, function.argtypes = result, arguments
         self._said: list[str] = []
         self._vsnprintf = ctypes.CDLL(None).vsnprintf
         self._vsnprintf.argtypes = [c_char_p, c_size_t, c_char_p, c_void_p]
@@ -79,9 +103,45 @@ def _programs(bpf: _Libbpf, opened: int) -> Iterator[int]:
         program = bpf.c.bpf_object__next_program(opened, program)
 
 
-def _load(bpf: _Libbpf, path: bytes, number: int, level: int, room: int) -> tuple[int, bytes]:
+def _maps(bpf: _Libbpf, opened: int) -> Iterator[int]:
+    """Yield the maps, each with the map that is a pattern of what is in it."""
+    one = bpf.c.bpf_object__next_map(opened, None)
+    while one:
+        yield one
+        if inner := bpf.c.bpf_map__inner_map(one):
+            yield inner
+        one = bpf.c.bpf_object__next_map(opened, one)
+
+
+def _shape(bpf: _Libbpf, one: int) -> Shape:
+    return Shape(
+        bpf.c.bpf_map__type(one),
+        bpf.c.bpf_map__key_size(one),
+        bpf.c.bpf_map__value_size(one),
+        bpf.c.bpf_map__max_entries(one),
+    )
+
+
+def _measured(bpf: _Libbpf, opened: int, most: int) -> dict[str, object]:
+    """Return what the maps take as they are, what they take in a check, and which are smaller there."""
+    whole = checked = count = 0
+    names = []
+    for one in _maps(bpf, opened):
+        count += 1
+        shape, cpus = _shape(bpf, one), max(1, bpf.c.libbpf_num_possible_cpus())
+        whole += memory_of(shape, cpus)
+        entries = smaller(shape)
+        checked += memory_of(shape._replace(max_entries=entries), cpus)
+        if entries != shape.max_entries:
+            names.append(_text(bpf.c.bpf_map__name(one) or b""))
+    if whole <= most:
+        checked, names = whole, []
+    return {"maps": count, "whole": whole, "checked": checked, "shrunk": names[:_MOST_SAID]}
+
+
+def _load(bpf: _Libbpf, number: int, shrink: bool, level: int, room: int) -> tuple[int, bytes]:
     """Load program `number` alone; return (errno or 0, the verifier's log)."""
-    opened = bpf.c.bpf_object__open_file(path, None)
+    opened = bpf.c.bpf_object__open_file(_OBJECT, None)
     if not opened:
         return ctypes.get_errno(), b""
     log = ctypes.create_string_buffer(room)
@@ -91,47 +151,69 @@ def _load(bpf: _Libbpf, path: bytes, number: int, level: int, room: int) -> tupl
             if index == number:
                 bpf.c.bpf_program__set_log_level(program, level)
                 bpf.c.bpf_program__set_log_buf(program, log, room)
-        one = bpf.c.bpf_object__next_map(opened, None)
-        while one:
+        for one in _maps(bpf, opened):
             bpf.c.bpf_map__set_pin_path(one, None)  # a map that wants to be pinned would outlive us
-            one = bpf.c.bpf_object__next_map(opened, one)
+            shape = _shape(bpf, one)
+            if shrink and smaller(shape) != shape.max_entries:
+                bpf.c.bpf_map__set_max_entries(one, smaller(shape))
         return -min(0, bpf.c.bpf_object__load(opened)), log.value
     finally:
         bpf.c.bpf_object__close(opened)
 
 
-def _verdict(bpf: _Libbpf, path: bytes, number: int) -> dict[str, object]:
-    failed, brief = _load(bpf, path, number, _ERRORS_AND_STATS, _SHORT)
+def _verdict(bpf: _Libbpf, number: int, shrink: bool, kept: int) -> dict[str, object]:
+    failed, brief = _load(bpf, number, shrink, _ERRORS_AND_STATS, _SHORT)
     said = bpf.said()
     log = brief
     if failed and brief:
-        log = _load(bpf, path, number, _WHOLE_WAY, _LONG)[1] or brief
+        log = _load(bpf, number, shrink, _WHOLE_WAY, _LONG)[1] or brief
         bpf.said()
     return {
         "number": number,
         "errno": failed,
         "brief": _text(brief),
-        "log": _text(log[-_KEPT:]),
+        "log": _text(log[-kept:]),
         "said": said,
     }
 
 
 def main() -> int:
-    path, first = os.fsencode(sys.argv[1]), int(sys.argv[2])
+    first, seconds, most, most_maps = map(int, sys.argv[1:5])
     try:
         bpf = _Libbpf()
     except (OSError, AttributeError):
         return NO_LIBBPF
-    opened = bpf.c.bpf_object__open_file(path, None)
+    admin = {CAP_SYS_ADMIN} if ADMIN in sys.argv[5:] else set()
+    confine(frozenset({CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN} | admin), _limits(seconds, most))
+    opened = bpf.c.bpf_object__open_file(_OBJECT, None)
     if not opened:
         _write({"open": ctypes.get_errno() or errno.EINVAL, "said": bpf.said()})
         return 0
     names = [_text(bpf.c.bpf_program__name(program)) for program in _programs(bpf, opened)]
+    maps = _measured(bpf, opened, most)
     bpf.c.bpf_object__close(opened)
-    _write({"programs": names, "said": bpf.said()})
+    _write({"programs": names, "said": bpf.said(), **maps})
+    if int(str(maps["checked"])) > most or int(str(maps["maps"])) > most_maps:
+        return 0
+    left = _KEPT_OF_ALL
     for number in range(first, len(names)):
-        _write(_verdict(bpf, path, number))
+        answer = _verdict(bpf, number, bool(maps["shrunk"]), _KEPT if left > 0 else _KEPT_THEN)
+        left -= len(str(answer["log"]))
+        _write(answer)
     return 0
+
+
+def _limits(seconds: int, most: int) -> dict[int, int]:
+    """No core file, no other process, no file; before Linux 5.11 maps count as locked memory."""
+    return {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NPROC: 0,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_DATA: _MOST_DATA,
+        resource.RLIMIT_NOFILE: _MOST_FILES,
+        resource.RLIMIT_MEMLOCK: 2 * most,
+        resource.RLIMIT_CPU: seconds,
+    }
 
 
 def _write(value: dict[str, object]) -> None:

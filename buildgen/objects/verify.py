@@ -1,34 +1,25 @@
 """Whether this kernel takes the programs of an object: the verifier's verdict on each, and why not.
 
-What is asked is asked in a child process (buildgen.objects.verifier): a file that crashes libbpf costs one
+What is asked is asked in a child process (buildgen.objects.checker): a file that crashes libbpf costs one
 verdict. The child's answers are read here, with the object's own lines and CO-RE relocations beside them.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from buildgen.diagnostics import diagnose
-from buildgen.errors import ObjectError, VerifyError
+from buildgen.objects.checker import Answer, Checked, check, first_said
+from buildgen.objects.elf import read_content
 from buildgen.objects.model import CoreRelocation, LineInfo, ObjectFile, Program
 from buildgen.objects.read import read_object
-from buildgen.objects.verifier import NO_LIBBPF
-from buildgen.packages import install_hint
 from core.text import safe_lines, safe_text
-
-PATIENCE = 120.0
-"""Seconds for all programs of an object. The verifier gives up by itself after a million instructions."""
 
 _SYS_ADMIN, _PERFMON, _BPF = 21, 38, 39
 """Numbers of capabilities (include/uapi/linux/capability.h)."""
@@ -41,13 +32,19 @@ _NO_REASON = re.compile(
     r"func#\d+ |(?:cur|old) state:|mark_precise|caller:|callee:| |\d+: |$)"
 )
 """Lines of a log that say where the verifier was, not what it found."""
-_BORING = re.compile(r"BPF program load failed|failed to load(?: object)?\b|^libbpf: -- (?:BEGIN|END)")
+_LONGEST_LINE = 4096
+_VMLINUX_BTF = Path("/sys/kernel/btf/vmlinux")
+_BY_NAME = frozenset({"tracing", "lsm", "ext"})
+"""Program types that attach to a function or type that BTF names."""
+_MOST_NAMES = 200
+_CALL_PROBE_WRITE_USER = bytes([0x85, 0, 0, 0, 36, 0, 0, 0])
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramVerdict:
     """What became of one program. All texts are safe to show; `log` keeps its line breaks.
 
+    `decided` is False when nobody looked at it to the end: not permitted, killed, out of time, too large.
     `reason` is empty for an accepted program, `fix` when nothing is known that helps. `file`, `line` and
     `source` are those of the instruction that was refused, when the object has line information.
     """
@@ -64,12 +61,16 @@ class ProgramVerdict:
     line: int | None
     source: str
     log: str
+    decided: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectVerdict:
+    """`note`: what was different in the check from loading the object, empty for nothing."""
+
     path: Path
     programs: tuple[ProgramVerdict, ...]
+    note: str = ""
 
     @property
     def accepted(self) -> bool:
@@ -86,120 +87,106 @@ def verify_object(path: Path) -> ObjectVerdict:
 
     Raises ObjectError for a file that is no eBPF object, VerifyError when libbpf.so.1 is not there.
     """
-    found = read_object(path)
-    known = {program.name: program for program in found.programs}
-    answers = list(_ask(path, time.monotonic() + PATIENCE))
-    return ObjectVerdict(path, tuple(_verdict(found, known.get(a["name"]), a) for a in answers))
+    content = read_content(path)
+    found = read_object(path, content)
+    checked = check(path, content, _needs_admin(found, content))
+    places = _Places(found)
+    return ObjectVerdict(
+        path, tuple(verdict_of(places, answer) for answer in checked.answers), _note(checked)
+    )
 
 
-# --- the child -------------------------------------------------------------------------------------
-
-
-def _ask(path: Path, deadline: float) -> Iterator[dict[str, Any]]:
-    """Yield an answer for each program; a child that dies is started again behind what killed it."""
-    names: list[str] = []
-    number = 0
-    while True:
-        lines, ended = _run(path, number, deadline)
-        for line in lines:
-            if "open" in line:
-                raise ObjectError(
-                    path, f"libbpf does not open it: {_said(line) or os.strerror(line['open'])}"
-                )
-            if "programs" in line:
-                names = [safe_text(name) for name in line["programs"]]
-            else:
-                yield {**line, "name": names[number]}
-                number += 1
-        if number >= len(names):
-            if not names and ended:
-                raise ObjectError(path, f"libbpf {ended} opening it")
-            return
-        yield {"name": names[number], "errno": 0, "ended": f"libbpf {ended or 'stopped'} loading it"}
-        number += 1
-        if number >= len(names):
-            return
-
-
-def _run(path: Path, first: int, deadline: float) -> tuple[list[dict[str, Any]], str]:
-    """Return what a child said, and how it ended if not well."""
-    room = str(Path(__file__).parents[2])
-    paths = os.pathsep.join(filter(None, (room, os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "buildgen.objects.verifier", str(path.absolute()), str(first)]
-    left = max(0.1, deadline - time.monotonic())
-    try:
-        child = subprocess.run(
-            command,
-            env={**os.environ, "PYTHONPATH": paths},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=left,
-            check=False,
-        )
-        out, ended = child.stdout, _ending(child.returncode)
-    except subprocess.TimeoutExpired as late:
-        out, ended = late.stdout or b"", f"was still busy after {PATIENCE:.0f} s"
-    except OSError as error:
-        raise VerifyError(
-            f"{command[0]}: {error.strerror}; libbpf is asked in a process of its own"
-        ) from error
-    if ended == _ending(NO_LIBBPF) and not out:
-        raise VerifyError(f"libbpf.so.1 is not here: {install_hint('libbpf runtime')}")
-    whole = out[: out.rfind(b"\n") + 1]
-    return [json.loads(line) for line in whole.splitlines()], ended
-
-
-def _ending(code: int) -> str:
-    if code == 0:
+def _note(checked: Checked) -> str:
+    if not checked.shrunk:
         return ""
-    return f"crashed ({signal.Signals(-code).name})" if code < 0 else f"ended with {code}"
+    names = ", ".join(checked.shrunk[:4]) + (", …" if len(checked.shrunk) > 4 else "")
+    takes = f"the maps of this object take {checked.whole >> 20:,} MiB of kernel memory when it is loaded"
+    return f"{takes}; for the check these had fewer entries: {names}"
+
+
+def _needs_admin(found: ObjectFile, content: bytes) -> bool:
+    """Whether a program needs CAP_SYS_ADMIN: all before Linux 5.8, later few.
+
+    What is not in the kernel's own BTF may be in that of a module, which is read with it alone; and
+    bpf_probe_write_user is for programs that have it.
+    """
+    if int(Path("/proc/sys/kernel/cap_last_cap").read_text()) < _BPF or _CALL_PROBE_WRITE_USER in content:
+        return True
+    names = {one.attach_to for one in found.programs if one.type in _BY_NAME and one.attach_to}
+    names |= {one.name for one in found.variables if one.section == ".ksyms"}
+    if not names:
+        return False
+    try:
+        vmlinux = _VMLINUX_BTF.read_bytes()
+    except OSError:
+        return False
+    return any(name.encode() + b"\0" not in vmlinux for name in sorted(names)[:_MOST_NAMES])
 
 
 # --- verdicts --------------------------------------------------------------------------------------
 
 
-def _verdict(found: ObjectFile, program: Program | None, answer: dict[str, Any]) -> ProgramVerdict:
-    log, failed = answer.get("log", ""), answer["errno"]
-    processed = _PROCESSED.search(answer.get("brief", ""))
-    refused = failed == errno.EPERM and not processed
-    accepted = not failed and "ended" not in answer
-    reason, fix, where = "", "", None
+class _Places:
+    """The programs of an object, and what it says of its instructions, by section: made once for all."""
+
+    def __init__(self, found: ObjectFile) -> None:
+        self.programs = {program.name: program for program in found.programs}
+        self.relocations = {(one.section, one.insn): one for one in reversed(found.core_relocations)}
+        self._lines: dict[str, list[LineInfo]] = {}
+        self.by_text: dict[str, LineInfo] = {}
+        for line in found.lines:
+            self._lines.setdefault(line.section, []).append(line)
+            self.by_text.setdefault(line.text, line)
+
+    def lines(self, program: Program) -> list[LineInfo]:
+        """Return the lines of a program's section, from its first instruction on."""
+        return [one for one in self._lines.get(program.elf_section, ()) if one.insn >= program.offset]
+
+
+def verdict_of(places: _Places, answer: Answer) -> ProgramVerdict:
+    """Return what an answer means for a program of the object. The texts in the answer may be any."""
+    program = places.programs.get(answer.name)
+    log = "\n".join(line[:_LONGEST_LINE] for line in answer.log.split("\n"))
+    brief = "\n".join(line[:_LONGEST_LINE] for line in answer.brief.split("\n"))
+    processed = _PROCESSED.search(brief)
+    refused = answer.errno == errno.EPERM and not processed
+    accepted = not answer.errno and not answer.ended
+    reason, fix, where = answer.ended, "", None
     if refused:
         reason = f"not permitted: {_not_permitted()}"
-    elif not accepted:
-        relocation = _unmatched(found, program, log)
-        reason, fix = _why(answer, relocation)
-        where = _line(found, program, log, relocation)
-    whole = "\n".join([log.rstrip("\n"), *_lines_said(answer)])
+    elif answer.errno:
+        relocation = _unmatched(places, program, log)
+        reason, fix = _why(answer, log, brief, relocation)
+        where = _line(places, program, log, relocation)
+    whole = "\n".join([log.rstrip("\n"), *(line.rstrip() for line in answer.said if line.strip())])
     return ProgramVerdict(
-        name=answer["name"],
+        name=answer.name,
         section=program.section if program else "",
         type=program.type if program else "unspec",
         accepted=accepted,
         permitted=not refused,
-        insns_verified=int(processed[1]) if processed else None,
+        insns_verified=_number(processed[1]) if processed else None,
         reason=safe_text(reason, 600),
         fix=fix,
         file=where.file if where else None,
         line=where.line if where else None,
         source=where.text if where else "",
         log="\n".join(safe_lines(whole)).strip(),
+        decided=not refused and not answer.ended,
     )
 
 
-def _why(answer: dict[str, Any], relocation: CoreRelocation | None) -> tuple[str, str]:
+def _why(answer: Answer, log: str, brief: str, relocation: CoreRelocation | None) -> tuple[str, str]:
     """Return the reason in one line, and what helps, if it is a mistake that is known."""
-    if "ended" in answer:
-        return answer["ended"], ""
-    said = diagnose(answer["name"], "\n".join([answer["log"], *answer["said"]]).encode())
+    said = diagnose(answer.name, "\n".join([log, *answer.said]).encode("utf-8", "backslashreplace"))
     fix = said.fix if said.known else ""
     if relocation:
         what = f"{relocation.type}.{relocation.access}" if relocation.access else relocation.type
         return f"this kernel has no {what}: a CO-RE relocation ({relocation.kind}) does not match", fix
-    if _POISONED.search(answer["log"]) and said.known:  # in a function that the program calls
+    if _POISONED.search(log) and said.known:  # in a function that the program calls
         return said.cause, fix
-    decisive = [line for line in answer["brief"].splitlines() if not _NO_REASON.match(line)]
-    return "; ".join(decisive[:2]) or _said(answer) or os.strerror(answer["errno"]), fix
+    decisive = [line for line in brief.splitlines() if not _NO_REASON.match(line)]
+    return "; ".join(decisive[:2]) or first_said(answer.said) or os.strerror(answer.errno), fix
 
 
 def _not_permitted() -> str:
@@ -213,23 +200,17 @@ def _not_permitted() -> str:
     return "loading needs CAP_BPF, and CAP_PERFMON or CAP_NET_ADMIN by type of program: run it with sudo"
 
 
-def _said(answer: dict[str, Any]) -> str:
-    """Return what libbpf said first that says something."""
-    lines = [line for line in _lines_said(answer) if not _BORING.search(line)]
-    return "; ".join(safe_text(line.removeprefix("libbpf: "), 300) for line in lines[:2])
-
-
-def _lines_said(answer: dict[str, Any]) -> list[str]:
-    return [line.rstrip() for line in answer.get("said", ()) if line.strip()]
-
-
-def _unmatched(found: ObjectFile, program: Program | None, log: str) -> CoreRelocation | None:
+def _unmatched(places: _Places, program: Program | None, log: str) -> CoreRelocation | None:
     """Return the relocation of the instruction that libbpf made invalid, because nothing matched it."""
     poisoned = _POISONED.search(log)
-    if poisoned is None or program is None or int(poisoned[1]) >= program.insns:
+    insn = _number(poisoned[1]) if poisoned else None
+    if insn is None or program is None or insn >= program.insns:
         return None
-    place = program.elf_section, program.offset + int(poisoned[1])
-    return next((one for one in found.core_relocations if (one.section, one.insn) == place), None)
+    return places.relocations.get((program.elf_section, program.offset + insn))
+
+
+def _number(digits: str) -> int | None:
+    return int(digits) if len(digits) < 10 else None
 
 
 def line_of(lines: Sequence[LineInfo], insn: int) -> LineInfo | None:
@@ -245,7 +226,7 @@ def line_of(lines: Sequence[LineInfo], insn: int) -> LineInfo | None:
 
 
 def _line(
-    found: ObjectFile, program: Program | None, log: str, relocation: CoreRelocation | None
+    places: _Places, program: Program | None, log: str, relocation: CoreRelocation | None
 ) -> LineInfo | None:
     """Return the source line of the last instruction that the verifier looked at.
 
@@ -254,13 +235,11 @@ def _line(
     offset of a field about, so the line that names the field is nearer to the truth than the number.
     """
     numbers = _INSN.findall(log)
-    if not numbers or program is None:
+    insn = _number(numbers[-1]) if numbers else None
+    if insn is None or program is None:
         return None
-    insn = int(numbers[-1])
     if insn < program.insns:
-        inside = [
-            one for one in found.lines if one.section == program.elf_section and one.insn >= program.offset
-        ]
+        inside = places.lines(program)
         field = relocation.access.rpartition(".")[2] if relocation else ""
         naming = [
             one for one in inside if field and one.line and re.search(rf"\b{re.escape(field)}\b", one.text)
@@ -268,7 +247,7 @@ def _line(
         near = min(naming, key=lambda one: abs(one.insn - program.offset - insn), default=None)
         return near or line_of(inside, program.offset + insn)
     comments = [comment["text"].strip() for comment in _COMMENT.finditer(log) if comment["text"].strip()]
-    return next((one for one in found.lines if comments and one.text == safe_text(comments[-1], 400)), None)
+    return places.by_text.get(safe_text(comments[-1], 400)) if comments else None
 
 
 def verdict_json(verdict: ObjectVerdict) -> dict[str, Any]:
@@ -276,12 +255,14 @@ def verdict_json(verdict: ObjectVerdict) -> dict[str, Any]:
     return {
         "path": str(verdict.path),
         "accepted": verdict.accepted,
+        "note": verdict.note,
         "programs": [
             {
                 "name": one.name,
                 "section": one.section,
                 "type": one.type,
                 "accepted": one.accepted,
+                "decided": one.decided,
                 "insns_verified": one.insns_verified,
                 "reason": one.reason,
                 "fix": one.fix,

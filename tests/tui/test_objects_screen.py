@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -183,3 +184,46 @@ async def test_l_shows_the_verdict_with_the_line(pilot: Pilot[None]) -> None:
     await press(pilot, "escape")  # the tree has the verdict, too
     assert "✗ counted " in text(pilot)
     assert "R0 inv" in text(pilot)
+
+
+async def test_what_is_large_is_read_when_it_is_asked_for(pilot: Pilot[None]) -> None:
+    shown = objects(pilot)._shown
+    assert shown is not None
+    with open(shown, "r+b") as file:
+        file.truncate(5 << 20)  # zeros behind it: still a good object
+    await press(pilot, "r")
+    await until(pilot, lambda: "enter reads it" in text(pilot))
+    assert "license GPL" not in text(pilot)
+    await press(pilot, "enter")
+    await until(pilot, lambda: "license GPL" in text(pilot))
+
+
+@pytest.mark.parametrize("kind", ["fifo", "zero", "socket", "sparse", "loop", "directory"])
+async def test_what_is_no_object_neither_blocks_nor_ends_the_screen(pilot: Pilot[None], kind: str) -> None:
+    shown = objects(pilot)._shown
+    assert shown is not None
+    shown.unlink()
+    match kind:
+        case "fifo":
+            os.mkfifo(shown)
+        case "zero":
+            shown.symlink_to("/dev/zero")
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as listening:
+                os.chdir(shown.parent)  # the path is longer than a socket's address
+                listening.bind(shown.name)
+                os.chdir(shown.parents[4])
+        case "sparse":
+            with open(shown, "wb") as file:
+                file.write(b"\x7fELF")
+                file.truncate(1 << 40)
+        case "loop":
+            shown.symlink_to(shown.name)
+        case "directory":
+            shown.mkdir()
+    await press(pilot, "r")
+    said = {"sparse": "enter reads it", "loop": "the shipped probe"}.get(kind, "not a regular file")
+    await until(pilot, lambda: said in text(pilot))
+    if kind == "sparse":
+        await press(pilot, "enter")
+        await until(pilot, lambda: "too big for an eBPF object" in text(pilot))

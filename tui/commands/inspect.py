@@ -11,6 +11,9 @@ from core.text import safe_text
 from tui.output import CommandError, Exit, emit
 from tui.settings import Settings
 
+_WIDEST = 100
+"""Characters of a column: one very long name must not widen a million rows."""
+
 if TYPE_CHECKING:
     from buildgen.objects import Comparison, ObjectFile
     from buildgen.objects.disassembly import Instruction
@@ -142,7 +145,7 @@ def _table(title: str, rows: list[tuple[str, ...]]) -> None:
     if not rows:
         return
     click.echo(f"\n{title}")
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [min(_WIDEST, max(len(row[column]) for row in rows)) for column in range(len(rows[0]))]
     for row in rows:
         click.echo(
             "  " + "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.text import safe_text
-from tui.output import CommandError, Exit, emit
+from tui.output import CommandError, Exit, emit, narrate
 from tui.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @click.command(
     help="Load each program of an object file on its own, and show what this kernel's verifier says. "
-    "Nothing is attached or pinned. Exit code 0: all accepted, 1: something rejected, 3: not permitted."
+    "Nothing is attached or pinned. Exit code 0: all accepted, 1: something rejected or unknown, "
+    "3: not permitted."
 )
 @click.argument("file", metavar="OBJECT", type=click.Path(path_type=Path))
 @click.option("--log", "with_log", metavar="PROGRAM", help="Show the verifier's whole log of one program.")
@@ -40,6 +41,8 @@ def command(settings: Settings, file: Path, with_log: str | None, as_json: bool)
     else:
         for one in verdict.programs:
             _tell(one)
+    if verdict.note and not as_json:
+        narrate(verdict.note)
     if not verdict.permitted:
         raise SystemExit(int(Exit.NOT_PERMITTED))
     if not verdict.accepted:
@@ -58,7 +61,7 @@ def _show_log(verdict: ObjectVerdict, name: str) -> None:
 
 def _tell(one: ProgramVerdict) -> None:
     count = "" if one.insns_verified is None else f"{one.insns_verified} insns verified"
-    word = "accepted" if one.accepted else "REJECTED" if one.permitted else "unknown "
+    word = "accepted" if one.accepted else "REJECTED" if one.decided else "unknown "
     click.echo(f"{word}  {one.name}  {one.section}  {count}".rstrip())
     if one.reason:
         click.echo(f"  {one.reason}")

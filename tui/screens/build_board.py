@@ -21,6 +21,10 @@ from core.host import Host
 from core.text import safe_text
 
 _MOST_LOG_LINES = 500
+UNASKED = 4 << 20
+"""Bytes of the largest object that is read without having been asked for."""
+_UNASKED_ALL = 32 << 20
+"""Bytes of all objects of a board that are read for the column with their instructions."""
 
 
 @dataclass(slots=True)
@@ -180,6 +184,7 @@ def read_board(host: Host, projects: list[tuple[Path, Path | None]]) -> Board:
     """
     board = Board()
     history = read_history()
+    left = _UNASKED_ALL
     seen: set[Path] = set()
     for directory, out in projects:
         try:
@@ -195,7 +200,9 @@ def read_board(host: Host, projects: list[tuple[Path, Path | None]]) -> Board:
             if out is not None and target.source in seen:
                 continue  # this directory's own project builds it already
             seen.add(target.source)
-            board.targets.append(_state_of(made, target, history.get(str(target.output), ())))
+            row = _state_of(made, target, history.get(str(target.output), ()), min(UNASKED, left))
+            left -= min(row.size or 0, left)
+            board.targets.append(row)
     return board
 
 
@@ -241,8 +248,8 @@ def place_of(row: TargetState) -> tuple[Path, int | None] | None:
     return (row.target.source, None) if row.target.source.is_file() else None
 
 
-def _state_of(plan: BuildPlan, target: Target, history: tuple[Built, ...]) -> TargetState:
-    known = built(target.output, 0)
+def _state_of(plan: BuildPlan, target: Target, history: tuple[Built, ...], most: int) -> TargetState:
+    known = built(target.output, 0, most)
     return TargetState(
         plan,
         target,

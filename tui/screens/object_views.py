@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
-from buildgen.objects import Comparison, ObjectFile, Program
+from buildgen.objects import Comparison, CoreRelocation, MapDef, ObjectFile, Program, Section, Variable
 from buildgen.objects.disassembly import Instruction
 from buildgen.objects.verify import ObjectVerdict, ProgramVerdict
 from core.text import safe_text
@@ -13,6 +15,7 @@ from tui.widgets import format as fmt
 from tui.widgets.fold_pane import Node
 from tui.widgets.list_pane import Cell, Line, cells
 
+_T = TypeVar("_T")
 _NAME = 26
 _FEW = 12
 """Groups with more lines than this are folded at first, but for programs and maps."""
@@ -20,6 +23,8 @@ _MOST_INSNS = 100_000
 """Instructions of a program that are shown; the kernel takes no more than a million."""
 _MOST_LOG_LINES = 2000
 """Lines of a verifier log that are shown, its end: `ebpf-tui verify --log` prints all."""
+_MOST_LINES = 5000
+"""Lines of a group, and of a comparison, that are shown; the command line prints all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,14 @@ class Page:
     lines: Sequence[Line] = ()
     note: str = ""
     tree: Sequence[Node] = ()
+    is_read: bool = True
+    """False: the object is large, and nobody has asked for it yet."""
+
+
+def unread(path: Path, size: int) -> Page:
+    """Show that an object is not read without being asked for."""
+    lines: list[Line] = [[Cell(f"{fmt.size(size)}: enter reads it", "warn")]]
+    return Page(safe_text(path.name), lines, "not read", is_read=False)
 
 
 def overview(found: ObjectFile, since: Comparison | None) -> Page:
@@ -41,17 +54,35 @@ def overview(found: ObjectFile, since: Comparison | None) -> Page:
     for group, ours in (("programs", False), ("subprograms", True)):
         members = [program for program in found.programs if program.subprogram is ours]
         if members or not ours:
-            below = [Node(_program(program), lazy=program, what=program) for program in members]
+            below = [Node(_program(one), lazy=one, what=one) for one in members[:_MOST_LINES]]
+            below += [Node(line) for line in _left_out(len(members))]
             tree.append(Node(_title(group, len(members)), below, is_open=True))
+    counts = {
+        "maps": len(found.maps),
+        "variables": len(found.variables),
+        "CO-RE relocations": len(found.core_relocations),
+        "sections": len(found.sections),
+    }
     for group, lines in (
-        ("maps", list(_maps(found))),
-        ("variables", list(_variables(found))),
-        ("CO-RE relocations", list(_relocations(found))),
-        ("sections", list(_sections(found))),
+        ("maps", _few(found.maps, _maps)),
+        ("variables", _few(found.variables, _variables)),
+        ("CO-RE relocations", _few(found.core_relocations, _relocations)),
+        ("sections", _few(found.sections, _sections)),
     ):
         few = group == "maps" or len(lines) <= _FEW
-        tree.append(Node(_title(group, len(lines)), [Node(line) for line in lines], is_open=few))
+        tree.append(Node(_title(group, counts[group]), [Node(line) for line in lines], is_open=few))
     return Page(safe_text(found.path.name), (), f"{found.machine} · {found.endian} endian", tree)
+
+
+def _few(things: Sequence[_T], lines: Callable[[Sequence[_T]], Iterator[Line]]) -> list[Line]:
+    """Return the lines of the first things, and one that says how many are left out."""
+    return [*lines(things[:_MOST_LINES]), *_left_out(len(things))]
+
+
+def _left_out(count: int) -> list[Line]:
+    if count <= _MOST_LINES:
+        return []
+    return [[Cell(f"{fmt.count(count - _MOST_LINES)} more: ebpf-tui inspect prints all", "warn")]]
 
 
 def code(instructions: Sequence[Instruction]) -> list[Node]:
@@ -89,19 +120,25 @@ def judge(tree: Sequence[Node], found: ObjectVerdict) -> None:
 def verdicts(found: ObjectVerdict) -> Page:
     """Show what the verifier said of each program, the logs of the rejected ones below."""
     lines: list[Line] = []
-    for one in found.programs:
+    if found.note:
+        lines.append([Cell(found.note, "warn")])
+    for one in found.programs[:_MOST_LINES]:
         lines += _verdict(one)
+    lines += _left_out(len(found.programs))
     for one in found.programs:
         if not one.accepted and one.permitted and one.log:
             lines += [[], [Cell(f"log of {one.name}", "title")]]
             lines += [[Cell(text, "dim")] for text in one.log.splitlines()[-_MOST_LOG_LINES:]]
+        if len(lines) > 4 * _MOST_LINES:
+            lines.append([Cell("more logs: ebpf-tui verify --log prints each", "warn")])
+            break
     accepted = sum(one.accepted for one in found.programs)
     note = f"{accepted} of {len(found.programs)} accepted · esc: back"
     return Page("verifier", lines or [[Cell("no programs in it", "warn")]], note)
 
 
 def _sign(one: ProgramVerdict) -> tuple[str, str]:
-    return ("✓", "good") if one.accepted else ("✗", "bad") if one.permitted else ("?", "warn")
+    return ("✓", "good") if one.accepted else ("✗", "bad") if one.decided else ("?", "warn")
 
 
 def _verdict(one: ProgramVerdict) -> Iterator[Line]:
@@ -120,16 +157,18 @@ def _verdict(one: ProgramVerdict) -> Iterator[Line]:
 def difference(one: Comparison) -> Page:
     """Show what changed since the build before."""
     lines: list[Line] = [[Cell(_in_short(one))]]
-    for p in one.programs:
+    for p in one.programs[:_MOST_LINES]:
         was = "–" if p.insns_before is None else fmt.count(p.insns_before)
         now = "–" if p.insns_after is None else fmt.count(p.insns_after)
         lines.append([*_changed(p.change, "program", p.name), Cell(f"{was} → {now} insns", "key")])
     lines += [_changed("changed", "object", what.replace("->", "→")) for what in one.about]
-    for m in one.maps:
+    for m in one.maps[:_MOST_LINES]:
         lines.append([*_changed(m.change, "map", m.name), Cell(", ".join(m.what).replace("->", "→"))])
-    for r in one.core_relocations:
+    for r in one.core_relocations[:_MOST_LINES]:
         what = f"{r.type}.{r.access}" if r.access else r.type
         lines.append([*_changed(r.change, f"{r.count}× {r.kind}", what), Cell(r.section, "dim")])
+    for count in map(len, (one.programs, one.maps, one.core_relocations)):
+        lines += _left_out(count)
     return Page("since the build before", lines, "esc: back")
 
 
@@ -169,8 +208,8 @@ def _program(program: Program) -> Line:
     return [*row, *cells((program.type, 14, "dim")), Cell(program.attach_to or program.section, "dim")]
 
 
-def _sections(found: ObjectFile) -> Iterator[Line]:
-    for section in found.sections:
+def _sections(sections: Sequence[Section]) -> Iterator[Line]:
+    for section in sections:
         yield cells((section.name, 30), (section.type, 16, "dim"), (fmt.size(section.size), -7))
 
 
@@ -178,20 +217,20 @@ def _title(name: str, count: int) -> Line:
     return [Cell(f"{name} ", "title"), Cell(str(count), "dim")]
 
 
-def _maps(found: ObjectFile) -> Iterator[Line]:
-    for one in found.maps:
+def _maps(maps: Sequence[MapDef]) -> Iterator[Line]:
+    for one in maps:
         shape = f"{one.key_size} → {one.value_size} B × {fmt.count(one.max_entries)}"
         yield [*cells((one.name, 26), (one.type, 14, "key"), (shape, 24)), Cell(one.defined_in, "dim")]
 
 
-def _variables(found: ObjectFile) -> Iterator[Line]:
-    for one in found.variables:
+def _variables(variables: Sequence[Variable]) -> Iterator[Line]:
+    for one in variables:
         place = "extern" if one.offset is None else f"+{one.offset}"
         yield cells((one.name, 26), (f"{one.size} B", -11), (one.section, 14, "dim"), (place, 8, "dim"))
 
 
-def _relocations(found: ObjectFile) -> Iterator[Line]:
-    for one in found.core_relocations:
+def _relocations(relocations: Sequence[CoreRelocation]) -> Iterator[Line]:
+    for one in relocations:
         yield [
             *cells((one.section, 26, "dim"), (f"insn {one.insn}", -11), (one.kind, 14, "key")),
             Cell(f"{one.type}.{one.access}" if one.access else one.type),

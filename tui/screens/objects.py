@@ -15,7 +15,7 @@ from textual.message import Message
 
 from buildgen.errors import BuildgenError
 from buildgen.ninja_file import PREVIOUS
-from buildgen.objects import Comparison, Program, compare, read_object
+from buildgen.objects import Comparison, ObjectFile, Program, compare, read_object
 from buildgen.objects.disassembly import disassemble
 from buildgen.objects.verify import ObjectVerdict, verify_object
 from buildgen.toolchain import find_toolchain
@@ -23,7 +23,7 @@ from core.text import safe_text
 from tui.keymap import bindings
 from tui.read_only import changes
 from tui.screens import object_views as views
-from tui.screens.build_board import own_probe, read_board
+from tui.screens.build_board import UNASKED, own_probe, read_board
 from tui.screens.object_views import Page
 from tui.screens.room import Room
 from tui.widgets.fold_pane import FoldPane, Node
@@ -134,12 +134,15 @@ class ObjectsScreen(Room):
         path = self._objects[min(self.objects.cursor, len(self._objects) - 1)][1]
         if path != self._shown:
             self._shown, self._overview, self._page = path, None, None
-            self._ask(path, _read, overview=True)
+            self._ask(path, _glance, overview=True)
 
     # --- what is asked of an object --------------------------------------------------------------
 
     def action_open(self) -> None:
         """Go into the object; in it, fold and unfold."""
+        if self._page is not None and not self._page.is_read and self._shown is not None:
+            self.inside.show(self._page.title, [[Cell("reading…", "dim")]])
+            self._ask(self._shown, _read, overview=True)
         if self.focused is not self.inside:
             self.inside.focus()
         else:
@@ -245,24 +248,35 @@ class ObjectsScreen(Room):
         self.inside.move_to(cursor)
 
 
+def _glance(path: Path) -> Page:
+    """Read what is cheap to read; what is not waits until somebody asks for it."""
+    sizes = [one.stat().st_size for one in (path, _previous(path)) if one.exists()]
+    return views.unread(path, max(sizes)) if max(sizes, default=0) > UNASKED else _read(path)
+
+
 def _read(path: Path) -> Page:
-    return views.overview(read_object(path), _since(path))
+    found = read_object(path)
+    return views.overview(found, _since(path, found))
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(path.name + PREVIOUS)
 
 
 def _code(path: Path, program: Program) -> list[Node]:
     return views.code(disassemble(read_object(path), program, find_toolchain().objdump))
 
 
-def _since(path: Path) -> Comparison | None:
+def _since(path: Path, found: ObjectFile) -> Comparison | None:
     """Compare with the build before; None when there is none, or it cannot be read."""
     try:
-        return compare(read_object(path.with_name(path.name + PREVIOUS)), read_object(path))
+        return compare(read_object(_previous(path)), found)
     except BuildgenError:
         return None
 
 
 def _difference(path: Path) -> Page:
-    since = _since(path)
+    since = _since(path, read_object(path))
     if since is None:
         said = "no other build of it is there: the next one that differs is compared with this"
         return Page("since the build before", [[Cell(said)]], "esc: back")
