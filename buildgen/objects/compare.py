@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from buildgen.objects.model import CoreRelocation, MapDef, ObjectFile, Program
 
+_T = TypeVar("_T")
 Change = Literal["added", "gone", "changed"]
 
 
@@ -85,9 +86,9 @@ def _about(before: ObjectFile, after: ObjectFile) -> Iterable[str]:
 
 
 def _programs(before: Iterable[Program], after: Iterable[Program]) -> Iterable[ProgramChange]:
-    old = {(one.section, one.name): one for one in before}
-    for one in after:
-        was = old.pop((one.section, one.name), None)
+    old = dict(_numbered(before, lambda one: (one.section, one.name)))
+    for key, one in _numbered(after, lambda one: (one.section, one.name)):
+        was = old.pop(key, None)
         if was is None:
             yield ProgramChange(one.name, "added", None, one.insns)
         elif was.digest != one.digest:
@@ -96,9 +97,9 @@ def _programs(before: Iterable[Program], after: Iterable[Program]) -> Iterable[P
 
 
 def _maps(before: Iterable[MapDef], after: Iterable[MapDef]) -> Iterable[MapChange]:
-    old = {one.name: one for one in before}
-    for one in after:
-        was = old.pop(one.name, None)
+    old = dict(_numbered(before, lambda one: one.name))
+    for key, one in _numbered(after, lambda one: one.name):
+        was = old.pop(key, None)
         if was is None:
             yield MapChange(one.name, "added")
         elif was != one:
@@ -108,7 +109,16 @@ def _maps(before: Iterable[MapDef], after: Iterable[MapDef]) -> Iterable[MapChan
             yield MapChange(
                 one.name, "changed", tuple(f"{name} {a} -> {b}" for name, a, b in pairs if a != b)
             )
-    yield from (MapChange(name, "gone") for name in old)
+    yield from (MapChange(one.name, "gone") for one in old.values())
+
+
+def _numbered(things: Iterable[_T], name: Callable[[_T], Hashable]) -> Iterable[tuple[Hashable, _T]]:
+    """Yield each thing with its name and how many came before it under that name: none hides another."""
+    before: Counter[Hashable] = Counter()
+    for one in things:
+        key = name(one)
+        yield (key, before[key]), one
+        before[key] += 1
 
 
 def _relocations(

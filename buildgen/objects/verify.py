@@ -90,7 +90,7 @@ def verify_object(path: Path) -> ObjectVerdict:
     content = read_content(path)
     found = read_object(path, content)
     checked = check(path, content, _needs_admin(found, content))
-    places = _Places(found)
+    places = Places(found)
     return ObjectVerdict(
         path, tuple(verdict_of(places, answer) for answer in checked.answers), _note(checked)
     )
@@ -126,7 +126,7 @@ def _needs_admin(found: ObjectFile, content: bytes) -> bool:
 # --- verdicts --------------------------------------------------------------------------------------
 
 
-class _Places:
+class Places:
     """The programs of an object, and what it says of its instructions, by section: made once for all."""
 
     def __init__(self, found: ObjectFile) -> None:
@@ -143,7 +143,7 @@ class _Places:
         return [one for one in self._lines.get(program.elf_section, ()) if one.insn >= program.offset]
 
 
-def verdict_of(places: _Places, answer: Answer) -> ProgramVerdict:
+def verdict_of(places: Places, answer: Answer) -> ProgramVerdict:
     """Return what an answer means for a program of the object. The texts in the answer may be any."""
     program = places.programs.get(answer.name)
     log = "\n".join(line[:_LONGEST_LINE] for line in answer.log.split("\n"))
@@ -200,7 +200,7 @@ def _not_permitted() -> str:
     return "loading needs CAP_BPF, and CAP_PERFMON or CAP_NET_ADMIN by type of program: run it with sudo"
 
 
-def _unmatched(places: _Places, program: Program | None, log: str) -> CoreRelocation | None:
+def _unmatched(places: Places, program: Program | None, log: str) -> CoreRelocation | None:
     """Return the relocation of the instruction that libbpf made invalid, because nothing matched it."""
     poisoned = _POISONED.search(log)
     insn = _number(poisoned[1]) if poisoned else None
@@ -226,7 +226,7 @@ def line_of(lines: Sequence[LineInfo], insn: int) -> LineInfo | None:
 
 
 def _line(
-    places: _Places, program: Program | None, log: str, relocation: CoreRelocation | None
+    places: Places, program: Program | None, log: str, relocation: CoreRelocation | None
 ) -> LineInfo | None:
     """Return the source line of the last instruction that the verifier looked at.
 
