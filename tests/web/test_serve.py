@@ -158,6 +158,24 @@ async def test_a_session_does_not_outlive_a_server_that_was_killed(served: Serve
         await until(lambda: not Path(f"/proc/{pid}/exe").exists())
 
 
+async def test_a_session_that_does_not_end_by_itself_is_killed(served: Served) -> None:
+    """Its tab is closed, and it does not hear that it is to quit: a stuck host, or a stopped process."""
+    async with ClientSession() as http:
+        where, cookie = await cookie_of(http, served)
+        own = served.root.rstrip("/")
+        ws = await http.ws_connect(f"{own}{where}ws", headers={"Origin": own, "Cookie": cookie})
+        await until(lambda: bool(served.sessions()))
+        await ws.receive(timeout=20)
+        (pid,) = served.sessions()
+        assert (
+            Path(f"/proc/{pid}/cwd").readlink() == Path.cwd()
+        )  # the project's directory, found after the start
+        os.kill(pid, signal.SIGSTOP)
+        await ws.close()
+        await until(lambda: not served.sessions())
+        assert not Path(f"/proc/{pid}/exe").exists()
+
+
 def test_it_ends_with_143_on_sigterm(served: Served) -> None:
     assert served.end(signal.SIGTERM)[0] == 143
 
