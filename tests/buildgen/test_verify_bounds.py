@@ -100,7 +100,7 @@ def test_the_checker_has_no_rights_but_to_load(made: Path, monkeypatch: pytest.M
 
 def test_time_is_bounded_and_what_was_decided_stays(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checker, "PATIENCE", 3.0)
-    found = with_fake("sleep(600)", made, monkeypatch)
+    found = with_fake("sleep(15)", made, monkeypatch)
     assert [one.accepted for one in found.programs] == [True, False, False, False]
     assert decided(found) == [True, False, False, False]
     assert found.programs[1].reason == "the verifier was still busy after 3 s"
