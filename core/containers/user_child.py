@@ -125,3 +125,7 @@ def _received(questions: socket.socket) -> bytes:
 def _write_down(note: mmap.mmap, text: bytes) -> None:
     """Keep which file is read, so that the parent can say which one ended this process."""
     note[:] = text[: NOTE_SIZE - 1].ljust(NOTE_SIZE, b"\0")
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ import msgspec
 from core.containers.daemons import Home
 from core.containers.user_protocol import LENGTH, REPLY_LIMIT, Question, Reply, Settings, framed
 from core.host import Host
-from core.isolated import start_isolated
+from core.interpreter import NEUTRAL, python_module
 from core.text import safe_text
 
 ANSWER_S = 5.0
@@ -43,6 +43,20 @@ class ChildEnded(Exception):
         self.why = why
 
 
+def _started(settings: str, questions: int, inherited: list[int]) -> subprocess.Popen[bytes]:
+    """Start the child with an empty environment, a session of its own and no output. Raises OSError."""
+    return subprocess.Popen(
+        python_module("core.containers.user_child", settings),
+        stdin=questions,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=inherited,
+        cwd=NEUTRAL,
+        env={"LC_ALL": "C.UTF-8"},
+        start_new_session=True,
+    )
+
+
 class UserProcess:
     """One running child. `close` ends it; so does the end of this object. One thread at a time may use it."""
 
@@ -61,9 +75,7 @@ class UserProcess:
                 root = os.open(host.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             settings = msgspec.json.encode(Settings(home.uid, home.gid, home.path, root, note)).decode()
             inherited = [note] if root < 0 else [note, root]
-            self._process = start_isolated(
-                "core.containers.user_child", [settings], stdin=its.fileno(), pass_fds=inherited
-            )
+            self._process = _started(settings, its.fileno(), inherited)
         except (OSError, ValueError) as error:
             ours.close()
             raise ChildEnded(b"", f"no process could be started: {safe_text(str(error), 200)}") from None

@@ -316,14 +316,12 @@ def _poll(process: UserProcess) -> None:
     ],
 )
 def test_a_child_that_is_taken_over(monkeypatch: pytest.MonkeyPatch, code: str, why: str) -> None:
-    def start(
-        module: str, arguments: list[str], *, stdin: int, pass_fds: list[int]
-    ) -> subprocess.Popen[bytes]:
+    def start(settings: str, questions: int, inherited: list[int]) -> subprocess.Popen[bytes]:
         program = f"import os, signal, socket, struct, time; s = socket.socket(fileno=0); {code}"
-        program = program.replace("NOTE", str(pass_fds[0]))
-        return subprocess.Popen([sys.executable, "-I", "-c", program], stdin=stdin, pass_fds=pass_fds)
+        program = program.replace("NOTE", str(inherited[0]))
+        return subprocess.Popen([sys.executable, "-I", "-c", program], stdin=questions, pass_fds=inherited)
 
-    monkeypatch.setattr("core.containers.user_process.start_isolated", start)
+    monkeypatch.setattr("core.containers.user_process._started", start)
     monkeypatch.setattr("core.containers.user_process.ANSWER_S", 3.0 if "in time" in why else 30.0)
     process = UserProcess(Host(), Home(JOE, "/home/joe"))
     process.ask(Question())
