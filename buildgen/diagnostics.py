@@ -210,6 +210,12 @@ _ROWS = (
         "include the header that defines it; another kernel version may have it elsewhere or not at all",
     ),
     _Row(
+        rb"declaration does not declare anything \[[^\n]*missing-declarations\]\n"
+        rb"[^\n]*?\b(?P<type>(?:struct|union) \w+)(?:;| \{\n)",
+        "{type} is embedded by its tag alone, as in kernels since 6.19, and clang does not take its fields",
+        "compile with -fms-extensions -Wno-microsoft; builds here do: look for -fno-ms-extensions in `flags`",
+    ),
+    _Row(
         rb"error: no member named '(?P<field>\w+)' in '(?P<type>(?:struct|union) [^'\n]+)'",
         "{type} has no field {field} in the types that this source sees",
         "kernels rename fields (kernfs_node.parent is __parent since 6.15): use the name in this vmlinux.h "

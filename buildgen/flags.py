@@ -117,6 +117,8 @@ def _defines(arch: Arch, variant: Variant) -> Iterator[Flag]:
     else:
         yield Flag("-DCOMPILE_CORE", "sources that have both variants: this one is CO-RE")
     yield Flag(f"-D__TARGET_ARCH_{arch.kernel}", "bpf_tracing.h: whose registers hold the arguments")
+    if prebuilt and arch.name == "amd64":
+        yield Flag("-DCC_USING_FENTRY", "asm/ftrace.h stops unless the kernel's makefile has defined it")
     for macro in arch.macros:
         yield Flag(f"-D{macro}", f"headers ask for {arch}, and -target bpf does not say so")
     if variant.form == "debug":
@@ -132,6 +134,8 @@ _FIXED = (
     Flag("-Wunused", "what is not used has no place in a verified program"),
     Flag("-Wall", "warnings find what the verifier would refuse"),
     Flag("-Werror", "and are not ignored"),
+    Flag("-fms-extensions", "since Linux 6.19 structs embed others by their tag alone, and use their fields"),
+    Flag("-Wno-microsoft", "clang calls that a Microsoft extension, and a warning is an error here"),
     Flag("-Wno-error=unused", "what is only untidy is shown, and built"),
     Flag("-Wno-error=visibility", "a struct known only to a prototype is untidy too"),
     Flag("-Wno-error=tautological-compare", "comparisons that macros make needless are untidy too"),

@@ -26,6 +26,13 @@ SEC("kprobe/do_exit") int on_exit(struct pt_regs *ctx)
 char LICENSE[] SEC("license") = "GPL";
 """
 
+EMBEDDED_BY_TAG = """
+struct inner { int second; };
+union either { int number; char letter; };
+struct outer { int first; struct inner; union either; struct { int third; }; };
+"""
+"""As types of Linux 6.19 and newer are: `second`, `number` and `third` are fields of struct outer."""
+
 
 def is_running(pid: str | int) -> bool:
     """Return whether a process is there; one that has ended and waits for its parent is not."""

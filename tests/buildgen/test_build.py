@@ -12,11 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
-from ebpf_sources import CO_RE, PREBUILT, is_running
+from ebpf_sources import CO_RE, EMBEDDED_BY_TAG, PREBUILT, is_running
 
 from buildgen.arch import local_arch
 from buildgen.errors import ConfigError
 from buildgen.events import BuildEvent, Diagnosed, Done, EdgeFinished, EdgeStarted, Planned
+from buildgen.flags import BASES, Base, Variant, compile_flags
 from buildgen.headers import HeadersNotFound, find_header_dirs
 from buildgen.plan import plan
 from buildgen.project import load_project
@@ -189,6 +190,59 @@ def test_prebuilt_against_the_headers_of_this_machine(tmp_path: Path, needs_llvm
     assert "kprobe/do_exit" in said
     assert ".BTF" in said
     assert ".debug_info" not in said
+
+
+EMBEDDING = """
+SEC("raw_tp/sched_process_exec") int on_exec(struct outer *context)
+{
+    struct outer copy;
+    bpf_probe_read_kernel(&copy, sizeof(copy), context);
+    return copy.first + copy.second + copy.number + copy.third;
+}
+char LICENSE[] SEC("license") = "GPL";
+"""
+
+
+def test_co_re_with_types_that_embed_structs_by_their_tag(co_re: Path) -> None:
+    """As vmlinux.h of Linux 6.19 and newer has them, for every architecture and form."""
+    (co_re / "one.bpf.c").write_text('#include "vmlinux.h"\n#include <bpf/bpf_helpers.h>\n' + EMBEDDING)
+    integers = (
+        "typedef unsigned char __u8;typedef unsigned short __u16,__be16;typedef unsigned __u32,__be32,__wsum;"
+    )
+    wide = "typedef unsigned long long __u64,__be64;typedef int __s32;typedef long long __s64;\n"
+    maps = "enum bpf_map_type { BPF_MAP_TYPE_HASH };\n"
+    relocatable = "#pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)\n"
+    text = integers + wide + maps + relocatable + EMBEDDED_BY_TAG + "#pragma clang attribute pop\n"
+    (co_re / "vmlinux.h").write_text(text)
+    events = build(co_re, arches=["amd64", "arm64", "s390x"], variants=["co-re", "debug"])
+    assert done(events) == (True, 6, 0, 0), diagnoses(events)
+
+
+def test_prebuilt_with_types_that_embed_structs_by_their_tag(tmp_path: Path, needs_llvm: None) -> None:
+    """And with linux/ftrace.h, which stops on amd64 unless the compiler is said to use fentry."""
+    try:
+        find_header_dirs()
+    except HeadersNotFound as error:
+        pytest.skip(str(error))
+    (tmp_path / "kernel.h").write_text(EMBEDDED_BY_TAG)
+    includes = ("<linux/ftrace.h>", "<uapi/linux/bpf.h>", "<bpf/bpf_helpers.h>", '"kernel.h"')
+    (tmp_path / "one_kern.c").write_text("".join(f"#include {name}\n" for name in includes) + EMBEDDING)
+    events = build(tmp_path)
+    assert done(events) == (True, 1, 0, 0), diagnoses(events)
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_every_compiler_here_takes_the_flags(tmp_path: Path, needs_llvm: None, base: Base) -> None:
+    """A flag that one does not know would fail every build with it: warnings are errors."""
+    majors = [f"clang-{major}" for major in range(11, 40)]
+    (tmp_path / "one.c").write_text(EMBEDDED_BY_TAG + "int f(struct outer *o) { return o->second; }\n")
+    (tmp_path / "linux").mkdir()
+    (tmp_path / "linux/kconfig.h").write_text("")
+    for clang in filter(shutil.which, ("clang", *majors)):
+        flags = [flag.flag for flag in compile_flags(local_arch(), Variant(base))]
+        command = [clang, *flags, "-I.", "-c", "one.c", "-o", "one.bc"]
+        made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (made.returncode, made.stderr) == (0, ""), clang
 
 
 def test_big_endian(co_re: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ebpf_sources import EMBEDDED_BY_TAG
 from libbpf_view import library
 
 from buildgen.arch import parse_arch
@@ -217,6 +218,30 @@ def test_a_field_that_has_another_name(tmp_path: Path, needs_llvm: None) -> None
     found = said(clang(tmp_path, source))
     assert "struct thing has no field before" in found.cause
     assert (found.line, Path(found.file or "").name) == (2, "prog.c")
+
+
+@pytest.mark.parametrize(
+    "flags", [("-Wall", "-Werror"), ("-Werror", "-fms-extensions", "-fno-ms-extensions"), ()]
+)
+def test_a_struct_that_is_embedded_by_its_tag(
+    tmp_path: Path, needs_llvm: None, flags: tuple[str, ...]
+) -> None:
+    source = EMBEDDED_BY_TAG + "int f(struct outer *o) { return o->second; }\n"
+    found = said(clang(tmp_path, source, *flags))
+    assert "struct inner is embedded by its tag alone" in found.cause
+    assert "-fms-extensions -Wno-microsoft" in found.fix
+    assert (found.line, Path(found.file or "").name) == (4 if flags else 5, "prog.c")
+
+
+def test_a_struct_that_is_defined_where_it_is_embedded(tmp_path: Path, needs_llvm: None) -> None:
+    source = "struct outer {\n struct inner {\n  int second;\n };\n int last;\n};\n"
+    found = said(clang(tmp_path, source + "int f(struct outer *o) { return o->second; }\n", "-Werror"))
+    assert "struct inner is embedded by its tag alone" in found.cause
+
+
+def test_a_declaration_of_nothing_is_no_embedded_struct(tmp_path: Path, needs_llvm: None) -> None:
+    found = said(clang(tmp_path, "struct s { int; int a; };\n", "-Werror"))
+    assert found.cause.startswith("a warning that is an error here: declaration does not declare anything")
 
 
 def test_damaged_bitcode(tmp_path: Path, needs_llvm: None) -> None:

@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from conftest import FakeRoot
+from ebpf_sources import EMBEDDED_BY_TAG
 
 from buildgen.arch import parse_arch
 from buildgen.errors import VmlinuxError
@@ -85,6 +87,30 @@ def test_it_is_made_once_and_a_program_compiles_with_it(
     made = header.stat().st_mtime_ns
     assert cached_vmlinux() == header.parent
     assert header.stat().st_mtime_ns == made
+
+
+def test_structs_that_are_embedded_by_their_tag(
+    tmp_path: Path, needs_llvm: None, own_cache: Path, fake: FakeRoot
+) -> None:
+    """A kernel of 6.19 and newer: BTF with such structs becomes a vmlinux.h that is built with."""
+    source = EMBEDDED_BY_TAG.replace("struct outer", "struct task_struct") + "struct task_struct all;\n"
+    (tmp_path / "types.c").write_text(source)
+    clang = ["clang", "-target", "bpf", "-g", "-fms-extensions", "-c", "types.c"]
+    subprocess.run(clang, cwd=tmp_path, check=True)
+    section = ["llvm-objcopy", "--dump-section", ".BTF=vmlinux", "types.o"]
+    subprocess.run(section, cwd=tmp_path, check=True)
+    fake.path(KERNEL_BTF).parent.mkdir(parents=True)
+    shutil.copy(tmp_path / "vmlinux", fake.path(KERNEL_BTF))
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "one.bpf.c").write_text(
+        '#include "vmlinux.h"\n'
+        '__attribute__((section("raw_tp/sys_enter"))) int f(struct task_struct *task)\n'
+        "{ return task->first + task->second + task->number + task->third; }\n"
+    )
+    events = list(run_build(plan(load_project(project), host=fake.host)))
+    assert isinstance(events[-1], Done)
+    assert events[-1].ok, [event for event in events if isinstance(event, Diagnosed)]
 
 
 @pytest.mark.skipif(shutil.which("bpftool") is None, reason="no bpftool here")
