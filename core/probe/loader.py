@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +31,8 @@ from core.probe.refusals import (
     EVENT_PROGRAMS,
     FEATURES,
     ProbeUnavailable,
-    decisive_line,
     explained,
+    refusal,
     refused_program,
 )
 from core.probe.samples import Samples
@@ -44,6 +46,11 @@ RING_BYTES = 4 * 1024 * 1024
 
 ATTACH_ORDER = ("on_reaped", "on_exit", "on_cgroup", "on_exec", "on_fork")
 """Ends first: whose birth is reported, of that everything later is reported too."""
+
+MAX_INTERRUPTED = 8
+"""Loads that signals may interrupt; between two is a pause of 10 ms, then twice as long each time. The verifier
+gives up with EAGAIN then (kernel/bpf/verifier.c), which says nothing about the program. libbpf itself tries
+five times, without a pause."""
 
 COUNTED_MAPS = ("pid_cache", "proc_cache")
 
@@ -169,6 +176,7 @@ class Probe:
             # There the kernel has forgotten the pid by the time a process is freed; sweeps notice it.
             off.add("on_reaped")
             self.missing["on_reaped"] = "a child pid namespace: who was reaped is noticed by the next sweep"
+        interrupted = 0
         while True:
             clear_log()
             self._open(host, off)
@@ -180,9 +188,13 @@ class Probe:
                 refused = refused_program(error.log)
                 self._bpf.free("bpf_object__close", self._object)
                 self._object = 0
+                if error.errno == errno.EAGAIN and interrupted < MAX_INTERRUPTED:
+                    time.sleep(0.01 * 2**interrupted)
+                    interrupted += 1
+                    continue
                 if refused is None or refused in off:
                     raise
-                self.missing[refused] = decisive_line(error.log)
+                self.missing[refused] = refusal(error)
                 if refused in EVENT_PROGRAMS:
                     # Half of the life events would make a wrong tree: all of them or none.
                     off.update(EVENT_PROGRAMS, ("on_reaped", "on_cgroup"))

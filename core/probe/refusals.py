@@ -10,7 +10,6 @@ import os
 import re
 
 from core.probe.libbpf import LibbpfError
-from core.text import safe_text
 
 EVENT_PROGRAMS = ("on_fork", "on_exec", "on_exit")
 OPTIONAL_PROGRAMS = ("on_reaped", "on_cgroup", "snapshot", "snapshot_plain", "sweep", "fill")
@@ -25,6 +24,18 @@ FEATURES = {
 """Optional program -> what is lost without it, and what stands in for it."""
 
 _REFUSED = re.compile(r"prog '(\w+)': (?:failed to load|BPF program load failed|failed to find kernel BTF)")
+
+
+_WORDS = {
+    errno.EAGAIN: "signals interrupted the verifier again and again",
+    errno.EACCES: "the verifier of this kernel refuses it",
+    errno.EINVAL: "the verifier of this kernel refuses it, or does not know what it uses",
+    errno.E2BIG: "it is too much for the verifier of this kernel",
+    errno.ENOMEM: "there is not enough memory for it, or too little may be locked",
+    errno.ESRCH: "this kernel has not what it attaches to",
+    errno.ENOENT: "this kernel has not what it attaches to",
+    524: "this kernel does not support it",  # ENOTSUPP, which is in no table of user space
+}
 
 
 class ProbeUnavailable(Exception):
@@ -47,10 +58,14 @@ def refused_program(log: tuple[str, ...]) -> str | None:
     return None
 
 
-def decisive_line(log: tuple[str, ...]) -> str:
-    """Return the line of a verifier log that says what was wrong: the last before the statistics."""
-    lines = [line for line in log if line and not line.startswith(("libbpf: ", "-- ", "processed "))]
-    return safe_text((lines or log or ("refused without a word",))[-1], 200)
+def refusal(error: LibbpfError) -> str:
+    """Return in words why the kernel did not load a program.
+
+    Never a line of the verifier's log: its last one may be any step that it was at. --log-file has all of it.
+    """
+    number = error.errno or 0
+    words = _WORDS.get(number, os.strerror(number))
+    return f"{words} ({errno.errorcode.get(number, number)}; --log-file keeps the verifier's log)"
 
 
 def explained(error: LibbpfError) -> ProbeUnavailable:
@@ -60,4 +75,4 @@ def explained(error: LibbpfError) -> ProbeUnavailable:
             "run it as root; in a container allow bpf(2) too (CAP_BPF, CAP_PERFMON, seccomp)",
             permitted=False,
         )
-    return ProbeUnavailable(f"{error.action}: {os.strerror(error.errno or 0)} ({decisive_line(error.log)})")
+    return ProbeUnavailable(f"{error.action}: {refusal(error)}")
