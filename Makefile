@@ -30,7 +30,7 @@ help:
 
 run:
 	@tools/setup run
-	@.venv/bin/ebpf-tui
+	@if [ -t 0 ] && [ -t 1 ]; then .venv/bin/ebpf-tui; else tools/plain-run; fi
 
 set-up:
 	@tools/setup test

@@ -18,7 +18,7 @@ from buildgen.errors import ArchError, ConfigError, ToolchainError, VmlinuxError
 from buildgen.flags import BASES, FORMS, Flag, Variant, parse_variant
 from buildgen.headers import HeaderDirs, HeadersNotFound, find_header_dirs
 from buildgen.ninja_file import Edges, write_ninja
-from buildgen.project import FILE_NAME, ObjectSpec, Project
+from buildgen.project import FILE_NAME, ObjectSpec, Project, absolute
 from buildgen.toolchain import Toolchain, find_ninja, find_toolchain
 from buildgen.trust import Trust, chooses_of_the_system, judge
 from buildgen.vmlinux import cached_vmlinux, find_vmlinux, wants_vmlinux
@@ -158,7 +158,7 @@ def _only(specs: list[_Spec], names: Sequence[str]) -> list[_Spec]:
             one
             for one in specs
             if name in (one[0].name, one[3].name, f"{one[3].name}.o", one[3].label, str(one[3].output))
-            or Path(name).absolute() == one[0].source
+            or absolute(name) == one[0].source
         ]
         if not matching:
             known = ", ".join(dict.fromkeys(one[3].name for one in specs))

@@ -64,12 +64,22 @@ class Project:
     clang: str | None = None
 
 
+def absolute(path: Path | str) -> Path:
+    """Return `path` from the root. Raises ConfigError when it is relative to a directory that was deleted."""
+    try:
+        return Path(os.path.abspath(path))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: the current directory was deleted; change to another one, or give absolute paths"
+        ) from None
+
+
 def load_project(directory: Path) -> Project:
     """Return the project in `directory`: what its ebpf.toml says, or what is found without one.
 
     Raises ConfigError, also when there is nothing to build.
     """
-    root = Path(os.path.abspath(directory))
+    root = absolute(directory)
     if not root.is_dir():
         raise ConfigError(f"{root} is not a directory")
     file = root / FILE_NAME

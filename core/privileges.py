@@ -10,6 +10,7 @@ Which capability is needed for what was measured, not read off libbpf, whose adv
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -97,7 +98,9 @@ def as_root() -> str:
     sudo looks for programs in its own path, where those of pipx and of virtual environments are not:
     such a program is named by its whole path.
     """
-    program = Path(sys.argv[0]).absolute()
+    program = Path(sys.argv[0])
+    with contextlib.suppress(FileNotFoundError):  # the current directory was deleted
+        program = program.absolute()
     on_path = shutil.which("ebpf-tui", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     name = str(program) if program.name == "ebpf-tui" and on_path is None else "ebpf-tui"
     if shutil.which("sudo"):

@@ -62,6 +62,9 @@ PROCFS_SWEEP_NS = 1_000_000_000
 FILLS_NS = 10_000_000_000
 """Time between two looks at how full the kernel's maps are: the kernel walks them for it."""
 
+STOP_S = 2
+"""So long the end waits for the collector. A sweep of 10,000 processes takes a tenth of it."""
+
 AUDITED = 8
 """Processes compared with /proc after each sweep: some 4 ms of work."""
 
@@ -115,12 +118,15 @@ class Session:
         self._watchdog.start()
 
     def stop(self) -> None:
-        """End the collector and detach the probe; returns when that is done."""
+        """End the collector and detach the probe; returns when that is done, or is not going to be.
+
+        A collector that waits in the kernel is left behind: it ends with the process, and so does the probe.
+        """
         self._stopping = True
         self._watchdog.stop()
         self._nudge()
         if self._thread.is_alive():
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=STOP_S)
 
     def request(self, view: ViewRequest) -> None:
         """Ask for other rows; the next frame carries them."""

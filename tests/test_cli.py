@@ -46,7 +46,12 @@ def test_the_list_is_what_there_is() -> None:
     assert files == set(COMMANDS)
 
 
-@pytest.mark.parametrize("args", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
+SHORT_HELP = [["-h"], ["config", "show", "-h"], *([name, "-h"] for name in COMMANDS)]
+
+
+@pytest.mark.parametrize(
+    "args", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS), *SHORT_HELP]
+)
 def test_help_is_data(args: list[str]) -> None:
     ran = run(*args)
     assert (ran.returncode, ran.stderr) == (Exit.OK, "")
@@ -110,6 +115,47 @@ def test_a_working_directory_that_is_gone_does_not_hurt(tmp_path: Path) -> None:
     here = f"mkdir {tmp_path}/x && cd {tmp_path}/x && rmdir {tmp_path}/x && PYTHONPATH={ROOT}"
     ran = shell(f'{here} exec "$@" info --json')
     assert (ran.returncode, ran.stderr) == (Exit.OK, "")
+
+
+@pytest.mark.parametrize("args", ["build", "build --out x", "build --json", "--host-root . ps"])
+def test_a_relative_path_in_a_directory_that_is_gone_is_one_line(args: str, tmp_path: Path) -> None:
+    ran = shell(
+        f'mkdir {tmp_path}/x && cd {tmp_path}/x && rmdir {tmp_path}/x && exec "$@" {args}',
+        PYTHONPATH=str(ROOT),
+    )
+    assert ran.returncode == Exit.USAGE
+    assert "the current directory was deleted" in one_line(ran)
+
+
+PROC_WITHOUT_FILES = ("subset=pid", "subset=pid,hidepid=2", "hidepid=4")
+
+
+@pytest.mark.parametrize("options", PROC_WITHOUT_FILES)
+@pytest.mark.parametrize("args", ["info", "info --json", "doctor", "headers", "flags", "--no-probe ps"])
+def test_a_proc_without_files_of_the_system_does_not_hurt(args: str, options: str, as_root: None) -> None:
+    mount = f"mount -t proc -o {options} proc /proc"
+    ran = shell(f'unshare -m bash -c \'{mount} && exec "$@" {args}\' bash "$@"')
+    assert ran.returncode in (Exit.OK, Exit.FAILED), ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_stderr_that_is_full_is_no_traceback() -> None:
+    ran = shell('"$@" nonsense 2>/dev/full')
+    assert (ran.returncode, ran.stdout) == (Exit.USAGE, "")
+
+
+def test_a_home_is_always_a_place(tmp_path: Path) -> None:
+    """Without HOME and passwd entry Python leaves "~": directories of that name would be made right here."""
+    ran = shell(
+        f'cd {tmp_path}; unset HOME; exec setpriv --reuid 54321 --clear-groups "$@" info --json'
+        if os.geteuid() == 0
+        else f'cd {tmp_path}; exec env HOME=~ "$@" info --json',
+        PYTHONPATH=str(ROOT), XDG_CACHE_HOME="relative",
+    )  # fmt: skip
+    if ran.returncode == 126:
+        pytest.skip("this Python cannot be run by others")
+    assert ran.returncode == Exit.OK, ran.stderr
+    assert all(path.startswith("/") for path in json.loads(ran.stdout)["paths"].values())
 
 
 @pytest.mark.parametrize("args", [["info"], ["doctor"], ["ps"], ["flags"]])

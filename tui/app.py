@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
 from textual.binding import BindingType
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
@@ -21,6 +23,7 @@ from tui.config import Config
 from tui.engine import Engine
 from tui.history import History
 from tui.keymap import CHANGES, Command, bindings, commands
+from tui.leaving import run_to_the_end
 from tui.output import Exit
 from tui.palette import CommandProvider
 from tui.read_only import changes
@@ -29,6 +32,7 @@ from tui.screens.processes import ProcessesScreen
 from tui.screens.resolver import ResolverScreen
 from tui.screens.room import Room
 from tui.settings import Settings
+from tui.stdout_driver import StdoutDriver
 from tui.strips import release_strips
 from tui.terminal import HangUp, has_few_colors
 from tui.theme import ALL as THEMES
@@ -107,6 +111,10 @@ class EbpfApp(App[None]):
         self.theme = self.config.theme
         self.set_class(reverse, "-reverse")
         self.set_keymap(self.config.keys)
+
+    def get_driver_class(self) -> type[Driver]:
+        driver = super().get_driver_class()
+        return StdoutDriver if driver is LinuxDriver else driver
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Every line of every widget, Textual's own too, goes through these on its way to the terminal."""
@@ -222,7 +230,7 @@ def show(
     """Open the screens on any engine; return the exit code."""
     settle_colour(settings)
     app = EbpfApp(engine, settings, config, open_probe)
-    app.run(mouse=settings.mouse and app.config.mouse)
+    run_to_the_end(app.run_async(mouse=settings.mouse and app.config.mouse))
     return app.return_code or 0
 
 

@@ -6,6 +6,7 @@ textual takes 0.15 s to import, and `--json` must not pay for it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import logging
@@ -21,7 +22,9 @@ import click
 from core.files import append
 from core.host import LOCAL, Host
 from core.text import safe_text
-from tui.output import CommandError, Exit
+from tui.home import settle_home
+from tui.leaving import leave
+from tui.output import CommandError, Exit, no_working_directory
 from tui.settings import Settings
 
 COMMANDS = {
@@ -44,6 +47,8 @@ COMMANDS = {
     "doctor": "what this host allows, and the command that would change it",
     "info": "versions and the paths of configuration, cache and recordings",
 }
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_LOGGER = logging.getLogger("ebpf_tui.cli")
 _CHANGES = ("build", "verify", "record", "probe")
 """Commands that write, or load into the kernel what they are given."""
 
@@ -81,7 +86,11 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=LazyGroup, invoke_without_command=True)
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},  # commands inherit it
+)
 @click.option(
     "--host-root",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -122,7 +131,7 @@ def cli(
         _open_log(log_file)
     if read_only:
         _refuse_changes(ctx.invoked_subcommand, allow_signals)
-    host = Host(host_root.resolve()) if host_root else LOCAL
+    host = Host(_absolute(host_root)) if host_root else LOCAL
     ctx.obj = Settings(
         host=host,
         probe=not no_probe,
@@ -147,6 +156,13 @@ def _refuse_changes(command: str | None, allow_signals: bool) -> None:
         raise CommandError(f"--read-only and {other} exclude each other", Exit.USAGE)
 
 
+def _absolute(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except FileNotFoundError:
+        raise CommandError(no_working_directory(), Exit.USAGE) from None
+
+
 def _open_log(path: Path) -> None:
     try:
         stream = os.fdopen(append(path), "a", encoding="utf-8", errors="backslashreplace")
@@ -165,17 +181,20 @@ def main() -> NoReturn:
     """Entry point. Ends with one of `Exit`, never with a traceback for what a user can cause."""
     signal.signal(signal.SIGTERM, _terminated)
     _prepare_streams()
+    settle_home()
     code: int
     try:
         result = cli.main(standalone_mode=False)
         sys.stdout.flush()
         code = result if isinstance(result, int) else Exit.OK
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else Exit.OK
     except CommandError as error:
-        error.show()
+        _say(error.format_message())
         code = error.code
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "ebpf-tui"
-        click.echo(f"ebpf-tui: {error.format_message()} Try '{where} --help'.", err=True)
+        _say(f"{error.format_message()} Try '{where} --help'.")
         code = Exit.USAGE
     except (click.exceptions.Abort, KeyboardInterrupt):
         code = Exit.INTERRUPTED
@@ -183,12 +202,38 @@ def main() -> NoReturn:
         _discard_output()
         code = Exit.READER_GONE
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
-            raise
+        code = _refused(error)
+    leave(int(code))
+
+
+def _refused(error: OSError) -> int:
+    """Say in one line what the system refused where no command expected it; return the exit code.
+
+    The traceback goes to the log, if there is one.
+    """
+    _LOGGER.error("not expected", exc_info=error)
+    where = f"{safe_text(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
+    if not where and error.errno in _CANNOT_WRITE:
         _discard_output()
-        click.echo(f"ebpf-tui: cannot write: {error.strerror}", err=True)
-        code = Exit.FAILED
-    sys.exit(int(code))
+        where = "cannot write: "
+    elif not where and isinstance(error, FileNotFoundError) and not _has_working_directory():
+        _say(no_working_directory())
+        return Exit.USAGE
+    _say(f"{where}{error.strerror or safe_text(str(error))}")
+    return Exit.FAILED
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # stderr is full, too
+        click.echo(f"ebpf-tui: {text}", err=True)
+
+
+def _has_working_directory() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _prepare_streams() -> None:

@@ -42,6 +42,10 @@ class Config:
     mouse: bool = True
 
 
+class UnreadableConfig(CommandError):
+    """There is a configuration, or may be one, and it may not be read."""
+
+
 def config_path() -> Path:
     """Return where the configuration is read from, whether or not it is there."""
     return user_config_path("ebpf-tui") / "config.toml"
@@ -50,13 +54,15 @@ def config_path() -> Path:
 def load_config(path: Path) -> Config:
     """Read the configuration; a file that is not there is an empty one.
 
-    Raises CommandError (exit 2) with one line: file, line, key, and what would be right.
+    Raises UnreadableConfig, or CommandError (exit 2) with one line: file, line, key, what would be right.
     """
     try:
         with path.open("rb") as file:
             text = file.read(_LIMIT).decode()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Config()
+    except PermissionError as error:
+        raise UnreadableConfig(f"{safe_text(str(path))}: {error.strerror}", Exit.USAGE) from None
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise CommandError(f"{safe_text(str(path))}: {why}", Exit.USAGE) from None

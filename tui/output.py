@@ -46,3 +46,8 @@ def emit(name: str, value: dict[str, Any]) -> None:
 def narrate(text: str) -> None:
     """Tell the person something that is not data. `text` is safe already."""
     click.echo(text, err=True)
+
+
+def no_working_directory() -> str:
+    """Return what to say when a relative path was given and the directory that we are in was deleted."""
+    return "the current directory was deleted: change to another one, or give absolute paths"

@@ -97,7 +97,7 @@ def _colors(term: str) -> int:
     except ImportError:  # a Python that was built without it
         return by_name
     try:
-        curses.setupterm(term, sys.stderr.fileno())
+        curses.setupterm(term, sys.stdout.fileno())
     except curses.error:
         return by_name
     return max(0, curses.tigetnum("colors")) if curses.tigetstr("cup") else -1

@@ -48,9 +48,9 @@ ATTACH_ORDER = ("on_reaped", "on_exit", "on_cgroup", "on_exec", "on_fork")
 """Ends first: whose birth is reported, of that everything later is reported too."""
 
 MAX_INTERRUPTED = 8
-"""Loads that signals may interrupt; between two is a pause of 10 ms, then twice as long each time. The verifier
-gives up with EAGAIN then (kernel/bpf/verifier.c), which says nothing about the program. libbpf itself tries
-five times, without a pause."""
+"""Loads that signals may interrupt; between two is a pause of 10 ms, then twice as long each time. The
+verifier gives up with EAGAIN then (kernel/bpf/verifier.c), which says nothing about the program. libbpf
+itself tries five times, without a pause."""
 
 COUNTED_MAPS = ("pid_cache", "proc_cache")
 

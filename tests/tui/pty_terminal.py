@@ -38,9 +38,18 @@ class Terminal:
     """The program in a pseudo-terminal, with a shell-like parent that sees it stop and end."""
 
     def __init__(
-        self, *args: str, size: tuple[int, int] = (80, 24), own: bool = True, **environ: str | None
+        self,
+        *args: str,
+        size: tuple[int, int] = (80, 24),
+        own: bool = True,
+        stdout: Path | None = None,
+        stderr: Path | None = None,
+        **environ: str | None,
     ) -> None:
-        """`environ`: None stands for a variable that is not there. `own`: it is its controlling terminal."""
+        """`environ`: None stands for a variable that is not there. `own`: it is its controlling terminal.
+
+        `stdout`, `stderr`: a file that is made for it, instead of the terminal.
+        """
         self.output = b""
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
@@ -52,8 +61,8 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, str(SCRIPT), *args],
             stdin=slave,
-            stdout=slave,
-            stderr=slave,
+            stdout=stdout.open("wb") if stdout else slave,
+            stderr=stderr.open("wb") if stderr else slave,
             start_new_session=True,
             preexec_fn=_take_terminal if own else None,  # noqa: PLW1509  # one thread here
             env={**base, **{name: value for name, value in wanted.items() if value is not None}},

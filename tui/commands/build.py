@@ -47,7 +47,7 @@ def command(
 ) -> None:
     from buildgen.errors import ConfigError
     from buildgen.plan import plan
-    from buildgen.project import load_project
+    from buildgen.project import absolute, load_project
     from buildgen.trust import what_runs
 
     try:
@@ -58,7 +58,7 @@ def command(
             arches=arches,
             variants=variants,
             objects=objects,
-            out=out.absolute() if out else None,
+            out=absolute(out) if out else None,
         )
     except ConfigError as error:
         raise CommandError(str(error), Exit.USAGE) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
@@ -44,10 +45,12 @@ def _versions(settings: Settings) -> dict[str, str | None]:
 
 def _machine() -> dict[str, str | None]:
     """What this program runs on, for reports of what it costs."""
-    import psutil
-
-    memory = psutil.virtual_memory().total
-    return {"cpus": str(psutil.cpu_count() or "unknown"), "memory": f"{memory / 2**30:.1f} GiB"}
+    cpus, pages = os.cpu_count(), os.sysconf("SC_PHYS_PAGES")  # -1: not known, /proc may be incomplete
+    memory = pages * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "cpus": str(cpus) if cpus else None,
+        "memory": f"{memory / 2**30:.1f} GiB" if pages > 0 else None,
+    }
 
 
 def _paths() -> dict[str, str | None]:

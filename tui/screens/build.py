@@ -136,7 +136,7 @@ class BuildScreen(SavingScreen):
     @work(thread=True, exclusive=True, group="plan", exit_on_error=False)
     def _read(self, saved: set[str] | None = None) -> None:
         projects: list[tuple[Path, Path | None]] = [
-            (Path.cwd(), None),
+            (Path(), None),
             own_probe(user_cache_path("ebpf-tui")),
         ]
         self.post_message(self.Read(read_board(self.app.settings.host, projects), saved))

@@ -116,7 +116,7 @@ class ObjectsScreen(Room):
     def _list(self) -> None:
         probe, built = own_probe(user_cache_path("ebpf-tui"))
         found = [("the shipped probe", probe / SHIPPED)] if (probe / SHIPPED).exists() else []
-        for row in read_board(self.app.settings.host, [(Path.cwd(), None), (probe, built)]).targets:
+        for row in read_board(self.app.settings.host, [(Path(), None), (probe, built)]).targets:
             if row.target.output.exists():
                 found.append((safe_text(row.target.label), row.target.output))
         self.post_message(self.Listed(found))
