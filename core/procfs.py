@@ -10,12 +10,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
+from typing import cast
 
 import msgspec
 
 from core.containers.cgroup_file import choose_cgroup
 from core.host import Host
-from core.model import TICK_NS, Credentials, ProcessEntry, Usage
+from core.model import TICK_NS, Credentials, ProcessEntry, Usage, same_start
 from core.patience import Patience
 from core.privileges import Capability, current_privileges
 from core.text import safe_text
@@ -111,6 +112,26 @@ class Procfs:
             raise _not_understood(pid) from None
         finally:
             self.reading = 0
+
+    def cmdline(self, pid: int, start_ns: int) -> tuple[bytes, bool]:
+        """Return argv of a process as /proc/PID/cmdline gives it, and whether it was cut at CMDLINE_LIMIT.
+
+        `start_ns` says which process is meant (same_start). Never waits longer than a moment. Raises
+        ProcfsError when that process is gone, or its arguments cannot be read; the text says why.
+        """
+        try:
+            with self._directory(pid) as directory:
+                stat = self._parse_stat(_read(directory, "stat", 4096))
+                if not same_start(stat.start_ns, start_ns):
+                    raise ProcfsError(f"no process {pid}")
+                facts = self._read_patiently(pid, directory)
+        except TimeoutError:
+            raise ProcfsError(f"cmdline: {STUCK}") from None
+        except OSError as error:
+            raise _why(pid, "cmdline", error) from None
+        except (ValueError, IndexError):
+            raise _not_understood(pid) from None
+        return cast("bytes", facts["cmdline"]), cast("bool", facts["cmdline_truncated"])
 
     def _entry(self, directory: int, stat: Stat) -> ProcessEntry:
         problems: list[str] = []

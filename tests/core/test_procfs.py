@@ -72,6 +72,14 @@ def test_argv_is_kept_byte_for_byte() -> None:
         child.wait()
 
 
+def test_argv_alone_is_that_of_the_process_that_is_meant(sleeper: subprocess.Popen[bytes]) -> None:
+    procfs = Procfs(LOCAL)
+    start_ns = procfs.stat(sleeper.pid).start_ns
+    assert procfs.cmdline(sleeper.pid, start_ns) == (b"sleep\x0060\0", False)
+    with pytest.raises(ProcfsError, match=f"no process {sleeper.pid}"):
+        procfs.cmdline(sleeper.pid, start_ns + TICK_NS)
+
+
 def test_a_thread_is_no_process() -> None:
     """/proc answers for /proc/TID too."""
     release = threading.Event()
