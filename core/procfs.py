@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import cast
 
 import msgspec
@@ -17,22 +17,18 @@ import msgspec
 from core.containers.cgroup_file import choose_cgroup
 from core.host import Host
 from core.model import TICK_NS, Credentials, ProcessEntry, Usage, same_start
-from core.patience import Patience
+from core.patient_facts import PatientFacts
 from core.privileges import Capability, current_privileges
+from core.reader import read_file
 from core.text import safe_text
 
-CMDLINE_LIMIT = 2 * 1024 * 1024
-"""As much of one argv as is read, in bytes: the kernel's own limit for a whole exec is 3/4 of 8 MiB."""
-
+_STAT_LIMIT = 4096
 _STATUS_LIMIT = 1 << 20  # as many as 65,536 groups stand in it, before the capabilities
-_THREADS_ASKED = 64
 _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 _NO_LOGIN = 0xFFFFFFFF
+_DETACHED = (b"/", b"/ (deleted)")  # the root of a mount that is mounted nowhere any more
+_LOST_PATH = "exe: its mount was detached, and it has no path any more"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-STUCK = "it is stuck in the kernel with its memory locked (state D)"
-"""Why a command line is not to be had."""
 
 
 class ProcfsError(Exception):
@@ -66,7 +62,7 @@ class Procfs:
     def __init__(self, host: Host) -> None:
         self._proc = str(host.proc)
         self._boot_offset_ns = time_namespace_offset(host)
-        self._patience = Patience()
+        self._patient = PatientFacts(self._proc)
         self.reading = 0
         """The process whose files are being read, 0 between two: for whoever wonders what takes so long."""
 
@@ -84,8 +80,7 @@ class Procfs:
     def stat(self, pid: int) -> Stat:
         """Return what /proc/PID/stat says. Raises ProcfsError."""
         try:
-            with open(f"{self._proc}/{pid}/stat", "rb", buffering=0) as file:
-                return self._parse_stat(file.read(4096))
+            return self._parse_stat(read_file(None, f"{self._proc}/{pid}/stat", _STAT_LIMIT))
         except OSError as error:
             raise _why(pid, "stat", error) from None
         except (ValueError, IndexError):
@@ -104,8 +99,7 @@ class Procfs:
         self.reading = pid
         try:
             with self._directory(pid) as directory:
-                stat = self._parse_stat(_read(directory, "stat", 4096))
-                return self._entry(directory, stat), stat.usage
+                return self._entry(directory, read_file(directory, "stat", _STAT_LIMIT))
         except OSError as error:
             raise _why(pid, "stat", error) from None
         except (ValueError, IndexError):
@@ -116,49 +110,32 @@ class Procfs:
     def cmdline(self, pid: int, start_ns: int) -> tuple[bytes, bool]:
         """Return argv of a process as /proc/PID/cmdline gives it, and whether it was cut at CMDLINE_LIMIT.
 
-        `start_ns` says which process is meant (same_start). Never waits longer than a moment. Raises
+        `start_ns` says which process is meant (same_start). Waits for patience.WAIT_S at most. Raises
         ProcfsError when that process is gone, or its arguments cannot be read; the text says why.
         """
         try:
             with self._directory(pid) as directory:
-                stat = self._parse_stat(_read(directory, "stat", 4096))
-                if not same_start(stat.start_ns, start_ns):
-                    raise ProcfsError(f"no process {pid}")
-                facts = self._read_patiently(pid, directory)
-        except TimeoutError:
-            raise ProcfsError(f"cmdline: {STUCK}") from None
+                stat, argv, cut = self._patient.cmdline(pid, directory)
+            if not same_start(self._parse_stat(stat).start_ns, start_ns):
+                raise ProcfsError(f"no process {pid}")
         except OSError as error:
             raise _why(pid, "cmdline", error) from None
         except (ValueError, IndexError):
             raise _not_understood(pid) from None
-        return cast("bytes", facts["cmdline"]), cast("bool", facts["cmdline_truncated"])
+        return argv, cut
 
-    def _entry(self, directory: int, stat: Stat) -> ProcessEntry:
-        problems: list[str] = []
-        facts: dict[str, object] = {}
-        steps = {"status": _read_status, "cgroup": _read_cgroup, "namespaces": _read_namespaces}
-        if not stat.kthread:
-            patient = partial(self._read_patiently, stat.pid)
-            steps |= {
-                "cmdline": patient if _may_be_stuck(directory, stat) else _read_cmdline,
-                "exe": _read_exe,
-            }
-        for name, read in steps.items():
-            try:
-                facts.update(read(directory))
-            except FileNotFoundError:
-                # A zombie has no image and no namespaces; what is left of it is still true.
-                if stat.state not in "ZX":
-                    problems.append(f"{name} not there")
-            except TimeoutError:
-                problems.append(f"{name}: {STUCK}")
-            except PermissionError:
-                problems.append(f"{name} not permitted")
-            except (ValueError, IndexError, KeyError):
-                problems.append(f"{name} not understood")
+    def _entry(self, directory: int, data: bytes) -> tuple[ProcessEntry, Usage]:
+        stat = self._parse_stat(data)
+        facts, problems = _readable(directory, stat)
         tgid = facts.pop("tgid", stat.pid)
         if tgid != stat.pid:  # /proc answers for threads too, though it does not list them
             raise ProcfsError(f"{stat.pid} is a thread of process {tgid}")
+        if not stat.kthread and stat.state not in "ZX":  # those have no image
+            more, unanswered = self._patient.read(
+                stat.pid, directory, data, cast("bytes", facts.get("exe", b""))
+            )
+            facts |= more
+            problems += unanswered
         base = ProcessEntry(
             pid=stat.pid,
             start_ns=stat.start_ns,
@@ -170,10 +147,7 @@ class Procfs:
             exec_ns=stat.start_ns,
             problem=_advice(problems),
         )
-        return msgspec.structs.replace(base, **facts)
-
-    def _read_patiently(self, pid: int, directory: int) -> dict[str, object]:
-        return self._patience.read(pid, directory, _read_cmdline)
+        return msgspec.structs.replace(base, **facts), stat.usage
 
     @contextmanager
     def _directory(self, pid: int) -> Iterator[int]:
@@ -220,6 +194,14 @@ class Procfs:
         )
 
 
+def without_lost_path(entry: ProcessEntry) -> ProcessEntry:
+    """Return an entry of the kernel tier without an `exe` that is only the root of a detached mount."""
+    if entry.exe not in _DETACHED:
+        return entry
+    problem = f"{entry.problem}, {_LOST_PATH}" if entry.problem else _LOST_PATH
+    return msgspec.structs.replace(entry, exe=b"", problem=problem)
+
+
 def time_namespace_offset(host: Host) -> int:
     """Return what our time namespace adds to the boot clock and to the start times of /proc, in ns.
 
@@ -247,52 +229,43 @@ def _number(text: bytes, bits: int = 64, base: int = 10) -> int:
     return number
 
 
-def _read(directory: int, name: str, limit: int) -> bytes:
-    """Read at most `limit` bytes of a file in /proc/PID."""
-    descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        chunks = []
-        while limit > 0 and (chunk := os.read(descriptor, min(limit, 65536))):
-            chunks.append(chunk)
-            limit -= len(chunk)
-        return b"".join(chunks)
-    finally:
-        os.close(descriptor)
-
-
-def _may_be_stuck(directory: int, stat: Stat) -> bool:
-    """Return whether a thread of the process waits for something that may never come, its memory locked."""
-    if stat.state == "D" or stat.threads < 2:
-        return stat.state == "D"
-    try:
-        tasks = os.open("task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
-    except FileNotFoundError:
-        return False
-    try:
-        return any(_state(tasks, task) == "D" for task in os.listdir(tasks)[:_THREADS_ASKED])
-    finally:
-        os.close(tasks)
-
-
-def _state(tasks: int, task: str) -> str:
-    try:
-        data = _read(tasks, f"{task}/stat", 4096)
-        return chr(data[data.rindex(b")") + 2])
-    except (FileNotFoundError, ProcessLookupError):  # it has ended
-        return "X"
-    except (ValueError, IndexError):
-        return "?"
+def _readable(directory: int, stat: Stat) -> tuple[dict[str, object], list[str]]:
+    """Return the facts that /proc never withholds for long, and those that it did not give, and why."""
+    facts: dict[str, object] = {}
+    problems = []
+    steps = {"status": _read_status, "cgroup": _read_cgroup, "namespaces": _read_namespaces}
+    if not stat.kthread:
+        steps["exe"] = _read_exe
+    for name, read in steps.items():
+        try:
+            facts.update(read(directory))
+        except FileNotFoundError:
+            # A zombie has no image and no namespaces; what is left of it is still true.
+            if stat.state not in "ZX":
+                problems.append(f"{name} not there")
+        except ProcessLookupError:
+            raise
+        except PermissionError:
+            problems.append(f"{name} not permitted")
+        except OSError as error:
+            problems.append(f"{name}: {safe_text(error.strerror or str(error))}")
+        except (ValueError, IndexError, KeyError):
+            problems.append(f"{name} not understood")
+    if facts.get("exe") in _DETACHED:
+        facts["exe"] = b""
+        problems.append(_LOST_PATH)
+    return facts, problems
 
 
 def _read_status(directory: int) -> dict[str, object]:
     fields = {}
-    for line in _read(directory, "status", _STATUS_LIMIT).split(b"\n"):
+    for line in read_file(directory, "status", _STATUS_LIMIT).split(b"\n"):
         name, _, value = line.partition(b":\t")
         fields[name] = value
     uids = [_number(value, 32) for value in fields[b"Uid"].split()]
     gids = [_number(value, 32) for value in fields[b"Gid"].split()]
     try:
-        login = _number(_read(directory, "loginuid", 32), 32)
+        login = _number(read_file(directory, "loginuid", 32), 32)
     except (OSError, ValueError):  # a kernel without audit
         login = _NO_LOGIN
     return {
@@ -314,18 +287,11 @@ def _read_status(directory: int) -> dict[str, object]:
 
 
 def _read_cgroup(directory: int) -> dict[str, object]:
-    return {"cgroup": choose_cgroup(_read(directory, "cgroup", _STATUS_LIMIT))}
-
-
-def _read_cmdline(directory: int) -> dict[str, object]:
-    cmdline = _read(directory, "cmdline", CMDLINE_LIMIT + 1)
-    return {"cmdline": cmdline[:CMDLINE_LIMIT], "cmdline_truncated": len(cmdline) > CMDLINE_LIMIT}
+    return {"cgroup": choose_cgroup(read_file(directory, "cgroup", _STATUS_LIMIT))}
 
 
 def _read_exe(directory: int) -> dict[str, object]:
-    path = os.fsencode(os.readlink("exe", dir_fd=directory))
-    file = os.stat("exe", dir_fd=directory)
-    return {"exe": path, "inode": file.st_ino, "mode": file.st_mode, "mtime_ns": file.st_mtime_ns}
+    return {"exe": os.fsencode(os.readlink("exe", dir_fd=directory))}
 
 
 def _read_namespaces(directory: int) -> dict[str, object]:

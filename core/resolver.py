@@ -24,7 +24,7 @@ from core.model import (
     same_start,
 )
 from core.probe.maps import KernelMaps, MapsMiss
-from core.procfs import ProcfsError
+from core.procfs import ProcfsError, without_lost_path
 from core.stats import Stats
 
 _CACHED_BY = {origin: f"in the cache by {origin}" for origin in Origin}
@@ -202,7 +202,7 @@ class Resolver:
         if query.pid == 0 or self._maps is None:
             raise _NoAnswer("pid 0 is not in pid_cache")
         try:
-            entry = self._maps.lookup(query.pid)
+            entry = without_lost_path(self._maps.lookup(query.pid))
         except MapsMiss as miss:
             raise _NoAnswer(str(miss)) from None
         if 0 != query.inode != entry.inode != 0:
@@ -250,7 +250,8 @@ class Resolver:
 
         Only while /proc still shows the same process and image; else it stays marked as cut.
         """
-        if not entry.cmdline_truncated and not entry.problem and entry.cgroup:
+        entry = without_lost_path(entry)
+        if not entry.cmdline_truncated and not entry.problem and entry.cgroup and (entry.exe or entry.kthread):
             return entry
         if entry.cmdline_truncated:
             self._stats.count("args truncated")
@@ -272,7 +273,7 @@ class Resolver:
             exe=seen.exe or entry.exe,
             cmdline_truncated=cut and (seen.cmdline_truncated or bool(withheld)),
             cgroup=entry.cgroup or seen.cgroup,
-            problem=seen.problem if withheld else "" if seen.exe else entry.problem,
+            problem=seen.problem if withheld else "" if seen.exe else entry.problem or seen.problem,
         )
 
 

@@ -21,10 +21,10 @@ import pytest
 
 from core.engine import Engine
 from core.model import ProcessEntry
+from core.patient_facts import CMDLINE_LIMIT
 from core.probe import layout
 from core.probe.loader import Probe
 from core.probe.maps import ProbeMaps
-from core.procfs import CMDLINE_LIMIT
 from core.records import Exec
 from tests.core.probe.outside import FACTS, cgroup, differing, ids, ps, status
 from tests.core.probe.strange import PRELUDE, running
