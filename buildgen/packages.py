@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 
 from buildgen.arch import Arch, local_arch, without_arch
 from core.host import LOCAL, Host
@@ -123,13 +122,13 @@ def _debian_flavour(arch: Arch) -> str:
 
 
 def _distribution(host: Host) -> list[str]:
-    return _os_release(host.path("/etc/os-release")) or _os_release(host.path("/usr/lib/os-release"))
+    return _os_release(host, "/etc/os-release") or _os_release(host, "/usr/lib/os-release")
 
 
-def _os_release(path: Path) -> list[str]:
+def _os_release(host: Host, path: str) -> list[str]:
     """Return the words of ID and ID_LIKE, the nearest relative first (os-release(5))."""
     try:
-        lines = path.read_text("utf-8", "replace").splitlines()
+        lines = host.text(path).splitlines()
     except OSError:
         return []
     values = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))

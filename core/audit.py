@@ -16,10 +16,14 @@ import msgspec
 from core.feed import ProcfsSource
 from core.lineage import Lineage, Process
 from core.model import ProcessEntry, ProcessKey, same_start
-from core.procfs import ProcfsError
+from core.patience import WAITS
+from core.procfs import ProcfsError, withheld
 
 DIFFERENCES_KEPT = 200
 
+
+_TAKEN_OVER = frozenset({"cmdline", "credentials", "tty", "exe", "inode", "comm", "cgroup", "cgroup_id"})
+_FACTS = frozenset({"status", "cgroup", "namespaces", "cmdline", "exe"})
 
 CHECKS_KEPT = 4_096
 """Processes of which it is kept when they were looked at last."""
@@ -154,19 +158,22 @@ class Audit:
         """Take over what the process changed by itself, and mend what has drifted."""
         entry = process.entry
         facts: dict[str, object] = {}
-        for field in ("cmdline", "credentials", "tty"):
-            if getattr(entry, field) != getattr(seen, field):
+        missing = withheld(seen)
+        for field, fact in (("cmdline", "cmdline"), ("credentials", "status"), ("tty", "")):
+            # What could not be read makes nothing less true.
+            if fact not in missing and getattr(entry, field) != getattr(seen, field):
                 facts[field] = getattr(seen, field)
         if entry.inode == seen.inode and entry.exe != seen.exe and seen.exe:
             facts["exe"] = seen.exe
         if "cmdline" in facts:
             facts["cmdline_truncated"] = seen.cmdline_truncated
-            if seen.problem and not seen.cmdline:  # it could not be read; that makes nothing less true
-                del facts["cmdline"], facts["cmdline_truncated"]
-            elif "cmdline" in entry.problem and not seen.problem:
-                facts["problem"] = ""
-        if entry.inode != seen.inode and "image" not in confirmed:
+        if entry.inode == 0 != seen.inode and entry.exe in (b"", seen.exe):  # its file system answers again
+            facts |= {"exe": seen.exe, "inode": seen.inode, "mode": seen.mode, "mtime_ns": seen.mtime_ns}
+        elif 0 != entry.inode != seen.inode != 0 and "image" not in confirmed:
             facts = {}  # an exec is on its way; nothing of the old image is refreshed
+        problem = _problem_now(entry, seen)
+        if problem != entry.problem:
+            facts["problem"] = problem
         if "image" in confirmed:
             facts |= {"exe": seen.exe, "inode": seen.inode, "comm": seen.comm}
         if "container" in confirmed:
@@ -174,5 +181,18 @@ class Audit:
         if "ppid" in confirmed:
             self._lineage.reparent(process, self._lineage.get(seen.ppid), seen.ppid)
         if facts:
-            self.refreshed.update(facts.keys() - {"cmdline_truncated"})
+            self.refreshed.update(facts.keys() & _TAKEN_OVER)
             self._lineage.amend(process, **facts)
+
+
+def _problem_now(entry: ProcessEntry, seen: ProcessEntry) -> str:
+    """Return what is not known of an entry by now: facts that it never had, and those that nobody gives."""
+    if entry.problem and not withheld(entry) & _FACTS:
+        return entry.problem  # no matter of /proc
+    had = {"exe": bool(entry.exe and entry.inode), "cmdline": bool(entry.cmdline)}
+    parts = [part for part in seen.problem.split(", ") if part]
+    return ", ".join(part for part in parts if WAITS in part or not _has(had, part))
+
+
+def _has(had: dict[str, bool], part: str) -> bool:
+    return any(known and part.startswith(fact) for fact, known in had.items())

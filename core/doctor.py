@@ -95,7 +95,7 @@ def check_capabilities(_host: Host) -> Check:
 
 def check_lockdown(host: Host) -> Check:
     try:
-        text = host.path("/sys/kernel/security/lockdown").read_text()
+        text = host.text("/sys/kernel/security/lockdown")
     except OSError:
         return _yes("lockdown", "not in this kernel, or securityfs is not mounted")
     mode = text.partition("[")[2].partition("]")[0]
@@ -108,7 +108,7 @@ def check_lockdown(host: Host) -> Check:
 def check_unprivileged_bpf(host: Host) -> Check:
     """Says what the kernel lets others do; the probe needs its capabilities either way."""
     try:
-        value = host.path("/proc/sys/kernel/unprivileged_bpf_disabled").read_text().strip()
+        value = host.text("/proc/sys/kernel/unprivileged_bpf_disabled").strip()
     except OSError:
         return _yes("unprivileged-bpf", "this kernel has no such setting")
     meaning = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -21,6 +21,8 @@ from core.procfs import Procfs, ProcfsError, Stat, time_namespace_offset
 from core.records import Event, Found, Lost, MapFill, Sample
 from core.text import safe_text
 from core.users import Users
+
+_MOUNTS_LIMIT = 4 << 20
 
 
 class HostFacts(msgspec.Struct, frozen=True):
@@ -43,8 +45,8 @@ class ProcfsSource(Protocol):
     def ppid(self, pid: int) -> int: ...
 
     @property
-    def reading(self) -> int:
-        """The process whose files are being read right now, or 0. Any thread may ask."""
+    def unreadable(self) -> Mapping[int, str]:
+        """The processes that are there and could not be read when last asked for, and why; bounded."""
 
 
 class ContainerSource(Protocol):
@@ -83,7 +85,10 @@ class Feed(Protocol):
     def names(self) -> ContainerSource: ...
 
     def user_name(self, uid: int) -> str:
-        """Return the name of a user as the host knows it, safe to show."""
+        """Return the name of a user as the host knows it, safe to show; its number until that is known."""
+
+    def settle_users(self, wait_s: float = 0.0) -> bool:
+        """Wait for the names that were asked for, `wait_s` at most; return whether new ones have come."""
 
     def fileno(self) -> int:
         """Return a descriptor that polls readable when there are events, or -1."""
@@ -115,14 +120,11 @@ class HostSources:
     def __init__(self, host: Host, *, ask_runtimes: bool = False) -> None:
         self.procfs = Procfs(host)
         self.names = ContainerNames(host, ask_runtimes=ask_runtimes)
-        self._users = Users(host)
+        self.users = Users(host)
         self._clock_offset_ns = time_namespace_offset(LOCAL)  # of this program, whatever it looks at
         self.host = HostFacts(
             safe_text(host.hostname(), 64), safe_text(host.kernel_release(), 64), host.machine()
         )
-
-    def user_name(self, uid: int) -> str:
-        return self._users.name(uid)
 
     def now_ns(self) -> int:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._clock_offset_ns
@@ -139,7 +141,8 @@ class _HostFeed:
         self.tiers = tiers
         self.sources = sources
         self.procfs, self.names, self.host = sources.procfs, sources.names, sources.host
-        self.user_name, self.now_ns = sources.user_name, sources.now_ns
+        self.user_name, self.settle_users = sources.users.name, sources.users.settle
+        self.now_ns = sources.now_ns
 
 
 class ProbeFeed(_HostFeed):
@@ -290,10 +293,9 @@ def _shortcomings(loaded: Probe) -> str:
 def _procfs_state(host: Host) -> tuple[TierState, bool]:
     """Return whether /proc answers, and whether it hides the processes of others."""
     try:
-        with open(host.path("/proc/self/mounts"), "rb") as file:
-            mounts = file.read(1 << 20)
+        mounts = host.read("/proc/self/mounts", _MOUNTS_LIMIT)
     except OSError as error:
-        return TierState(False, f"{host.proc}: {error.strerror}"), True
+        return TierState(False, f"{host.proc}: {error.strerror or error}"), True
     own = current_privileges()
     if own.has(Capability.SYS_PTRACE):
         return TierState(True), False

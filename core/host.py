@@ -6,10 +6,16 @@ followed below DIR too, as they would be on the host itself.
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
+
+from core.plain_file import read_plain
+
+READ_LIMIT = 1 << 20
+"""Bytes of a file that are read unless asked for more: nothing of a host's own is longer."""
 
 _MAX_LINKS = 40
 """As many symbolic links as the kernel follows in one path (include/linux/namei.h, MAXSYMLINKS)."""
@@ -87,10 +93,26 @@ class Host:
             todo.extend(p for p in reversed(target.split("/")) if p)
         return self.root.joinpath(*done)
 
+    def read(self, absolute: str, limit: int = READ_LIMIT) -> bytes:
+        """Return what is in a regular file of the host, at most `limit` bytes; links stay below its root.
+
+        Raises OSError: FileNotFoundError, NotPlainError for what is no regular file or too long.
+        """
+        if self.is_local:
+            return read_plain(absolute, limit)
+        try:
+            return read_plain(self.realpath(absolute), limit, follow=False)
+        except DanglingPathError as error:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), error.missing) from None
+
+    def text(self, absolute: str, limit: int = READ_LIMIT) -> str:
+        """Return the same as text; bytes that are no UTF-8 become U+FFFD. Raises OSError."""
+        return self.read(absolute, limit).decode(errors="replace")
+
     def kernel_release(self) -> str:
         """Return the release of the running kernel, e.g. `6.1.0-56-amd64`."""
         try:
-            return self.path("/proc/sys/kernel/osrelease").read_text().strip()
+            return self.text("/proc/sys/kernel/osrelease").strip()
         except OSError:
             return platform.release()
 
@@ -109,7 +131,7 @@ class Host:
     def hostname(self) -> str:
         """Return the host's name, not yet safe to show."""
         try:
-            return self.path("/proc/sys/kernel/hostname").read_text(errors="surrogateescape").strip()
+            return self.read("/proc/sys/kernel/hostname").decode(errors="surrogateescape").strip()
         except OSError:
             return platform.node()
 

@@ -25,7 +25,7 @@ class Mount:
         return self.kind.startswith(_SERVED)
 
     def __str__(self) -> str:
-        return f"{safe_text(self.point, 200)} ({safe_text(self.kind, 40)})"
+        return f"{safe_text(self.point, 200)} ({safe_text(self.kind, 40)})".replace(", ", ",")
 
 
 def mount_of(path: bytes, mountinfo: bytes) -> Mount | None:

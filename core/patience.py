@@ -29,6 +29,9 @@ WAIT_S = 0.1
 MAX_STUCK = 16
 """Readers that may be left behind at a time: for one more, the oldest is ended."""
 
+WAITS = "no answer for"
+"""How the text of a fact that is waited for goes; the seconds follow."""
+
 ASK_AGAIN_S = 10.0
 """Who gave no answer until the reader was ended is asked again after this."""
 
@@ -57,7 +60,7 @@ class Waits(TimeoutError):
     """No answer yet, `seconds` after the subject was first asked."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(errno.ETIMEDOUT, f"no answer for {seconds:.1f} s")
+        super().__init__(errno.ETIMEDOUT, f"{WAITS} {seconds:.1f} s")
         self.seconds = seconds
 
 

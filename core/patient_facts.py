@@ -104,9 +104,9 @@ def _cut(data: Result) -> tuple[bytes, bool]:
 
 def _cmdline_problem(error: OSError) -> str:
     if isinstance(error, Waits):
-        return f"cmdline: {STUCK}, {error.strerror}"
+        return f"cmdline: {STUCK} ({error.strerror})"
     if isinstance(error, NotAsked):
-        return f"cmdline: {STUCK} (state D), as many others are"
+        return f"cmdline: {STUCK} (state D) as many others are"
     if isinstance(error, PermissionError):
         return "cmdline not permitted"
     return f"cmdline: {safe_text(error.strerror or str(error))}"

@@ -124,7 +124,7 @@ _LIBBPF_SINCE = {"debian": 12.0, "ubuntu": 23.04, "rhel": 9.2, "rocky": 9.2, "al
 def _os_release(host: Host) -> dict[str, str]:
     for path in ("/etc/os-release", "/usr/lib/os-release"):
         try:
-            lines = host.path(path).read_text(errors="replace").splitlines()
+            lines = host.text(path).splitlines()
         except OSError:
             continue
         fields = (line.partition("=") for line in lines)

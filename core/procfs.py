@@ -23,11 +23,12 @@ from core.reader import read_file
 from core.text import safe_text
 
 _STAT_LIMIT = 4096
+_UNREADABLE_KEPT = 1024
 _STATUS_LIMIT = 1 << 20  # as many as 65,536 groups stand in it, before the capabilities
 _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 _NO_LOGIN = 0xFFFFFFFF
 _DETACHED = (b"/", b"/ (deleted)")  # the root of a mount that is mounted nowhere any more
-_LOST_PATH = "exe: its mount was detached, and it has no path any more"
+_LOST_PATH = "exe: its mount was detached and it has no path any more"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -63,8 +64,8 @@ class Procfs:
         self._proc = str(host.proc)
         self._boot_offset_ns = time_namespace_offset(host)
         self._patient = PatientFacts(self._proc)
-        self.reading = 0
-        """The process whose files are being read, 0 between two: for whoever wonders what takes so long."""
+        self.unreadable: dict[int, str] = {}
+        """The processes that are there and could not be read when last asked for, and why."""
 
     def pids(self) -> list[int]:
         """Return the processes (thread group ids) that /proc shows, in ascending order.
@@ -80,11 +81,13 @@ class Procfs:
     def stat(self, pid: int) -> Stat:
         """Return what /proc/PID/stat says. Raises ProcfsError."""
         try:
-            return self._parse_stat(read_file(None, f"{self._proc}/{pid}/stat", _STAT_LIMIT))
+            stat = self._parse_stat(read_file(None, f"{self._proc}/{pid}/stat", _STAT_LIMIT))
         except OSError as error:
-            raise _why(pid, "stat", error) from None
+            raise self._noted(pid, _why(pid, "stat", error)) from None
         except (ValueError, IndexError):
-            raise _not_understood(pid) from None
+            raise self._noted(pid, _not_understood(pid)) from None
+        self.unreadable.pop(pid, None)
+        return stat
 
     def ppid(self, pid: int) -> int:
         """Return the parent that /proc shows now (0 for none). Raises ProcfsError."""
@@ -96,7 +99,6 @@ class Procfs:
         Raises ProcfsError when the process is gone or its stat cannot be read. A single fact that
         is not permitted or not understood is left empty, and the entry's `problem` names it.
         """
-        self.reading = pid
         try:
             with self._directory(pid) as directory:
                 return self._entry(directory, read_file(directory, "stat", _STAT_LIMIT))
@@ -104,8 +106,6 @@ class Procfs:
             raise _why(pid, "stat", error) from None
         except (ValueError, IndexError):
             raise _not_understood(pid) from None
-        finally:
-            self.reading = 0
 
     def cmdline(self, pid: int, start_ns: int) -> tuple[bytes, bool]:
         """Return argv of a process as /proc/PID/cmdline gives it, and whether it was cut at CMDLINE_LIMIT.
@@ -148,6 +148,14 @@ class Procfs:
             problem=_advice(problems),
         )
         return msgspec.structs.replace(base, **facts), stat.usage
+
+    def _noted(self, pid: int, error: ProcfsError) -> ProcfsError:
+        """Keep why a process that is there cannot be read."""
+        if str(error) == _gone(pid):
+            self.unreadable.pop(pid, None)
+        elif pid in self.unreadable or len(self.unreadable) < _UNREADABLE_KEPT:
+            self.unreadable[pid] = str(error)
+        return error
 
     @contextmanager
     def _directory(self, pid: int) -> Iterator[int]:
@@ -202,6 +210,11 @@ def without_lost_path(entry: ProcessEntry) -> ProcessEntry:
     return msgspec.structs.replace(entry, exe=b"", problem=problem)
 
 
+def withheld(entry: ProcessEntry) -> frozenset[str]:
+    """Return which facts an entry's `problem` says were not read: status, cgroup, cmdline, exe, …"""
+    return frozenset(part.split(" ")[0].rstrip(":").removesuffix("'s") for part in entry.problem.split(", "))
+
+
 def time_namespace_offset(host: Host) -> int:
     """Return what our time namespace adds to the boot clock and to the start times of /proc, in ns.
 
@@ -212,7 +225,7 @@ def time_namespace_offset(host: Host) -> int:
         own, childrens = (host.path(f"/proc/self/ns/{name}").stat() for name in ("time", "time_for_children"))
         if own.st_ino != childrens.st_ino:
             return 0
-        for line in host.path("/proc/self/timens_offsets").read_text().splitlines():
+        for line in host.text("/proc/self/timens_offsets").splitlines():
             clock, seconds, nanoseconds = line.split()
             if clock in ("boottime", "7"):
                 return int(seconds) * 1_000_000_000 + int(nanoseconds)
@@ -326,12 +339,16 @@ def _may_trace() -> bool:
     return current_privileges().has(Capability.SYS_PTRACE)
 
 
+def _gone(pid: int) -> str:
+    return f"no process {pid}"
+
+
 def _not_understood(pid: int) -> ProcfsError:
     return ProcfsError(f"/proc/{pid}/stat is not as the kernel writes it")
 
 
 def _why(pid: int, name: str, error: OSError) -> ProcfsError:
     if isinstance(error, FileNotFoundError | ProcessLookupError):
-        return ProcfsError(f"no process {pid}")
+        return ProcfsError(_gone(pid))
     where = f"/proc/{pid}/{name}".rstrip("/")
     return ProcfsError(f"{where}: {safe_text(error.strerror or str(error))}")

@@ -5,7 +5,7 @@ What may be secret in argv is scrubbed before it is written; environments are ne
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -41,7 +41,7 @@ class RecordingFeed:
         self.names = _RecordingNames(self, feed.names)
         self.live = feed.live
         self.recorded_events = 0
-        self._users: set[int] = set()
+        self._users: dict[int, str] = {}
         self._closed = False
         self.write(Head(FORMAT, self.now_ns(), feed.host, feed.tiers, feed.exact))
 
@@ -55,9 +55,10 @@ class RecordingFeed:
 
     def note_user(self, uid: int) -> None:
         """Keep a user's name: the machine that replays does not know it."""
-        if uid not in self._users:
-            self._users.add(uid)
-            self.write(User(self.now_ns(), uid, self._feed.user_name(uid)))
+        name = self._feed.user_name(uid)
+        if self._users.get(uid) != name:  # at first it may be a number
+            self._users[uid] = name
+            self.write(User(self.now_ns(), uid, name))
 
     @property
     def sampled_ns(self) -> int:
@@ -75,6 +76,13 @@ class RecordingFeed:
 
     def user_name(self, uid: int) -> str:
         return self._feed.user_name(uid)
+
+    def settle_users(self, wait_s: float = 0.0) -> bool:
+        news = self._feed.settle_users(wait_s)
+        if news:
+            for uid in list(self._users):
+                self.note_user(uid)
+        return news
 
     def snapshot(self) -> list[Found]:
         found = self._feed.snapshot()
@@ -136,8 +144,8 @@ class _RecordingProcfs:
         return self._procfs.ppid(pid)
 
     @property
-    def reading(self) -> int:
-        return self._procfs.reading
+    def unreadable(self) -> Mapping[int, str]:
+        return self._procfs.unreadable
 
 
 class _RecordingNames:

@@ -131,6 +131,10 @@ class ReplayFeed:
     def user_name(self, uid: int) -> str:
         return self._users.get(uid, str(uid))
 
+    def settle_users(self, wait_s: float = 0.0) -> bool:
+        """Names are in the recording, or nowhere."""
+        return False
+
     def snapshot(self) -> list[Found]:
         self._advance()
         if not self._snapshots:
@@ -210,9 +214,8 @@ class ReplayFeed:
 class _RecordedProcfs:
     """What /proc said while it was recorded; everything else it cannot tell any more."""
 
-    reading = 0
-
     def __init__(self) -> None:
+        self.unreadable: dict[int, str] = {}
         self.entries: dict[int, tuple[ProcessEntry, Usage]] = {}
         self.shown: list[int] = []
 

@@ -251,7 +251,12 @@ class Resolver:
         Only while /proc still shows the same process and image; else it stays marked as cut.
         """
         entry = without_lost_path(entry)
-        if not entry.cmdline_truncated and not entry.problem and entry.cgroup and (entry.exe or entry.kthread):
+        if (
+            not entry.cmdline_truncated
+            and not entry.problem
+            and entry.cgroup
+            and (entry.exe or entry.kthread)
+        ):
             return entry
         if entry.cmdline_truncated:
             self._stats.count("args truncated")

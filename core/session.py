@@ -175,9 +175,9 @@ class Session:
 
     def _run(self) -> None:
         try:
+            self._watchdog.begins()
             engine = self._open_engine()
             self._feed = engine.feed
-            self._watchdog.begins()
         except Exception as error:  # the worker's boundary: the screen tells the person
             self._fail(error)
             return
@@ -251,6 +251,9 @@ class Session:
     def _do_chores(self, engine: Engine) -> None:
         """Do what is due by the clock: names of containers, the sweep, the audit."""
         clock = time.monotonic_ns
+        if engine.feed.settle_users():
+            self._tree.users_changed()
+            self._dirty = True
         if clock() >= self._next_names:
             engine.refresh_names()
             self._next_names = clock() + NAMES_NS
@@ -327,12 +330,11 @@ class Session:
         for callback in self._callbacks:
             callback(frame)
 
-    def _tell_stuck(self, seconds: int) -> None:
+    def _tell_stuck(self, what: str, seconds: int) -> None:
         """Say what the collector waits for. Called by the watchdog, on its thread."""
-        if self._feed is not None:
-            self._revision += 1
-            self._dirty = True  # the collector's next frame is without it
-            self._hand_out(stuck_frame(self._feed, self._latest, self._revision, seconds))
+        self._revision += 1
+        self._dirty = True  # the collector's next frame is without it
+        self._hand_out(stuck_frame(self._feed, self._latest, self._revision, what, seconds))
 
     def _update_tree(self, engine: Engine) -> None:
         timeline = self._playback.timeline

@@ -9,7 +9,7 @@ import msgspec
 
 from core.lineage import Process
 from core.model import Origin, Tier, Usage, same_start
-from core.procfs import ProcfsError
+from core.procfs import ProcfsError, withheld
 from core.records import Reaped, Sample
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Sweeper:
         """Take over the credentials of a process that gave up or took rights without an exec (setuid)."""
         with contextlib.suppress(ProcfsError):
             seen, _ = self._procfs.entry(process.entry.pid)
-            if same_start(seen.start_ns, process.entry.start_ns):
+            if same_start(seen.start_ns, process.entry.start_ns) and "status" not in withheld(seen):
                 self._lineage.amend(process, credentials=seen.credentials)
 
     def _reread(self, process: Process, sample: Sample) -> None:

@@ -59,6 +59,11 @@ class Tree:
                 self._tally(node.view, -1)
             self._forest.drop(key, node)
 
+    def users_changed(self) -> None:
+        """Names of users have come: what a filter says of them is asked again."""
+        if self._filter is not None:
+            self._refilter(self._filter_text)
+
     def view(self, key: ProcessKey) -> ProcessView | None:
         """Return what was put for a process, None when it is not there."""
         node = self._forest.nodes.get(key)

@@ -8,8 +8,12 @@ from contextlib import contextmanager
 from core.engine import Engine
 from core.feed import Feed, open_feed
 from core.procfs import ProcfsError
-from tui.output import CommandError
+from core.text import safe_text
+from tui.output import CommandError, narrate
 from tui.settings import Settings
+
+_NAMED = 3
+"""Processes of which stderr says why they are not known."""
 
 
 @contextmanager
@@ -21,6 +25,23 @@ def live_engine(settings: Settings, *, probe: bool = True) -> Iterator[Engine]:
     feed = open_feed(settings.host, probe=settings.probe and probe, ask_runtimes=settings.ask_runtimes)
     with engine_on(feed) as engine:
         yield engine
+
+
+def narrate_unread(engine: Engine) -> None:
+    """Say on stderr how many processes are not wholly known, or not at all, and why the first are not."""
+    noted = sorted((one.entry.pid, one.entry.problem) for one in engine.lineage if one.entry.problem)
+    narrate_reasons("not wholly known", noted)
+    narrate_reasons("not read", sorted(engine.feed.procfs.unreadable.items()))
+
+
+def narrate_reasons(state: str, reasons: list[tuple[int, str]]) -> None:
+    """Say how many processes are in a bad state, and why the first of them are, if there are any."""
+    if not reasons:
+        return
+    count = f"{len(reasons)} processes are" if len(reasons) > 1 else "1 process is"
+    named = "; ".join(f"pid {pid}: {safe_text(why, 300)}" for pid, why in reasons[:_NAMED])
+    more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
+    narrate(f"{count} {state}: {named}{more}")
 
 
 @contextmanager

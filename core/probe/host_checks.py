@@ -51,7 +51,7 @@ def v1_controller(host: Host) -> int:
     A controller counts when it is on a v1 hierarchy, that is, when /proc/cgroups gives it one.
     """
     try:
-        lines = host.path("/proc/cgroups").read_text().splitlines()
+        lines = host.text("/proc/cgroups").splitlines()
     except OSError:
         return 0
     hierarchies = {}
@@ -74,7 +74,7 @@ def reader_pid_namespace(host: Host) -> int:
     Raises ProbeUnavailable where it cannot be told: the kernel's pids would be taken for others.
     """
     try:
-        status = host.path("/proc/self/status").read_text("latin-1").split("\n")
+        status = host.read("/proc/self/status").decode("latin-1").split("\n")
         # One number for each namespace from that of /proc inwards to ours; absent before Linux 4.1.
         levels = next((len(line.split()) - 1 for line in status if line.startswith("NSpid:")), 1)
         owner = "self" if levels == 1 else "1"
@@ -90,6 +90,6 @@ def reader_pid_namespace(host: Host) -> int:
 def _is_confidential(host: Host) -> bool:
     """True when the kernel lets nobody read its memory, BPF programs included."""
     try:
-        return "[confidentiality]" in host.path("/sys/kernel/security/lockdown").read_text()
+        return "[confidentiality]" in host.text("/sys/kernel/security/lockdown")
     except OSError:  # securityfs is not mounted
         return False

@@ -9,7 +9,7 @@ import click
 
 from core.audit import Audit
 from core.engine import Engine
-from tui.live import live_engine
+from tui.live import live_engine, narrate_unread
 from tui.output import Exit, emit
 from tui.settings import Settings
 
@@ -32,6 +32,7 @@ def command(settings: Settings, duration: float, as_json: bool) -> int:
         _wait(engine, duration)
         engine.audit.whole(lambda: _wait(engine, _IN_FLIGHT_S))
         audit = engine.audit
+        narrate_unread(engine)
     if as_json:
         emit("audit", _object(audit))
     else:

@@ -16,6 +16,7 @@ from core.host import Host
 from core.model import ContainerContext
 from core.text import json_text
 from core.tree_node import group_key, is_pod, level_above
+from tui.live import narrate_reasons
 from tui.output import CommandError, emit, narrate
 from tui.settings import Settings
 
@@ -81,11 +82,14 @@ def _by_container(host: Host, names: ContainerNames) -> list[tuple[ContainerCont
     except OSError as error:
         raise CommandError(f"{host.proc}: {error.strerror}") from None
     paths: dict[int, bytes] = {}
+    unread: list[tuple[int, str]] = []
     for pid in pids:
         try:
             paths[pid] = container_of_process(host, pid).cgroup_path
-        except OSError:  # it ended, or it is another user's under hidepid
+        except (FileNotFoundError, ProcessLookupError):  # it ended
             continue
+        except OSError as error:
+            unread.append((pid, f"its cgroup: {error.strerror}"))
     for path in set(paths.values()):
         names.container_of(path)
     names.settle(_USERS_FILES_S)
@@ -94,6 +98,7 @@ def _by_container(host: Host, names: ContainerNames) -> list[tuple[ContainerCont
         context = names.container_of(path)
         if context.id is not None:
             groups.setdefault((context.runtime, context.id), (context, []))[1].append(pid)
+    narrate_reasons("not read", unread)
     return sorted(groups.values(), key=lambda group: (group[0].runtime or "", group[0].name or "", group[1]))
 
 

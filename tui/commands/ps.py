@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tui.live import live_engine
+from tui.live import live_engine, narrate_unread
 from tui.output import emit
 from tui.process_list import list_object, print_list
 from tui.settings import Settings
@@ -21,3 +21,4 @@ def command(settings: Settings, as_json: bool) -> None:
         emit("ps", list_object(engine))
     else:
         print_list(engine)
+    narrate_unread(engine)

@@ -74,3 +74,4 @@ def _note(engine: Engine, feed: RecordingFeed) -> None:
         engine.container(process.entry.cgroup)
         feed.note_user(process.entry.credentials.uid)
     engine.lineage.changed.clear()
+    feed.settle_users()

@@ -6,6 +6,7 @@ import click
 
 from core.model import Resolution
 from core.text import safe_text
+from core.users import NAMES_WAIT_S
 from tui.live import live_engine
 from tui.output import Exit, emit
 from tui.process_json import entry_json, trail_json
@@ -30,6 +31,9 @@ def command(settings: Settings, pid: int, no_procfs: bool, no_maps: bool, as_jso
         entry = resolution.entry
         container = engine.container(entry.cgroup) if entry else None
         user_name = engine.feed.user_name
+        if entry:
+            user_name(entry.credentials.uid)
+            engine.feed.settle_users(NAMES_WAIT_S)
     if as_json:
         answer = entry_json(entry, container, user_name) if entry else None
         emit(
@@ -49,6 +53,8 @@ def _tell(resolution: Resolution) -> None:
     if entry is None:
         click.echo(f"nobody knows pid {resolution.pid}", err=True)
         return
-    click.echo(f"exe     {safe_text(entry.exe)}")
+    click.echo(f"exe     {safe_text(entry.exe) or 'not known'}")
     click.echo(f"parent  {entry.ppid}")
     click.echo(f"cgroup  {safe_text(entry.cgroup)}")
+    if entry.problem:
+        click.echo(f"note    {safe_text(entry.problem, 300)}")

@@ -13,7 +13,7 @@ from core.lineage import Process
 from core.records import CgroupMove, Event, Exec, Exit, Fork, Lost, Reaped
 from core.scrub import scrub_args
 from core.text import json_text, safe_text
-from tui.live import live_engine
+from tui.live import live_engine, narrate_unread
 from tui.output import CommandError, emit, narrate
 from tui.output import Exit as ExitCode
 from tui.settings import Settings
@@ -36,6 +36,7 @@ def command(settings: Settings, duration: float | None, as_json: bool) -> None:
             raise CommandError(f"no events without the probe: {reason}", ExitCode.NOT_PERMITTED)
         engine.start()
         _line(as_json, "snapshot_done", engine.feed.now_ns(), None, engine)
+        narrate_unread(engine)
         _follow(engine, as_json, None if duration is None else time.monotonic() + duration)
 
 
@@ -89,6 +90,7 @@ def _line(as_json: bool, name: str, ts_ns: int, process: Process | None, engine:
             "exe": json_text(entry.exe),
             "args": [json_text(argument) for argument in entry.args],
             "container_id": container.id if container else None,
+            "note": entry.problem or None,
         }
     facts |= more
     if as_json:
@@ -98,4 +100,6 @@ def _line(as_json: bool, name: str, ts_ns: int, process: Process | None, engine:
     if process is not None:
         args = b" ".join(scrub_args(process.entry.args)) or process.entry.comm
         words += [f"{process.entry.pid:>7}", f"{facts['ppid']:>7}", safe_text(args, 200)]
+        if process.entry.problem:
+            words.append(f" ! {safe_text(process.entry.problem, 300)}")
     click.echo(" ".join(words))
