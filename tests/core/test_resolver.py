@@ -44,7 +44,7 @@ class Table:
 
 
 def process(pid: int, ppid: int = 0, **facts: object) -> ProcessEntry:
-    made = ProcessEntry(pid, pid * 1001, ppid=ppid, inode=pid, cookie=0x5F, cgroup=b"/")
+    made = ProcessEntry(pid, pid * 1001, ppid=ppid, inode=pid, cookie=0x5F, cgroup=b"/", exe=b"/bin/x")
     return msgspec.structs.replace(made, **facts)
 
 

@@ -85,7 +85,7 @@ def look(frame):
             if len(shown) == int(sys.argv[2]):
                 named.set()
 session.subscribe(look)
-session.request(ViewRequest(height=5, filter=sys.argv[3]))
+session.request(ViewRequest(height=60, filter=sys.argv[3]))
 session.start()
 assert named.wait(50)
 session.stop()
