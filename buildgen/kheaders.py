@@ -23,6 +23,7 @@ from buildgen.errors import KheadersError
 from buildgen.header_candidates import ARCHIVE
 from buildgen.owner import acting_for, cache_directory, invoking_user, private_directory
 from core.host import Host
+from core.plain_file import read_start
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -43,8 +44,7 @@ def unpacked(host: Host) -> Path:
     """
     source, owner = host.path(ARCHIVE), invoking_user()
     try:
-        with open(source, "rb") as file:
-            packed = file.read(_BIGGEST_ARCHIVE + 1)
+        packed = read_start(source, _BIGGEST_ARCHIVE + 1)
         if len(packed) > _BIGGEST_ARCHIVE:
             raise KheadersError(f"{source} is bigger than {_BIGGEST_ARCHIVE} bytes")
         with acting_for(owner):

@@ -4,7 +4,7 @@
 executes it COUNT times and prints the pids. The mount is UID's: without allow_other all others are refused.
 A line on its standard input says what the server does from then on, and is answered with `ok`: `silent` takes
 requests for attributes and answers none, `errno N` refuses each with that error, `good` answers again, what
-it still owes as well, `dead` ends the server with its connection. At the end of its input, or after LIFE_S,
+it still owes as well, `dead` ends the server's connection. At the end of its input, or after LIFE_S,
 everything ends. Run it as root, in a mount namespace of its own.
 """
 
@@ -22,7 +22,7 @@ from struct import Struct, pack, unpack_from
 HEAD = Struct("=IIQQ")
 IN_HEADER = 40
 INIT, LOOKUP, GETATTR, OPEN, READ, FORGET, BATCH_FORGET = 26, 1, 3, 14, 15, 2, 42
-DETACH = 2
+FORCE, DETACH = 1, 2
 ENOSYS = 38
 PDEATHSIG = 1
 LIFE_S = 15
@@ -32,8 +32,9 @@ data = Path("/bin/sleep").read_bytes()
 
 
 class Server:
-    def __init__(self, device: int) -> None:
+    def __init__(self, device: int, folder: str) -> None:
         self.device = device
+        self.folder = folder
         self.mood = "good"
         self.owed: list[tuple[int, int]] = []
 
@@ -72,7 +73,7 @@ class Server:
     def obey(self, mood: str) -> None:
         self.mood = mood
         if mood == "dead":
-            os.close(self.device)
+            libc.umount2(self.folder.encode(), FORCE)  # aborts the connection, as the server's end does
         elif mood == "good":
             owed, self.owed = self.owed, []
             for unique, node in owed:
@@ -109,7 +110,7 @@ def main() -> None:
     options = f"fd={device},rootmode=40000,user_id={uid},group_id=0".encode()
     if libc.mount(b"slow-server", folder.encode(), b"fuse", 2 | 4, options):
         sys.exit(f"mount: {os.strerror(ctypes.get_errno())}")
-    server = Server(device)
+    server = Server(device, folder)
     threading.Thread(target=server.serve, daemon=True).start()
     pids = [start(device, folder, uid) for _ in range(count)]
     print(*pids, flush=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 import pytest
 
@@ -71,7 +73,7 @@ class World:
     def close(self) -> None: ...
 
     # Its /proc.
-    reading = 0
+    unreadable: ClassVar[dict[int, str]] = {}
 
     def pids(self) -> list[int]:
         return sorted(self.living)

@@ -19,7 +19,7 @@ KINDS = ["fifo", "zero", "huge", "folder", "loop"]
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_no_plain_file_is_an_error(tmp_path: Path, kind: str) -> None:
     place(tmp_path / "file", kind)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match=r"\w"):
         read_plain(tmp_path / "file", 1000)
 
 
@@ -49,7 +49,7 @@ def test_another_root_may_hold_anything(tmp_path: Path, kind: str, name: str) ->
     assert _distribution(host) == []
     assert host.hostname() == os.uname().nodename
     assert host.kernel_release() == os.uname().release
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match=r"\w"):
         host.read(f"/{name}")
 
 
