@@ -38,17 +38,18 @@ class Ran:
 def run(
     command: Sequence[str],
     *,
+    identity: Mapping[str, Any] | None,
     seconds: float,
     most: int,
     limits: Mapping[int, int],
     stdin: int = subprocess.DEVNULL,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    identity: Mapping[str, Any] | None = None,
 ) -> Ran:
     """Run `command` in a session of its own, for at most `seconds`, and read at most `most` bytes of it.
 
-    `limits` are resource limits by number (RLIMIT_*). Raises OSError when it does not start.
+    `identity` says as whom (owner.identity), None: as we are. `limits` are resource limits by number
+    (RLIMIT_*). Raises OSError when it does not start.
     """
     process = subprocess.Popen(
         command,

@@ -154,6 +154,7 @@ def _run(path: Path, content: bytes, first: int, deadline: float, admin: bool) -
             writing.write(content)
         ran = run(
             python_module("buildgen.objects.verifier", *arguments),
+            identity=None,  # it loads programs, and gives up all other rights itself
             seconds=left,
             most=_MOST_ANSWERS,
             limits={resource.RLIMIT_AS: _MOST_MEMORY},
