@@ -13,7 +13,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := /root/.cache/hypothesis
 endif
 endif
 
-.PHONY: help run test test-kernels test-scenarios fuzz check screenshots snapshots bench probe clean set-up
+.PHONY: help run test test-kernels test-scenarios test-distributions fuzz check screenshots snapshots bench probe clean set-up
 
 help:
 	@echo 'make run          set up and open the screens on this host (as root: with the eBPF probe)'
@@ -21,6 +21,7 @@ help:
 	@echo 'make test-kernels the kernel tier on 6.1 and 6.12, in emulated machines (some 20 minutes)'
 	@echo 'make test-scenarios every scenario of tests/scenarios 20 times on this kernel (some 15 minutes)'
 	@echo 'make fuzz         every parser of foreign bytes for FUZZ_SECONDS (300) each'
+	@echo 'make test-distributions set-up and every screen in Debian 12, 13 and sid, by debootstrap (some 15 minutes)'
 	@echo 'make check        ruff, mypy --strict, import-linter'
 	@echo 'make screenshots  draw screenshots/ anew'
 	@echo 'make snapshots    accept how the screens look now as what the tests compare with'
@@ -34,6 +35,7 @@ run:
 
 set-up:
 	@tools/setup test
+	@$(PYTHON) -m tests.pythons
 
 # Builds and screens side by side; then, one by one, what looks at the whole host or loads probes into it.
 test: set-up
@@ -56,6 +58,9 @@ check: set-up
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+test-distributions: set-up
+	$(PYTHON) tools/test_distributions.py
 
 screenshots: set-up
 	$(PYTHON) tools/screenshots.py

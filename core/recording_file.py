@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import msgspec
-from backports import zstd
 
+from core.compression import zstd
 from core.feed import HostFacts
 from core.files import create
 from core.model import ContainerContext, ProcessEntry, Tiers, Usage

@@ -7,9 +7,10 @@ import importlib
 import os
 import signal
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import App
+from textual.app import App, ScreenStackError
 from textual.binding import BindingType
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
@@ -119,6 +120,15 @@ class EbpfApp(App[None]):
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Every line of every widget, Textual's own too, goes through these on its way to the terminal."""
         return [*super().get_line_filters(), *self._line_filters]
+
+    def clear_selection(self) -> None:
+        """Clear the selected text of the screen, if there is one already.
+
+        From Python 3.12 on Textual starts tasks eagerly: the inputs of the first screen call this while they
+        are made, before that screen is on the stack (Textualize/textual#6444).
+        """
+        with suppress(ScreenStackError):
+            super().clear_selection()
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import recording_file
+from core.compression import zstd
 from core.engine import Engine
 from core.feed import HostFacts, open_feed
 from core.host import LOCAL

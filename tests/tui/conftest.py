@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -20,3 +21,10 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture depends on these; what the person who runs the tests has set must not matter."""
     for name in ("NO_COLOR", "COLORTERM", "TEXTUAL_THEME", "TEXTUAL_COLOR_SYSTEM"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+async def _eager_tasks() -> None:
+    """Start tasks as `App.run` does, eagerly from Python 3.12 on; `run_test` does not."""
+    if sys.version_info >= (3, 12):
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)

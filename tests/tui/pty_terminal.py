@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +45,8 @@ class Terminal:
         own: bool = True,
         stdout: Path | None = None,
         stderr: Path | None = None,
+        program: Sequence[str] = (sys.executable, str(SCRIPT)),
+        cwd: Path | None = None,
         **environ: str | None,
     ) -> None:
         """`environ`: None stands for a variable that is not there. `own`: it is its controlling terminal.
@@ -59,7 +62,8 @@ class Terminal:
         wanted = {**_PLAIN, **environ}
         base = {name: value for name, value in os.environ.items() if name not in wanted}
         self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), *args],
+            [*program, *args],
+            cwd=cwd,
             stdin=slave,
             stdout=stdout.open("wb") if stdout else slave,
             stderr=stderr.open("wb") if stderr else slave,
@@ -81,13 +85,14 @@ class Terminal:
         self.output += got
         return got
 
-    def wait_for(self, text: bytes, seconds: float = 20) -> None:
+    def wait_for(self, text: bytes | re.Pattern[bytes], seconds: float = 20) -> None:
         """Read until `text` was written since the last call."""
+        pattern = re.compile(re.escape(text)) if isinstance(text, bytes) else text
         start = len(self.output)
         end = time.monotonic() + seconds
-        while text not in self.output[start:]:
-            assert time.monotonic() < end, self.output[start:][-2000:]
-            self.read(0.05)
+        while not pattern.search(self.output, start):
+            waits = time.monotonic() < end and (self.read(0.05) or self.process.poll() is None)
+            assert waits, self.output[start:][-2000:]
 
     def quiet(self) -> None:
         """Read until all keys were taken and nothing comes for a while.
