@@ -53,6 +53,9 @@ for node in null zero full random urandom tty; do
     mount --bind "/dev/$node" "$root/dev/$node"
 done
 ln -s /proc/self/fd "$root/dev/fd"
+mkdir "$root/dev/pts"
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
 mkdir -p "$root/root/.cache/pip"
 mount --bind "$kept/archives" "$root/var/cache/apt/archives"
 mount --bind "$kept/pip" "$root/root/.cache/pip"
@@ -196,8 +199,8 @@ def try_release(release: str, kept: Path) -> Report:
 
         def processes() -> str:
             told = json.loads(host.run(".venv/bin/ebpf-tui", "ps", "--json"))
-            tiers = [name for name, tier in told["tiers"].items() if tier["on"]]
-            return f"{len(told['processes'])} by {' '.join(tiers)}"
+            tiers = [name for name in ("cache", "maps", "procfs") if told["tiers"][name]["on"]]
+            return f"{len(told['processes'])}, tiers {' '.join(tiers)}"
 
         def doctor() -> str:
             checks = json.loads(host.run(".venv/bin/ebpf-tui", "doctor", "--json"))["checks"]
