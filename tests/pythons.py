@@ -128,7 +128,7 @@ def _run(*command: str | Path) -> None:
 
 
 def main() -> int:
-    """Make the environments that are missing, two at a time. Under CI, one that cannot be made is a failure."""
+    """Make the environments that are missing, two at a time; return 1 where one fails and this is CI."""
     failed = False
     with ThreadPoolExecutor(2) as pool:
         for python, made in [(python, pool.submit(environment, python)) for python in find_pythons()]:
