@@ -12,7 +12,7 @@ from core.explain_group import outside, pod_name
 from core.lineage import Process
 from core.model import Credentials, Outcome, ProcessEntry, ProcessKey, Resolution, TrailStep
 from core.process import Validity
-from core.scrub import scrub_args
+from core.scrub import scrub_cmdline
 from core.text import safe_text
 from core.units import age
 from core.view import Explanation, Facts, ProcessView
@@ -154,7 +154,7 @@ def _facts(view: ProcessView) -> Facts:
         inode = f"  inode {entry.inode}" if entry.inode else ""
         yield "exe", (safe_text(entry.exe, 1024) or "not known") + inode + exec_number
     yield "script", safe_text(entry.script, 1024)
-    yield "args", safe_text(b" ".join(scrub_args(entry.args)), 1024)
+    yield "args", safe_text(scrub_cmdline(entry.cmdline, 4096), 1024)
     yield from _container(view)
     yield "cgroup", safe_text(entry.cgroup, 1024)
     yield "user", _user(entry.credentials)

@@ -1,7 +1,8 @@
 """The filter language: `src:procfs ctr:web !kthread user:root cpu>5 nginx`.
 
 Words are separated by blanks and must all hold; `"two words"` is one; `!` in front turns one round.
-Letter case does not matter.
+Letter case does not matter. A filter has 4,096 characters and 64 words at most: each word is tried on each
+process.
 
     src:cache        the tier that answered: cache, maps, procfs, none
     src:event        how the entry came in: event, snapshot; or both as on the screen: cache‹procfs
@@ -20,8 +21,10 @@ from __future__ import annotations
 
 import re
 import shlex
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 
 from core.model import ContainerContext, Origin, Tier
 from core.view import ProcessView
@@ -43,7 +46,9 @@ class Subject:
 Test = Callable[[Subject], bool]
 Filter = Callable[[Subject], bool]
 
-_COMPARISON = re.compile(r"(cpu|mem)(>=|<=|>|<)(.*)", re.IGNORECASE)
+_COMPARISON = re.compile(r"(cpu|mem)(>=|<=|>|<)(.*)", re.IGNORECASE | re.DOTALL)
+_LONGEST = 4096
+_MOST_WORDS = 64
 _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _ORIGINS = (Origin.EVENT, Origin.SNAPSHOT)
 _SOURCES = "cache, maps, procfs, none, event, snapshot"
@@ -51,7 +56,12 @@ _SOURCES = "cache, maps, procfs, none, event, snapshot"
 
 def parse_filter(text: str) -> Filter | None:
     """Return a filter, or None when `text` is blank. Raises FilterError."""
-    tests = [_term(word) for word in _words(text)]
+    if len(text) > _LONGEST:
+        raise FilterError(f"a filter has {_LONGEST:,} characters at most")
+    words = _words(text)
+    if len(words) > _MOST_WORDS:
+        raise FilterError(f"a filter has {_MOST_WORDS} words at most")
+    tests = [_term(word) for word in words]
     if not tests:
         return None
     return lambda subject: all(test(subject) for test in tests)
@@ -71,11 +81,16 @@ def _words(text: str) -> list[str]:
 
 
 def _term(word: str) -> Test:
-    if word.startswith("!"):
-        if word == "!":
-            raise FilterError("! needs a word after it")
-        test = _term(word[1:])
-        return lambda subject: not test(subject)
+    plain = word.lstrip("!")
+    if plain == word:
+        return _plain_term(word)
+    if not plain:
+        raise FilterError("! needs a word after it")
+    test = _plain_term(plain)
+    return test if (len(word) - len(plain)) % 2 == 0 else lambda subject: not test(subject)
+
+
+def _plain_term(word: str) -> Test:
     comparison = _COMPARISON.fullmatch(word)
     if comparison:
         return _compare(*comparison.groups())
@@ -113,7 +128,7 @@ def _compare(name: str, operator: str, value: str) -> Test:
 
 
 def _number(name: str, value: str, units: dict[str, int]) -> float:
-    match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,9})?)([a-z]?)", value)
+    match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,9})?)([a-z]?)", value, re.ASCII)
     if match is None or match[2] not in units:
         example = "cpu>5" if name.lower() == "cpu" else "mem>100M"
         raise FilterError(f"{name} needs a number, as in {example}")
@@ -171,11 +186,21 @@ def _user(value: str) -> Test:
 def _pid(value: str) -> Test:
     ranges: list[tuple[int, int]] = []
     for part in value.split(","):
-        match = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", part)
+        match = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", part, re.ASCII)
         if match is None:
             raise FilterError("pid: needs numbers, as in pid:1 or pid:1,300-399")
         ranges.append((int(match[1]), int(match[2] or match[1])))
-    return lambda subject: any(low <= subject.view.entry.pid <= high for low, high in ranges)
+    # Each range reaches as far as any that begins before it: then the last one that begins in time decides.
+    ranges.sort()
+    starts = [low for low, _ in ranges]
+    ends = list(accumulate((high for _, high in ranges), max))
+
+    def test(subject: Subject) -> bool:
+        pid = subject.view.entry.pid
+        at = bisect_right(starts, pid)
+        return at > 0 and pid <= ends[at - 1]
+
+    return test
 
 
 def _state(value: str) -> Test:

@@ -12,6 +12,7 @@ import msgspec
 from core.feed import ContainerSource, Feed
 from core.model import ContainerContext, ProcessEntry, Usage
 from core.procfs import Stat
+from core.recording_check import MOST_RECORDS
 from core.recording_file import (
     FORMAT,
     End,
@@ -27,7 +28,7 @@ from core.recording_file import (
     Writer,
 )
 from core.records import Event, Exec, Found, MapFill, Sample
-from core.scrub import scrub_args
+from core.scrub import SCRUBBED, scrub_args
 
 
 class RecordingFeed:
@@ -86,7 +87,7 @@ class RecordingFeed:
 
     def snapshot(self) -> list[Found]:
         found = self._feed.snapshot()
-        kept = [Found(_scrubbed(record.entry), record.usage) for record in found]
+        kept = [Found(_scrubbed(record.entry), record.usage) for record in found[:MOST_RECORDS]]
         self.write(Snapshot(self.now_ns(), kept))
         return found
 
@@ -100,12 +101,13 @@ class RecordingFeed:
                 else event
                 for event in events
             ]
-            self.write(Events(self.now_ns(), kept))
+            for at in range(0, len(kept), MOST_RECORDS):
+                self.write(Events(self.now_ns(), kept[at : at + MOST_RECORDS]))
         return events
 
     def sweep(self) -> list[Sample]:
         samples = self._feed.sweep()
-        self.write(Sweep(self.sampled_ns, samples))
+        self.write(Sweep(self.sampled_ns, samples[:MOST_RECORDS]))
         self._writer.flush()
         return samples
 
@@ -134,7 +136,7 @@ class _RecordingProcfs:
 
     def pids(self) -> list[int]:
         pids = self._procfs.pids()
-        self._recording.write(Pids(self._recording.now_ns(), pids))
+        self._recording.write(Pids(self._recording.now_ns(), pids[:MOST_RECORDS]))
         return pids
 
     def stat(self, pid: int) -> Stat:
@@ -176,4 +178,8 @@ def _scrubbed(entry: ProcessEntry) -> ProcessEntry:
     scrubbed = scrub_args(args)
     if scrubbed == args:
         return entry
-    return msgspec.structs.replace(entry, cmdline=b"".join(arg + b"\0" for arg in scrubbed))
+    return msgspec.structs.replace(
+        entry,
+        cmdline=b"".join(arg + b"\0" for arg in scrubbed),
+        cmdline_truncated=entry.cmdline_truncated or len(entry.cmdline) > SCRUBBED,
+    )

@@ -14,6 +14,7 @@ from core.containers.facts import shown_labels
 from core.model import ContainerContext, ProcessEntry, Tiers, TierState, Usage
 from core.probe.maps import KernelMaps
 from core.procfs import ProcfsError, Stat
+from core.recording_check import MOST_RECORDS
 from core.recording_file import (
     End,
     Events,
@@ -22,13 +23,14 @@ from core.recording_file import (
     Message,
     Named,
     Pids,
+    Reader,
     RecordingError,
     Snapshot,
     Sweep,
     User,
     read,
 )
-from core.records import Event, Exec, Found, MapFill, Sample
+from core.records import Event, Exec, Found, Lost, MapFill, Sample
 from core.text import safe_text
 from core.view import Position
 
@@ -48,14 +50,19 @@ class ReplayFeed:
     def __init__(
         self, path: Path, speed: float = 1.0, clock_ns: Callable[[], int] = time.monotonic_ns
     ) -> None:
-        """Read the whole recording. Raises RecordingError, OSError."""
-        messages = list(read(path))
-        head = messages[0]
-        assert isinstance(head, Head)  # read() has made sure
-        self._messages = messages[1:]
-        self._at = 0
+        """Go through the whole recording once, to know that it can be read and when it ends.
+
+        Raises RecordingError, OSError. It is read a second time as it is replayed: decoded, all of it would
+        take some gigabytes.
+        """
+        for message in read(path):
+            self._end_ns = message.ts_ns
+        self._reader = Reader(path)
+        head = self._reader.next()
+        assert isinstance(head, Head)  # the reader has made sure
         self._start_ns = self._from_ns = head.ts_ns
-        self._end_ns = messages[-1].ts_ns if messages[1:] else head.ts_ns
+        self._next: Message | None = None
+        self._look_ahead()
         self._speed = speed
         self._clock_ns = clock_ns
         self._began_ns = clock_ns()
@@ -63,7 +70,7 @@ class ReplayFeed:
         self.host = _safe(head.host)
         self.exact = head.exact
         self.tiers = _recorded_tiers(head.tiers)
-        self._snapshots: list[list[Found]] = []
+        self._snapshot: list[Found] = []
         self._events: list[Event] = []
         self._samples: list[Sample] = []
         self.sampled_ns = 0
@@ -76,7 +83,7 @@ class ReplayFeed:
     @property
     def ended(self) -> bool:
         """True when everything has been delivered."""
-        return self._at == len(self._messages)
+        return self._next is None
 
     def fileno(self) -> int:
         return -1
@@ -137,14 +144,13 @@ class ReplayFeed:
 
     def snapshot(self) -> list[Found]:
         self._advance()
-        if not self._snapshots:
-            return []
-        return self._snapshots.pop(0)
+        found, self._snapshot = self._snapshot, []
+        return found
 
     def events(self) -> list[Event]:
         self._advance()
         events, self._events = self._events, []
-        return events
+        return _with_one_loss(events)
 
     def sweep(self) -> list[Sample]:
         """Return the samples of the latest sweep; taken once more they are the same, as of the same time."""
@@ -155,12 +161,18 @@ class ReplayFeed:
         return ()
 
     def close(self) -> None:
-        pass
+        self._reader.close()
+
+    def _look_ahead(self) -> None:
+        try:
+            self._next = self._reader.next()
+        except (RecordingError, OSError, ValueError):  # it has changed since, or is closed: it ends here
+            self._next = None
 
     def _first_snapshot(self) -> None:
         """Take everything up to the first sweep: the tree has to be there at once."""
-        while self._at < len(self._messages) and not isinstance(self._messages[self._at], Sweep):
-            self._take(self._messages[self._at])
+        while self._next is not None and not isinstance(self._next, Sweep):
+            self._take(self._next)
         self._take_one_with_its_answers()
 
     def _advance(self) -> None:
@@ -169,46 +181,45 @@ class ReplayFeed:
         A sweep ends what it does not see: applied later, it would end what was born since.
         """
         now = self._clock()
-        while not self.sweep_due and not self.ended and self._messages[self._at].ts_ns <= now:
+        while not self.sweep_due and self._next is not None and self._next.ts_ns <= now:
             self._take_one_with_its_answers()
 
     def _take_one_with_its_answers(self) -> None:
         """Take a message, and what was read because of it a moment later: it must not come too late."""
-        if self._at < len(self._messages):
-            self._take(self._messages[self._at])
-        while self._at < len(self._messages) and isinstance(self._messages[self._at], _ANSWERS):
-            self._take(self._messages[self._at])
+        if self._next is not None:
+            self._take(self._next)
+        while isinstance(self._next, _ANSWERS):
+            self._take(self._next)
 
     def _take(self, message: Message) -> None:
-        self._at += 1
+        self._look_ahead()
         match message:
             case Snapshot():
-                found = [Found(_safe(one.entry), _safe(one.usage)) for one in message.found]
-                self._snapshots.append(found)
+                # The latest counts: where two followed each other, the second was read after both losses.
+                self._snapshot = [Found(_safe(one.entry), _safe(one.usage)) for one in message.found]
             case Events():
-                self._events += [
-                    msgspec.structs.replace(event, entry=_safe(event.entry))
-                    if isinstance(event, Exec)
-                    else event
-                    for event in message.events
-                ]
+                for event in message.events:
+                    self._take_event(event)
             case Sweep():
                 self.sampled_ns, self.sweep_due = message.ts_ns, True
                 self._samples = [
                     msgspec.structs.replace(one, usage=_safe(one.usage)) for one in message.samples
                 ]
             case Looked():
-                self.procfs.entries[message.entry.pid] = (_safe(message.entry), _safe(message.usage))
+                self.procfs.learn(_safe(message.entry), _safe(message.usage))
             case Pids():
-                self.procfs.shown = message.pids
+                self.procfs.shown = dict.fromkeys(message.pids)
             case Named():
                 self.names.learn(message.cgroup, _safe_container(message.container))
             case User():
                 self._users[message.uid] = safe_text(message.name, 64)
-            case Head():
-                raise RecordingError("a recording has one head")
-            case End():
+            case Head() | End():
                 pass
+
+    def _take_event(self, event: Event) -> None:
+        if isinstance(event, Exec):
+            event = msgspec.structs.replace(event, entry=_safe(event.entry))
+        self._events.append(event)
 
 
 class _RecordedProcfs:
@@ -217,7 +228,13 @@ class _RecordedProcfs:
     def __init__(self) -> None:
         self.unreadable: dict[int, str] = {}
         self.entries: dict[int, tuple[ProcessEntry, Usage]] = {}
-        self.shown: list[int] = []
+        self.shown: dict[int, None] = {}
+
+    def learn(self, entry: ProcessEntry, usage: Usage) -> None:
+        self.entries.pop(entry.pid, None)
+        self.entries[entry.pid] = (entry, usage)
+        if len(self.entries) > MOST_RECORDS:
+            del self.entries[next(iter(self.entries))]
 
     def entry(self, pid: int) -> tuple[ProcessEntry, Usage]:
         try:
@@ -226,7 +243,7 @@ class _RecordedProcfs:
             raise ProcfsError(f"/proc/{pid} was not recorded") from None
 
     def pids(self) -> list[int]:
-        return self.shown
+        return list(self.shown)
 
     def stat(self, pid: int) -> Stat:
         if pid not in self.shown:
@@ -274,6 +291,17 @@ def _safe(record: _Record) -> _Record:
         if type(value := getattr(record, name)) is str
     }
     return msgspec.structs.replace(record, **facts)
+
+
+def _with_one_loss(events: list[Event]) -> list[Event]:
+    """Return the events with all losses in the place of the last: each has all processes looked at again."""
+    losses = [at for at, event in enumerate(events) if type(event) is Lost]
+    if len(losses) < 2:
+        return events
+    last = losses[-1]
+    count = sum(event.count for event in events if isinstance(event, Lost))
+    before = [event for event in events[:last] if type(event) is not Lost]
+    return [*before, Lost(events[last].ts_ns, count), *events[last + 1 :]]
 
 
 def _safe_container(container: ContainerContext) -> ContainerContext:

@@ -8,6 +8,9 @@ again, so the boundaries between arguments stay what they were. Hidden are
 * the password in a URL, header values such as `Authorization: …`, and text with the shape of a
   well-known key (AWS, GitHub, GitLab, Slack, Stripe, Google, JWT, PEM).
 
+Any user chooses the argv of their processes, up to 2 MB of it. So every search here takes time in proportion
+to what it reads, and only the front of a very long argv is read: the rest is replaced by `…`.
+
 What names a file, a length or a policy of a secret (`--password-file`, `--token-ttl`) stays readable.
 """
 
@@ -18,6 +21,17 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 MASK = b"********"
+MORE = "…".encode()
+"""What stands for the part of a long argv that was not looked at, and therefore is not shown."""
+
+SCRUBBED = 1 << 16
+"""Bytes of argv that are looked at unless the caller needs fewer."""
+
+_MOST_WORDS = 4096
+"""Arguments, and words of shell commands among them, that are looked at: each costs some 10 us."""
+
+_LONGEST_CUT_WORD = 1024
+"""Bytes given up where a word is cut: half a secret does not look like one any more."""
 
 _NAME_LIMIT = 128
 _NESTING_LIMIT = 3
@@ -63,10 +77,11 @@ _OPTION = re.compile(rb"--?([A-Za-z][\w.-]*)")
 _ASSIGNMENT = re.compile(rb"(?:--?|/)?([A-Za-z_][\w.-]*)=", re.ASCII)
 # The look-behind makes the search linear: a run of name characters is tried at its start only.
 _INNER_ASSIGNMENT = re.compile(rb"(?<![\w.-])[\w.-]++=")
-_INNER_VALUE = re.compile(rb"\"(?:[^\"\\]|\\.)*+\"|'[^']*+'|[^\s&;,\"']++", re.DOTALL)
+_INNER_VALUE = re.compile(rb"\"(?:[^\"\\]|\\.)*+(?:\"|\\?\Z)|'[^']*+(?:'|\Z)|[^\s&;,\"']++", re.DOTALL)
 _QUOTED_NAME = re.compile(rb"\\?[\"']([\w.-]{1,128}+)\\?[\"']\s*+:\s*+")
 _QUOTED_VALUE = re.compile(
-    rb"\\\"(?:[^\"\\]|\\[^\"])*+\\\"|\"(?:[^\"\\]|\\.)*+\"|'[^']*+'|[^\s,}\]\"']++", re.DOTALL
+    rb"\\\"(?:[^\"\\]|\\[^\"])*+(?:\\\"|\\?\Z)|\"(?:[^\"\\]|\\.)*+(?:\"|\\?\Z)|'[^']*+(?:'|\Z)|[^\s,}\]\"']++",
+    re.DOTALL,
 )
 _HEADER = re.compile(
     rb"""(?i) (?: (?<! [\w.-] ) | (?<= -H ) ) ( (?: proxy- )? authorization | (?: set- )? cookie
@@ -80,14 +95,17 @@ _BEARER_TOKEN = re.compile(rb"[\w.~+/=-]{16,}", re.ASCII)
 _SHAPES = (
     re.compile(rb"(?<=://)([^\s/?#:@\"']*+:)[^\s/?#\"']+(?=@)"),
     re.compile(rb"(?<=://)()[\w-]{20,}(?=@)", re.ASCII),
-    re.compile(rb"(?i)(?<!\w)(bearer\s+)[\w.~+/=-]{16,}", re.ASCII),
+    re.compile(rb"(?i)(?<!\w)(bearer\s++)[\w.~+/=-]{16,}", re.ASCII),
     re.compile(rb"(?<!\w)()(?:AKIA|ASIA)[A-Z0-9]{16}(?!\w)", re.ASCII),
     re.compile(rb"(?<!\w)()(?:gh[pousr]_|github_pat_|glpat-|npm_)[\w-]{20,}", re.ASCII),
     re.compile(rb"(?<!\w)()(?:xox[abeoprs]-|[sr]k_(?:live|test)_|AIza|sk-)[\w-]{16,}", re.ASCII),
-    re.compile(rb"(?<!\w)()eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?", re.ASCII),
     re.compile(rb"(-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----).*", re.DOTALL),
 )
 """Group 1 stays, the rest of the match is hidden."""
+
+_JWT = re.compile(rb"(?<!\w)eyJ[\w-]{8,}+(\.[\w-]{8,}+(?:\.[\w-]*+)?)?", re.ASCII)
+"""Without group 1 it is none. It matches all the same, so that the search goes on behind it: one that began
+again at each of `-eyJ-eyJ-eyJ…` would take quadratic time."""
 
 _QUOTED = rb"'[^']*+'|\"(?:[^\"\\]|\\.)*+\"|\\."
 _SHELL_WORD = re.compile(rb"((?:" + _QUOTED + rb"|[^\s'\"\\]++|['\"\\])++)", re.DOTALL)
@@ -147,20 +165,60 @@ class _Expected(Enum):
     COMMAND = auto()
 
 
-def scrub_args(args: tuple[bytes, ...]) -> tuple[bytes, ...]:
+@dataclass(slots=True)
+class _Work:
+    """How many words may still be looked at."""
+
+    words: int = _MOST_WORDS
+
+
+def scrub_args(args: tuple[bytes, ...], limit: int = SCRUBBED) -> tuple[bytes, ...]:
     """Return `args` with the secrets in it replaced by `********`.
 
     As many arguments come out as went in. The first one, the program's name, is kept; where it is a
     whole command line (a process may rewrite its title) only its first word is. Scrubbing twice
     changes nothing more. The very tuple is returned when nothing looked like a secret.
+
+    Of more than `limit` bytes or 4,096 arguments the front is kept: the argument that is cut ends with `…`,
+    each one after it is `…`, and those after the 4,096th are one `…` together.
     """
     if not args:
         return args
-    if not _may_hold_secret(args):
+    shown = _front(args, limit)
+    if not _may_hold_secret(shown):
+        return shown
+    work = _Work()
+    head = _scrub_command(shown[0], work, 1) if len(shown[0].split(None, 1)) > 1 else shown[0]
+    scrubbed = (head, *_scrub_words(list(shown), work, 0)[1:])
+    return shown if scrubbed == shown else scrubbed
+
+
+def scrub_cmdline(cmdline: bytes, limit: int) -> bytes:
+    """Return the front of /proc/PID/cmdline as one line without secrets: arguments with blanks between."""
+    args = cmdline.removesuffix(b"\0") if len(cmdline) <= limit else cmdline[: limit + 1]
+    return b" ".join(scrub_args(tuple(args.split(b"\0")), limit)) if args else b""
+
+
+def _front(args: tuple[bytes, ...], limit: int) -> tuple[bytes, ...]:
+    """Return `args` as far as they are looked at; the very tuple when that is all of it."""
+    if len(args) <= _MOST_WORDS and sum(map(len, args)) + len(args) <= limit + 1:
         return args
-    head = _scrub_command(args[0], 1) if len(args[0].split(None, 1)) > 1 else args[0]
-    shown = (head, *_scrub_words(list(args), 0)[1:])
-    return args if shown == args else shown
+    kept: list[bytes] = []
+    left = limit
+    for arg in args[:_MOST_WORDS]:
+        kept.append(arg if len(arg) <= left else _cut(arg, left))
+        left = max(0, left - len(arg) - 1)
+    if len(args) > _MOST_WORDS:
+        kept.append(MORE)
+    return tuple(kept)
+
+
+def _cut(word: bytes, limit: int) -> bytes:
+    """Return the front of `word` without the piece that the cut falls into, and a mark."""
+    blanks = max(
+        word.rfind(blank, max(0, limit - _LONGEST_CUT_WORD), limit) for blank in (b" ", b"\n", b"\t")
+    )
+    return word[: max(0, limit - _LONGEST_CUT_WORD) if blanks < 0 else blanks + 1] + MORE
 
 
 def scrub_value(name: bytes, value: bytes) -> bytes:
@@ -185,13 +243,16 @@ def _base_name(path: bytes) -> bytes:
     return path.rpartition(b"/")[2]
 
 
-def _scrub_words(words: list[bytes], depth: int) -> list[bytes]:
+def _scrub_words(words: list[bytes], work: _Work, depth: int) -> list[bytes]:
     """Scrub the arguments after the first one."""
     tool = _tool_of(words)
     shown = words[:1]
     for index in range(1, len(words)):
+        work.words -= 1
+        if work.words < 0:
+            return shown + [MORE] * (len(words) - index)
         expected = _expected_after(words[index - 1], tool)
-        shown.append(_scrub_word(words[index], expected, tool, depth))
+        shown.append(_scrub_word(words[index], expected, tool, work, depth))
     return shown
 
 
@@ -228,7 +289,7 @@ def _is_secret_name(name: bytes) -> bool:
     return bool(_SECRET_WORD.search(name)) and not _HARMLESS_TAIL.search(name)
 
 
-def _scrub_word(word: bytes, expected: _Expected, tool: _Tool, depth: int) -> bytes:
+def _scrub_word(word: bytes, expected: _Expected, tool: _Tool, work: _Work, depth: int) -> bytes:
     if expected is _Expected.SECRET and not _LOOKS_LIKE_OPTION.fullmatch(word):
         return word if _NO_SECRET.fullmatch(word) else MASK
     if expected is _Expected.BEARER and _BEARER_TOKEN.fullmatch(word):
@@ -237,7 +298,7 @@ def _scrub_word(word: bytes, expected: _Expected, tool: _Tool, depth: int) -> by
         return _hide_after(word, tool.between)
     first, *others = word.split(None, 1) or [b""]
     if expected is _Expected.COMMAND or (others and _base_name(first) in _TOOLS):  # ssh host "mysql -px"
-        return _scrub_command(word, depth + 1)
+        return _scrub_command(word, work, depth + 1)
     return _scrub_joined(word, tool) or _scrub_text(word)
 
 
@@ -257,23 +318,31 @@ def _hide_after(word: bytes, separator: bytes) -> bytes:
     return user + separator + MASK if found and secret else word
 
 
-def _scrub_command(command: bytes, depth: int) -> bytes:
+def _scrub_command(command: bytes, work: _Work, depth: int) -> bytes:
     """Scrub a command line for a shell, word by word; what stands between the words stays."""
     if depth > _NESTING_LIMIT:
         return _scrub_text(command)
     quoted = len(command) > 1 and command[:1] in (b"'", b'"') and command[-1:] == command[:1]
     quote = command[:1] if quoted else b""
     command = _scrub_text(command[1:-1] if quote else command, whole=False)
-    shown = [_scrub_simple_command(part, depth) for part in _SIMPLE_COMMAND.split(command)]
+    shown: list[bytes] = []
+    for part in _SIMPLE_COMMAND.split(command):
+        if work.words <= 0:
+            shown.append(MORE)
+            break
+        shown.append(_scrub_simple_command(part, work, depth))
     return quote + b"".join(shown) + quote
 
 
-def _scrub_simple_command(command: bytes, depth: int) -> bytes:
+def _scrub_simple_command(command: bytes, work: _Work, depth: int) -> bytes:
     """Scrub one command without `;` or `|`: its words, and its first too, which may be an assignment."""
     parts = _SHELL_WORD.split(command)  # blanks at even places, words at odd ones
-    words = _scrub_words(parts[1::2], depth)
+    rest = [MORE] if len(parts) // 2 > work.words else []
+    parts = parts[: 2 * work.words]
+    work.words -= 1
+    words = _scrub_words(parts[1::2], work, depth)
     parts[1::2] = [_scrub_text(words[0]), *words[1:]] if words else []
-    return b"".join(parts)
+    return b"".join(parts + rest)
 
 
 def _scrub_text(text: bytes, *, whole: bool = True) -> bytes:
@@ -286,7 +355,7 @@ def _scrub_text(text: bytes, *, whole: bool = True) -> bytes:
     text = _HEADER.sub(_hide_header, text)
     for shape in _SHAPES:
         text = shape.sub(rb"\1" + MASK, text)
-    return text
+    return _JWT.sub(lambda match: MASK if match[1] else match[0], text)
 
 
 def _hides(name: bytes, text: bytes, start: int = 0) -> bool:

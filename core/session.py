@@ -17,6 +17,8 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from core.engine import Engine
 from core.explainer import Explainer
 from core.feed import Feed, open_feed
@@ -31,7 +33,7 @@ from core.records import MapFill
 from core.replay import ReplayFeed
 from core.rewind import Facts
 from core.tree import Tree
-from core.view import Frame, Header, RowKey, ViewRequest, Window
+from core.view import Explanation, Frame, Header, RowKey, ViewRequest, Window
 from core.watchdog import Watchdog, stuck_frame
 
 FRAME_NS = 250_000_000
@@ -105,6 +107,7 @@ class Session:
         self._watchdog = Watchdog(self._tell_stuck)
         self._feed: Feed | None = None
         self._latest: Frame | None = None
+        self._refused: type[Exception] | None = None
 
     def subscribe(
         self, callback: Callable[[Frame], None], failed: Callable[[BaseException], None] | None = None
@@ -308,14 +311,14 @@ class Session:
         now_ns = timeline.at_ns
         self._dirty = self._asked = False
         self._revision += 1
-        window = self._tree.window(self._view, now_ns)
+        window = self._window(now_ns)
         fresh_until = self._tree.fresh_until()
         self._fresh_until = fresh_until if fresh_until > now_ns and not timeline.held else 0
         frame = Frame(
             revision=self._revision,
             header=self._header(engine, window, now_ns),
             window=window,
-            explanation=self._explainer.explain(self._explained),
+            explanation=self._explanation(),
             stats=engine.stats.snapshot(),
             latency=engine.resolver.latency if engine.feed.live else (),
             fills=self._fills,
@@ -324,6 +327,31 @@ class Session:
         )
         self._hand_out(frame)
         return True
+
+    def _window(self, now_ns: int) -> Window:
+        """Return the rows that are asked for; a view that cannot be made costs only itself."""
+        view = self._view
+        try:
+            return self._tree.window(view, now_ns)
+        except Exception as error:  # a boundary: people type the filter, and it walks what others named
+            self._refuse("this view", error)
+        window = Window()
+        with contextlib.suppress(Exception):
+            window = self._tree.window(ViewRequest(height=view.height), now_ns)
+        return msgspec.structs.replace(window, request=view, problem="this view cannot be shown: see the log")
+
+    def _explanation(self) -> Explanation | None:
+        try:
+            return self._explainer.explain(self._explained)
+        except Exception as error:  # the same boundary
+            self._refuse(f"the explanation of {self._explained!r}", error)
+            return None
+
+    def _refuse(self, what: str, error: Exception) -> None:
+        """Log what went wrong with a request, once for each kind of error: frames come ten times a second."""
+        if self._refused is not type(error):
+            self._refused = type(error)
+            _LOGGER.error("%s failed", what, exc_info=error)
 
     def _hand_out(self, frame: Frame) -> None:
         self._latest = frame

@@ -252,7 +252,9 @@ class Forest:
         if group is None:
             group = self.groups[key] = Node(key, container=container)
             group.folded = key in self.folded
-            self._hang(group, self._above(group))
+            above = self._above(group)
+            # What it is in may just have learned that it is in this one: then neither is.
+            self._hang(group, self.root if is_below(above, group) else above)
         elif container is not group.container and container is not None and container != group.container:
             self._learn(group, container)
         return group

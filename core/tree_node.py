@@ -53,11 +53,13 @@ class Node(msgspec.Struct, eq=False):
 def group_key(container: ContainerContext | None) -> str:
     """Return the key of the group that a process in `container` belongs to.
 
-    Ids of 64 digits stand for themselves. The others are names, and one may be `host`.
+    Ids of 64 digits stand for themselves. The others are names, and one may be `host`, or 64 characters long
+    and begin as the keys of others do.
     """
     if container is None or not container.id:
         return HOST
-    return container.id if len(container.id) == 64 else f"ctr:{container.id}"
+    name = container.id
+    return name if len(name) == 64 and ":" not in name else f"ctr:{name}"
 
 
 def pod_key(container: ContainerContext) -> str | None:

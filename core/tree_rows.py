@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from core.filter import state_of
 from core.model import ContainerContext, ProcessEntry, Tier
-from core.scrub import scrub_args
+from core.scrub import scrub_cmdline
 from core.text import safe_text
 from core.tree_forest import Forest
 from core.tree_node import HOST, Node, is_pod
@@ -32,14 +32,9 @@ def process_text(entry: ProcessEntry) -> str:
     """Return what the TREE column shows: argv, comm where it is empty, [comm] for kernel threads."""
     if entry.kthread:
         return f"[{safe_text(entry.comm)}]"
-    args: tuple[bytes, ...] = entry.args if len(entry.cmdline) <= _ARGV_LIMIT else _cut(entry.cmdline)
-    if not any(args):
+    if not entry.cmdline[:_ARGV_LIMIT].strip(b"\0"):
         return safe_text(entry.comm)
-    return safe_text(b" ".join(scrub_args(args)), TEXT_LIMIT)
-
-
-def _cut(cmdline: bytes) -> tuple[bytes, ...]:
-    return tuple(cmdline[:_ARGV_LIMIT].split(b"\0"))
+    return safe_text(scrub_cmdline(entry.cmdline, _ARGV_LIMIT), TEXT_LIMIT)
 
 
 def source_text(view: ProcessView) -> str:

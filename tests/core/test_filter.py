@@ -99,7 +99,36 @@ def test_what_cannot_be_understood_says_what_would_be(text: str, names: str) -> 
         parse_filter(text)
 
 
-@given(st.text(max_size=60))
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("a" * 5000, "4,096 characters"),
+        ("a " * 65, "64 words"),
+        ("pid:" + "1" * 1000, "pid:1"),
+        ("pid:1²", "pid:1"),
+        ("pid:١", "pid:1"),
+        ("cpu>" + "9" * 1000, "cpu>5"),
+        ("mem>١", "mem>100M"),
+        ("!" * 1000, "needs a word"),
+    ],
+)
+def test_what_is_too_much_is_said_and_ends_nothing(text: str, names: str) -> None:
+    with pytest.raises(FilterError, match=names):
+        takes(text, NGINX)
+
+
+def test_a_thousand_turns_are_one_or_none() -> None:
+    assert takes("!" * 1000 + "nginx", NGINX)
+    assert not takes("!" * 1001 + "nginx", NGINX)
+
+
+@given(st.lists(st.tuples(st.integers(4100, 4140), st.integers(4100, 4140)), min_size=1, max_size=8))
+def test_ranges_of_pids_may_overlap(ranges: list[tuple[int, int]]) -> None:
+    text = "pid:" + ",".join(f"{low}-{high}" for low, high in ranges)
+    assert takes(text, NGINX) == any(low <= 4121 <= high for low, high in ranges)
+
+
+@given(st.text(max_size=60) | st.text('!"pid:1,-cpumem>< ', max_size=4000))
 def test_no_text_is_a_traceback(text: str) -> None:
     with suppress(FilterError):
         takes(text, NGINX)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
+import random
 import subprocess
 import sys
 import time
@@ -25,8 +26,10 @@ from core.recording import RecordingFeed
 from core.recording_file import (
     FORMAT,
     MAX_BYTES,
+    End,
     Events,
     Head,
+    Looked,
     Named,
     RecordingError,
     Snapshot,
@@ -35,9 +38,10 @@ from core.recording_file import (
     Writer,
     read,
 )
-from core.records import Found, Sample
+from core.records import CgroupMove, Exec, Exit, Found, Lost, Reaped, Sample
 from core.replay import ReplayFeed
 from core.session import open_replay
+from core.tree import Tree
 from core.tree_rows import process_text
 from core.view import ViewRequest
 from tests.core.test_lineage import fork
@@ -432,3 +436,152 @@ def test_a_file_that_unpacks_to_more_than_a_recording_holds_is_given_up(
     assert (tmp_path / "bomb.rec").stat().st_size < 1_000_000
     with pytest.raises(RecordingError, match="unpacks to more"):
         list(read(tmp_path / "bomb.rec"))
+
+
+def packed(*messages: object) -> bytes:
+    """The stream of a recording before it is compressed; bytes are a message as they are."""
+    datas = [one if isinstance(one, bytes) else msgspec.msgpack.encode(one) for one in messages]
+    return b"".join(len(data).to_bytes(4, "big") + data for data in datas)
+
+
+HEAD = Head(FORMAT, 1000, HOST, NO_TIERS, True)
+NAN, INFINITE = float("nan"), float("inf")
+
+
+def born(**facts: int) -> ProcessEntry:
+    return ProcessEntry(**({"pid": 10, "start_ns": 500, "comm": b"x"} | facts))  # type: ignore[arg-type]
+
+
+def nested(levels: int) -> bytes:
+    level = b"\x82\xa2id\xa1a\xa5outer"
+    named = b"\x84\xa4type\xa5Named\xa5ts_ns\xcd\x03\xe9\xa6cgroup\xc4\x02/a\xa9container"
+    return named + level * levels + level + b"\xc0"
+
+
+def listed(kind: str, field: str, count: int, one: bytes) -> bytes:
+    head = msgspec.msgpack.encode({"type": kind, "ts_ns": 1001})
+    name = msgspec.msgpack.encode(field)
+    return b"\x83" + head[1:] + name + b"\xdd" + count.to_bytes(4, "big") + one * count
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Snapshot(1001, [Found(born(), Usage(cpu_percent=NAN))]),
+        Snapshot(1001, [Found(born(), Usage(cpu_percent=INFINITE))]),
+        Snapshot(1001, [Found(born(), Usage(cpu_percent=-1.0))]),
+        Snapshot(1001, [Found(born(), Usage(cpu_ns=2**64 - 1))]),
+        Snapshot(1001, [Found(born(), Usage(threads=-1))]),
+        Snapshot(1001, [Found(born(pid=-7), Usage())]),
+        Snapshot(1001, [Found(born(start_ns=2**63), Usage())]),
+        Snapshot(1001, [Found(born(exec_id=-1), Usage())]),
+        Snapshot(-(2**63), []),
+        Snapshot(999, []),
+        Snapshot(2**63, []),
+        Sweep(1001, [Sample(10, -1, 0, 0, b"x", 0, False, Usage())]),
+        Sweep(1001, [Sample(10, 500, 0, 0, b"x", 0, False, Usage(rss_bytes=-1))]),
+        Events(1001, [Exec(1001, born(ppid=-1))]),
+        Events(1001, [Exit(-1, 10, 500, 0)]),
+        Events(1001, [fork(8, -7, ts=1001, start=500)]),
+        Events(1001, [Reaped(1001, 2**40, 500)]),
+        Events(1001, [CgroupMove(1001, 10, -500, 1, b"")]),
+        Events(1001, [Lost(1001, -5)]),
+        Looked(1001, born(fork_ns=-1), Usage()),
+        HEAD,
+        nested(20_000),
+        listed("Pids", "pids", 131_073, b"\x01"),
+        listed("Events", "events", 131_073, msgspec.msgpack.encode(Lost(1, 1))),
+        b"\x82\xa4type\xa4Pids\xa4pids\xdd\xff\xff\xff\xff\x01",
+        User(1001, 0, "x" * (1 << 20)),
+    ],
+    ids=lambda message: message[:40].hex() if isinstance(message, bytes) else repr(message)[:60],
+)
+def test_what_no_host_can_have_said_is_one_line(tmp_path: Path, message: object) -> None:
+    path = tmp_path / "r"
+    path.write_bytes(zstd.compress(packed(HEAD, message, End(3000))))
+    with pytest.raises(RecordingError) as caught:
+        ReplayFeed(path)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("format_", [0, 2, 10**6])
+def test_another_format_is_named(tmp_path: Path, format_: int) -> None:
+    path = tmp_path / "r"
+    head = {"type": "Head", "format": format_, "something": "new"}
+    path.write_bytes(zstd.compress(packed(msgspec.msgpack.encode(head), End(3000))))
+    with pytest.raises(RecordingError, match=rf"ebpf-tui \(format {format_}, not {FORMAT}\)"):
+        list(read(path))
+
+
+def test_a_whole_stream_that_ends_inside_a_message_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    """As after a crash between two writes: the compressed file is whole, the last message is not."""
+    stream = packed(HEAD, Snapshot(1001, [Found(born(), Usage())]), User(1002, 0, "root"))
+    last = len(packed(User(1002, 0, "root")))
+    for missing in range(1, last):
+        path = tmp_path / str(missing)
+        path.write_bytes(zstd.compress(stream[:-missing]))
+        assert [type(message) for message in read(path)] == [Head, Snapshot]
+
+
+def test_as_many_records_as_a_recording_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records are counted, not bytes: a million of the smallest pack into some kilobytes."""
+    monkeypatch.setattr(recording_file, "MAX_RECORDS", 500)
+    monkeypatch.setattr(recording_file, "MOST_RECORDS", 100)
+    writer = Writer(tmp_path / "r")
+    writer.write(HEAD)
+    writer.write(Events(1001, [Lost(1001, 1)] * 450))
+    assert not writer.full
+    writer.write(Events(1001, [Lost(1001, 1)] * 60))
+    assert writer.full
+    writer.write(Events(1001, [Lost(1001, 1)] * 100))
+    writer.close()
+    with pytest.raises(RecordingError, match="more records"):
+        list(read(tmp_path / "r"))
+
+
+def test_a_replay_that_changes_while_it_is_read_ends_there(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    path.write_bytes(zstd.compress(packed(HEAD, *[User(1000 + n, n, "x" * 1000) for n in range(3000)])))
+    feed = ReplayFeed(path, speed=0)
+    with open(path, "r+b") as file:
+        file.truncate(100)
+    feed.events()
+    assert feed.ended
+
+
+def test_losses_that_come_together_are_one(tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    events = [Lost(1001, 2), Exit(1001, 10, 500, 0), Lost(1002, 3), Reaped(1002, 10, 500)]
+    path.write_bytes(zstd.compress(packed(HEAD, Sweep(1000, []), Events(1002, events), End(3000))))
+    feed = ReplayFeed(path, speed=0)
+    feed.sweep()
+    assert feed.events() == [events[1], Lost(1002, 5), events[3]]
+
+
+def test_containers_that_are_in_each_other_do_not_go_round_for_ever(tmp_path: Path) -> None:
+    """The pod of one is told to be in the other, and the other way round."""
+    path = tmp_path / "r"
+    made = random.Random(5)
+    for _ in range(200):
+        names = [Named(1001, b"/%d" % at, _made_up(made, 0)) for at in range(4)]
+        found = [Found(born(pid=10 + at, cgroup=b"/%d" % at), Usage()) for at in range(4)]  # type: ignore[arg-type]
+        path.write_bytes(zstd.compress(packed(HEAD, *names, Snapshot(1002, found), End(3000))))
+        engine = replayed(path)
+        tree = Tree(str)
+        for process in engine.lineage:
+            tree.put(engine.view(process))
+        window = tree.window(ViewRequest(height=100), 3000)
+        assert {row.pid for row in window.rows if row.pid} == {10, 11, 12, 13}
+
+
+def _made_up(made: random.Random, depth: int) -> ContainerContext:
+    names = ("a", "b", "a" * 64, "ctr:" + "c" * 60, "c" * 60, "pod:" + "u" * 60, "host")
+    return ContainerContext(
+        id=made.choice(names),
+        runtime="lxc",
+        name=made.choice((None, "n")),
+        pod=made.choice((None, "p", "q")),
+        pod_uid=made.choice((None, None, "u" * 60, "v")),
+        outer=_made_up(made, depth + 1) if depth < 4 and made.random() < 0.6 else None,
+    )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.scrub import MASK, scrub_args
+from core.scrub import MASK, MORE, SCRUBBED, scrub_args, scrub_cmdline
+from tests.work import LINEAR, TIMES, growth
 
 
 def scrub(*args: str) -> list[str]:
@@ -101,6 +102,7 @@ PIECE = st.sampled_from([*WORDS, *"='\"\\:@&;,{ \n\xff/", "://", ""])
 ARGUMENT = st.lists(PIECE, max_size=8).map(lambda pieces: "".join(pieces).encode("latin-1"))
 
 
+@settings(deadline=None)
 @given(st.lists(ARGUMENT | st.binary(max_size=20), max_size=6).map(tuple))
 def test_boundaries_stay_and_twice_is_once(args: tuple[bytes, ...]) -> None:
     once = scrub_args(args)
@@ -135,10 +137,68 @@ def test_no_secret_is_left(places: list[str], secret: str) -> None:
     assert M in "\0".join(shown)
 
 
+HOSTILE = b"""a= a " ' \\ ://a: password= pwd=/ "a": eyJaaaaaaaa. bearer\xff a.b- ; 'a' x- -eyJ- x-eyJ-
+    -eyJaaaaaaaa ghp_ sk- pw=' "pw":\\" 'pw':\\' cookie -----BEGIN AKIA //a@ mysql\xff-px""".split()
+
+
+def grows(family: bytes, within: tuple[bytes, ...] = (b"sh", b"-c")) -> float:
+    """Return how the work grows with `family` repeated; `limit` is out of the way."""
+
+    def scrub_it(huge: bytes) -> object:
+        return scrub_args((*within, huge), limit=1 << 22)
+
+    count = 2048 // len(family) + 1
+    return growth(scrub_it, family * count, family * count * TIMES)
+
+
+@pytest.mark.parametrize("within", [(b"sh", b"-c"), (b"app",), (b"curl", b"-u")], ids=["sh", "app", "curl"])
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_the_work_is_linear_whatever_the_argument(hostile: bytes, within: tuple[bytes, ...]) -> None:
+    assert grows(hostile, within) < LINEAR
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from([*HOSTILE, *(b" ", b"\n", b"\\", b"-", b"=")]), min_size=1, max_size=4))
+def test_the_work_is_linear_for_what_hypothesis_finds(pieces: list[bytes]) -> None:
+    assert grows(b"".join(pieces)) < LINEAR
+
+
 @pytest.mark.parametrize(
-    "hostile", b"""a= a " ' \\ ://a: password= pwd=/ "a": eyJaaaaaaaa. bearer\xff a.b- ; 'a' x-""".split()
+    "args",
+    [
+        (b"bash", b"-c", b"sleep 30; :", *[b"x-eyJ-" * 21800] * 12),
+        (b"app", *[b"pw"] * 500_000),
+        (b"sh", b"-c", b"pw=a " * 400_000),
+        (b"mysql -px; " * 150_000,),
+    ],
+    ids=["few large", "many small", "one command", "a title"],
 )
-def test_a_huge_argument_takes_linear_time(hostile: bytes) -> None:
-    """ARG_MAX is 2 MB. A quadratic scan would run into pytest's timeout, minutes later."""
-    huge = hostile * (300_000 // len(hostile))
-    assert len(scrub_args((b"sh", b"-c", huge))) == 3
+def test_of_a_very_long_argv_the_front_is_looked_at_and_the_rest_is_marked(args: tuple[bytes, ...]) -> None:
+    shown = scrub_args(args)
+    assert len(shown) == min(len(args), 4097)
+    assert sum(map(len, shown)) < 8 * SCRUBBED
+    assert b"\0".join(shown).endswith(MORE)
+
+
+CUT = (b"postgres://u:%s@h", b"x=ghp_%s", b"%s.%s.%s", b'"pw": "%s %s"')
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 400), st.sampled_from(CUT))
+def test_a_secret_that_is_cut_through_is_not_shown(before: int, kind: bytes) -> None:
+    secret = b"eyJ" + b"Zq1" * 60
+    args = (b"app", b"a " * before + kind.replace(b"%s", secret))
+    for limit in range(2 * before, 2 * before + 200, 23):
+        assert b"Zq1Zq1" not in b"\0".join(scrub_args(args, limit))
+        assert b"Zq1Zq1" not in scrub_cmdline(b"\0".join(args) + b"\0", limit)
+
+
+def test_a_value_whose_quote_is_not_closed_is_hidden_to_the_end() -> None:
+    assert scrub("app", '{"password": "a b') == ["app", f'{{"password": "{M}"']
+    assert scrub("app", "x password='a b") == ["app", f"x password='{M}'"]
+
+
+def test_a_command_line_is_one_text() -> None:
+    assert scrub_cmdline(b"app\0--password\0x1\0", 100) == b"app --password " + MASK
+    assert scrub_cmdline(b"", 100) == b""
+    assert scrub_cmdline(b"app\0" + b"a " * 100, 50).endswith(b"a " + MORE)

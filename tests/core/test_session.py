@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from core import filter as filter_module
 from core.engine import Engine
 from core.feed import Feed, open_feed
 from core.host import LOCAL
 from core.model import ProcessKey
 from core.probe.loader import ProbeOptions
-from core.session import ANSWER_NS, Session
+from core.session import ANSWER_NS, Session, open_replay
 from core.units import age, percent
-from core.view import Frame, Row, ViewRequest
+from core.view import Find, Frame, Row, ViewRequest
+
+SHOP = Path(__file__).resolve().parents[1] / "tui" / "shop.rec"
 
 
 class Listener:
@@ -273,3 +276,39 @@ def test_a_process_that_ended_is_there_again_in_the_past(listener: Listener) -> 
     assert row_of(listener.frames[-1], child.pid) is None
     later.kill()
     later.wait()
+
+
+@pytest.mark.parametrize(
+    "text", ["!" * 1000 + "x", "!" * 5000, "pid:" + "9" * 100_000, '"' * 999, "²" * 2000]
+)
+def test_no_filter_ends_the_collector(text: str) -> None:
+    shown = Listener.on(open_replay(SHOP, 100.0))
+    shown.session.request(ViewRequest(height=10))
+    shown.session.start()
+    try:
+        shown.wait(lambda frame: bool(frame.window.rows))
+        shown.session.request(ViewRequest(height=10, filter=text, find=Find(text)))
+        shown.wait(lambda frame: frame.window.request.filter == text)
+    finally:
+        shown.session.stop()
+    assert shown.errors == []
+
+
+def test_a_view_that_cannot_be_made_costs_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No filter is known that does: so a word of the language is broken here."""
+
+    def broken(value: str) -> object:
+        raise RecursionError(value)
+
+    monkeypatch.setitem(filter_module._FIELDS, "pod", broken)  # type: ignore[arg-type]
+    shown = Listener.on(open_replay(SHOP, 100.0))
+    shown.session.request(ViewRequest(height=10, filter="pod:x"))
+    shown.session.start()
+    try:
+        refused = shown.wait(lambda frame: "cannot be shown" in frame.window.problem)
+        assert refused.window.request.filter == "pod:x"
+        shown.session.request(ViewRequest(height=10))
+        shown.wait(lambda frame: frame.window.request.filter == "" and not frame.window.problem)
+    finally:
+        shown.session.stop()
+    assert shown.errors == []

@@ -11,7 +11,7 @@ import click
 from core.engine import Engine
 from core.lineage import Process
 from core.records import CgroupMove, Event, Exec, Exit, Fork, Lost, Reaped
-from core.scrub import scrub_args
+from core.scrub import scrub_cmdline
 from core.text import json_text, safe_text
 from tui.live import live_engine, narrate_unread
 from tui.output import CommandError, emit, narrate
@@ -98,7 +98,7 @@ def _line(as_json: bool, name: str, ts_ns: int, process: Process | None, engine:
         return
     words = [f"{ts_ns / 1e9:>14.6f}", f"{name:<13}"]
     if process is not None:
-        args = b" ".join(scrub_args(process.entry.args)) or process.entry.comm
+        args = scrub_cmdline(process.entry.cmdline, 4096) or process.entry.comm
         words += [f"{process.entry.pid:>7}", f"{facts['ppid']:>7}", safe_text(args, 200)]
         if process.entry.problem:
             words.append(f" ! {safe_text(process.entry.problem, 300)}")
