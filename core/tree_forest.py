@@ -38,6 +38,8 @@ class Forest:
         self._children_of: dict[ProcessKey, dict[ProcessKey, None]] = {}
         self._changed: dict[Node, None] = {}
         self._ranks_move = sort in MOVING
+        self._emptied: list[Node] = []
+        """Groups that something was taken out of while another node looks for its place."""
 
     def find(self, key: RowKey) -> Node | None:
         """Return the node of a process or group, None when it is not there."""
@@ -76,7 +78,7 @@ class Forest:
             if children is None:
                 children = self._children_of[view.parent] = {}
             children[key] = None
-        self._hang(node, self._place(node))
+        self._attach(node)
         if key in self._children_of:
             self._adopt(key)
         return node
@@ -273,11 +275,11 @@ class Forest:
         if above is self.root or above is before or before is None:
             return
         if is_below(above, group):  # two processes disagree about which container is in which
-            self._prune(above)
+            self._emptied.append(above)
             return
         self._unhook(group)
         self._hang(group, above)
-        self._prune(before)
+        self._emptied.append(before)
 
     def _hang(self, node: Node, parent: Node) -> None:
         rank = node.rank = rank_of(node, self.sort, self.reverse)
@@ -293,6 +295,8 @@ class Forest:
 
     def _attach(self, node: Node) -> None:
         self._hang(node, self._place(node))
+        while self._emptied:  # not before: what is placed may be about to hang below one of them
+            self._prune(self._emptied.pop())
 
     def _detach(self, node: Node) -> None:
         parent = node.parent

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT_ENV = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+"""The server and its sessions run what is here, not what is installed."""
+
 
 class Served:
     """`ebpf-tui serve`, running. `sessions` are the processes of its tabs."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, descriptors: int = 0) -> None:
+        """`descriptors`: as many may the server have open; 0: as this process."""
+        limited = ["prlimit", f"--nofile={descriptors}"] if descriptors else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tui.cli", *options, "serve", "--json"],
+            [*limited, sys.executable, "-P", "-m", "tui.cli", *options, "serve", "--json"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            cwd=Path(__file__).resolve().parents[2],
+            cwd="/", env=CHECKOUT_ENV,
         )  # fmt: skip
         assert self.process.stdout is not None
         self.told: dict[str, Any] = json.loads(self.process.stdout.readline())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -12,9 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, WSServerHandshakeError
+from aiohttp import ClientSession, ClientTimeout, WSServerHandshakeError
 from chromium import PROGRAM, Chromium
-from served import Served
+from served import CHECKOUT, CHECKOUT_ENV, Served
+
+from tui.web.gate import STRANGER_SECONDS
 
 needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed")
 
@@ -91,15 +94,18 @@ async def test_q_ends_the_session_and_a_fifth_tab_is_told(served: Served, tmp_pa
         ("?token=%C3%A9", {}),
         ("GOOD", {"Host": "evil.example"}),
         ("GOOD", {"Host": "127.0.0.1.evil.example:80"}),
+        ("GOOD", {"Host": ""}),
         ("static/js/textual.js", {}),
     ],
 )
 async def test_without_the_token_or_under_another_name_nothing_is_served(
     served: Served, path: str, headers: dict[str, str]
 ) -> None:
+    address = served.url if path == "GOOD" else served.root + path
     async with (
         ClientSession() as http,
-        http.get(served.url if path == "GOOD" else served.root + path, headers=headers) as answer,
+        # Not followed: behind a redirect everything is refused for want of a cookie.
+        http.get(address, headers=headers, allow_redirects=False) as answer,
     ):
         assert answer.status == 403
         assert "Set-Cookie" not in answer.headers
@@ -190,3 +196,113 @@ def test_a_port_that_is_taken_is_one_line() -> None:
     assert (ran.returncode, ran.stdout) == (1, "")
     assert len(ran.stderr.splitlines()) == 1
     assert f"127.0.0.1:{port}" in ran.stderr
+
+
+def test_what_is_tested_here_is_the_checkout(served: Served) -> None:
+    where = [sys.executable, "-P", "-c", "import tui.web.shown; print(tui.web.shown.__file__)"]
+    shown = subprocess.check_output(where, cwd="/", env=CHECKOUT_ENV, text=True)
+    assert Path(shown.strip()) == CHECKOUT / "tui/web/shown.py"
+    assert f"PYTHONPATH={CHECKOUT}".encode() in Path(f"/proc/{served.process.pid}/environ").read_bytes()
+
+
+def open_files(served: Served) -> int:
+    return len(list(Path(f"/proc/{served.process.pid}/fd").iterdir()))
+
+
+async def enters(served: Served) -> None:
+    """Come in with the token; a full server would not answer, or not in time."""
+    async with ClientSession(timeout=ClientTimeout(total=20)) as http:
+        await cookie_of(http, served)
+
+
+async def closed(stranger: socket.socket) -> bool:
+    """Return whether the server closes a connection; strangers have some seconds."""
+    stranger.setblocking(False)
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(STRANGER_SECONDS + 20):
+            while await loop.sock_recv(stranger, 4096):
+                pass
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("descriptors", [64, 1024])
+async def test_idle_connections_take_neither_descriptors_nor_places(descriptors: int) -> None:
+    server = Served("--no-probe", descriptors=descriptors)
+    held: list[socket.socket] = []
+    try:
+        for _ in range(600):
+            held.append(socket.create_connection(("127.0.0.1", server.told["port"]), timeout=20))
+        await enters(server)
+        assert open_files(server) < 60
+        assert await closed(held[-1])
+        await until(lambda: open_files(server) < 24)
+        await enters(server)
+    finally:
+        for stranger in held:
+            stranger.close()
+        code, narrated = server.end(signal.SIGTERM)
+    assert code == 143
+    assert len(narrated.splitlines()) < 6, narrated
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n",
+        b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 50_000,
+        b"GET /" + b"a" * 200_000,
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000000\r\n\r\n",
+        b"\x16\x03\x01",
+    ],
+    ids=["nothing", "half a request", "many headers", "long address", "no token", "long body", "no HTTP"],
+)
+async def test_a_stranger_is_gone_after_some_seconds_whatever_they_send(served: Served, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", served.told["port"]), timeout=20) as stranger:
+        try:
+            stranger.sendall(sent)
+        except (ConnectionError, TimeoutError):
+            return  # it was closed while we were sending
+        assert await closed(stranger)
+
+
+async def test_headers_that_come_letter_by_letter_do_not_last(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.told["port"]), timeout=20) as stranger:
+        stranger.sendall(b"GET / HTTP/1.1\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(400):
+                stranger.sendall(b"X: y\r\n")
+                await asyncio.sleep(0.1)
+            pytest.fail("the connection is still open")
+
+
+async def test_who_has_the_cookie_keeps_the_connection_while_strangers_come(served: Served) -> None:
+    async with ClientSession() as http:
+        where, cookie = await cookie_of(http, served)
+        own = served.root.rstrip("/")
+        async with http.ws_connect(f"{own}{where}ws", headers={"Origin": own, "Cookie": cookie}) as tab:
+            address = ("127.0.0.1", served.told["port"])
+            strangers = [socket.create_connection(address, timeout=20) for _ in range(200)]
+            await asyncio.sleep(STRANGER_SECONDS + 1)
+            await tab.send_str('["ping","7"]')
+            async with asyncio.timeout(20):
+                while (await tab.receive()).data != '["pong", "7"]':
+                    pass
+            for stranger in strangers:
+                stranger.close()
+
+
+@needs_chromium
+async def test_the_first_key_needs_no_click(served: Served, tmp_path: Path) -> None:
+    async with Chromium(tmp_path) as browser:
+        page = await browser.page(served.url)
+        await page.wait_until("document.activeElement.classList.contains('xterm-helper-textarea')")
+        await until(lambda: len(served.sessions()) == 1)
+        await page.type("?")
+        await page.wait_for("Help")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -13,8 +14,9 @@ import textual_serve
 from aiohttp import web
 
 from core.text import safe_text
-from tui.output import CommandError, Exit
+from tui.output import CommandError, Exit, narrate
 from tui.web.door import Door, is_local, is_own_page
+from tui.web.gate import Gate, quiet
 from tui.web.session import Session
 from tui.web.showing import Showing
 
@@ -26,6 +28,11 @@ _WAIT_FOR_A_PLACE = 6.0
 """Seconds: a page that is loaded again comes before its old session has ended."""
 
 _FULL_SECONDS = 300.0
+_KEEPALIVE_SECONDS = 30.0
+_MOST_SOCKETS = 4 * MOST_SESSIONS
+"""Tabs with a session, and those that are told that there is none for them."""
+
+_BACKLOG = 32
 _COOKIE = "ebpf-tui"
 _HERE = Path(__file__).parent
 _STATIC = Path(textual_serve.__path__[0]) / "static"
@@ -51,6 +58,7 @@ class Server:
     def __init__(self, showing: Showing, door: Door | None = None) -> None:
         self.door = door or Door()
         self._showing = showing
+        self._gate = Gate()
         self._places = asyncio.Semaphore(MOST_SESSIONS)
         self._sockets: set[web.WebSocketResponse] = set()
         self._page = Template((_HERE / "page.html").read_text())
@@ -66,15 +74,25 @@ class Server:
             if not end.done():
                 end.set_result(code)
 
-        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=10)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(quiet(narrate))
+        runner = web.AppRunner(
+            self._application(), access_log=None, logger=_silent(), shutdown_timeout=10,
+            keepalive_timeout=_KEEPALIVE_SECONDS, lingering_time=0,
+        )  # fmt: skip
         await runner.setup()
+        answering = runner.server
+        assert answering is not None
+        listening: asyncio.Server | None = None
         try:
-            await _listen(runner, port)
+            listening = await _listen(lambda: self._gate.wrap(answering()), port)
             for number, code in _ENDS.items():
-                asyncio.get_running_loop().add_signal_handler(number, ended, int(code))
-            opened(runner.addresses[0][1])
+                loop.add_signal_handler(number, ended, int(code))
+            opened(listening.sockets[0].getsockname()[1])
             return await end
         finally:
+            if listening is not None:
+                listening.close()
             await runner.cleanup()
 
     def _application(self) -> web.Application:
@@ -95,11 +113,13 @@ class Server:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let in who names this machine and has the cookie; `/` is where the token is shown."""
-        if not is_local(request.headers.get("Host", "")):
+        if len(request.headers.getall("Host", [])) != 1 or not is_local(request.headers["Host"]):
             return _refused("this is served to this machine alone: open the address as it was printed")
         inside = request.path != "/"
         if inside and not self.door.knows_cookie(request.cookies.get(_COOKIE, "")):
             return _refused("open the address that `ebpf-tui serve` printed: it carries the token")
+        if inside:
+            self._gate.admit(request.transport)
         try:
             response = await handler(request)
         except web.HTTPException as error:
@@ -112,6 +132,7 @@ class Server:
         """Take the token out of the address, for a cookie."""
         if not self.door.knows_token(request.query.get("token", "")):
             return _refused("open the address that `ebpf-tui serve` printed: it carries the token")
+        self._gate.admit(request.transport)
         response = web.Response(status=303, headers={"Location": self.door.path})
         response.set_cookie(_COOKIE, self.door.cookie, path=self.door.path, httponly=True, samesite="Strict")
         return response
@@ -127,6 +148,8 @@ class Server:
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         if not is_own_page(request.headers.get("Origin", ""), request.host):
             return _refused("only a page of this server may open its websocket")
+        if len(self._sockets) >= _MOST_SOCKETS:
+            return _refused("too many tabs are waiting for a place")
         socket = web.WebSocketResponse(heartbeat=15, max_msg_size=1 << 16)
         await socket.prepare(request)
         self._sockets.add(socket)
@@ -150,16 +173,26 @@ class Server:
         await asyncio.gather(*(socket.close(code=1001) for socket in list(self._sockets)))
 
 
-async def _listen(runner: web.AppRunner, port: int) -> None:
+async def _listen(factory: Callable[[], asyncio.Protocol], port: int) -> asyncio.Server:
     try:
-        await web.TCPSite(runner, ADDRESS, port).start()
+        return await asyncio.get_running_loop().create_server(factory, ADDRESS, port, backlog=_BACKLOG)
     except OSError as error:
         why = safe_text(os.strerror(error.errno)) if error.errno else safe_text(str(error))
         raise CommandError(f"cannot serve on {ADDRESS}:{port}: {why}; --port 0 takes a free one") from None
 
 
 def _refused(why: str) -> web.Response:
-    return web.Response(status=403, text=f"{why}\n", headers=_HEADERS)
+    response = web.Response(status=403, text=f"{why}\n", headers=_HEADERS)
+    response.force_close()
+    return response
+
+
+def _silent() -> logging.Logger:
+    """Return a logger that says nothing: what strangers send is no news, and would fill a disk."""
+    logger = logging.getLogger("ebpf_tui.web.requests")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    return logger
 
 
 def _number(text: str) -> int:
