@@ -78,7 +78,7 @@ _ROWS = (
         "{libbpf}",
     ),
     _Row(
-        rb"bpf_helper_defs\.h:[^\n]*error: unknown type name '(?P<type>__\w+)'",
+        rb"bpf_helper_defs\.h:[^\n]{0,200}error: unknown type name '(?P<type>__\w+)'",
         "<bpf/bpf_helpers.h> is included before the types that it uses, such as {type}",
         "include vmlinux.h or <linux/bpf.h> before it",
     ),
@@ -222,7 +222,7 @@ _ROWS = (
         "or these headers, or declare the struct with both names and ask bpf_core_field_exists()",
     ),
     _Row(
-        rb"error: (?P<what>[^\n]+?) \[-Werror,-W(?P<warning>[\w-]+)(?:=[\w-]*)?\]",
+        rb"error: (?P<what>[^\n]{1,1000}?) \[-Werror,-W(?P<warning>[\w-]+)(?:=[\w-]*)?\]",
         "a warning that is an error here: {what}",
         'correct it, or let it pass with flags = ["-Wno-error={warning}"] of the object in ebpf.toml',
     ),

@@ -1,7 +1,7 @@
 """What a message of a recording may hold. A recording may come from anybody, and be made to do harm.
 
 The decoder knows the types; here is what the rest of the program relies on beyond them: times that count
-from boot and never go back, numbers that the kernel could have given, and so few records that a replay ends.
+from boot, numbers that the kernel could have given, and so few records that a replay ends.
 """
 
 from __future__ import annotations
@@ -27,12 +27,10 @@ class Unfit(ValueError):
     """A message that no recorder of ours has written; the text says what is wrong with it."""
 
 
-def check_time(ts_ns: int, before_ns: int) -> None:
-    """Raise Unfit unless `ts_ns` is a time since boot and not before that of the message before it."""
+def check_time(ts_ns: int) -> None:
+    """Raise Unfit unless `ts_ns` is a time since boot."""
     if not 0 <= ts_ns < LAST_NS:
         raise Unfit(f"a time of {ts_ns} ns since boot")
-    if ts_ns < before_ns:
-        raise Unfit(f"time goes back by {before_ns - ts_ns} ns")
 
 
 def check_entry(entry: ProcessEntry) -> None:
@@ -66,8 +64,7 @@ def check_sample(sample: Sample) -> None:
 
 def check_event(event: Event) -> None:
     """Raise Unfit unless the numbers of an event can be true."""
-    if not 0 <= event.ts_ns < LAST_NS:
-        raise Unfit(f"a time of {event.ts_ns} ns since boot")
+    check_time(event.ts_ns)
     match event:
         case Fork():
             for pid in (event.pid, event.ppid, event.creator):

@@ -239,6 +239,9 @@ class Reader:
             self._check_format(data)
         message = self._decode(data)
         self._check(message)
+        if message.ts_ns < self._latest_ns:  # time never goes back: it came after the one before it
+            message = msgspec.structs.replace(message, ts_ns=self._latest_ns)
+        self._latest_ns = message.ts_ns
         return message
 
     def _check_format(self, data: bytes) -> None:
@@ -257,8 +260,7 @@ class Reader:
         self._records += _records_in(message)
         if self._records > MAX_RECORDS + MOST_RECORDS:
             raise Unfit("it holds more records than a recording can")
-        check_time(message.ts_ns, self._latest_ns)
-        self._latest_ns = message.ts_ns
+        check_time(message.ts_ns)
         match message:
             case Snapshot():
                 for found in message.found:

@@ -13,6 +13,14 @@ import pytest
 from core.host import LOCAL
 from core.probe.loader import Probe, ProbeOptions
 from core.probe.refusals import ProbeUnavailable
+from tests.needs import lacks, needs
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """`@pytest.mark.needs("bpftool")`: see tests/needs.py."""
+    for mark in item.iter_markers("needs"):
+        needs(*mark.args)
+
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 
@@ -40,7 +48,7 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> object:
 
     def build(name: str) -> Path:
         if compiler is None:
-            pytest.skip("no C compiler")
+            lacks("a C compiler")
         program = folder / name
         if not program.exists():
             source = SCENARIOS / f"{name}.c"

@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.needs import lacks
+
 _PROGRAMS = ("sh", "sleep", "true", "cat")
 IMAGE = "busybox-test:1.0"
 IMAGE_OF_CTR = "docker.io/library/busybox-test:1.0"
@@ -48,7 +50,7 @@ def _need(*programs: str) -> None:
         pytest.skip("starting containers needs root")
     for program in programs:
         if not shutil.which(program):
-            pytest.skip(f"{program} is not installed")
+            lacks(program)
 
 
 def _run(*command: str, timeout: float = 60) -> str:
@@ -90,7 +92,7 @@ def busybox_rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root folder of a container that has busybox and nothing else."""
     busybox = shutil.which("busybox")
     if busybox is None:
-        pytest.skip("busybox-static is not installed")
+        lacks("busybox-static")
     root = tmp_path_factory.mktemp("busybox")
     (root / "bin").mkdir()
     shutil.copy(busybox, root / "bin" / "busybox")

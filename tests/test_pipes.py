@@ -12,6 +12,7 @@ import pytest
 
 from core.doctor import check_probe
 from core.host import LOCAL
+from tests.needs import lacks
 from tui.cli import COMMANDS
 from tui.output import Exit
 
@@ -52,7 +53,7 @@ def test_a_reader_that_goes_away(name: str, reader: str, tmp_path: Path) -> None
     if name in NEED_PROBE and not (probe := check_probe(LOCAL)).ok:
         pytest.skip(f"needs the probe: {probe.detail}")
     if name in ("build", "flags") and shutil.which("clang") is None:
-        pytest.skip("no clang here")
+        lacks("clang")
     (tmp_path / "small.bpf.c").write_text("int small(void) { return 0; }\n")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path)}
     if name == "replay":

@@ -10,6 +10,7 @@ import pytest
 from ebpf_sources import CO_RE
 
 from core.host import Host
+from tests.needs import lacks
 
 
 class FakeRoot:
@@ -78,14 +79,14 @@ def fake(tmp_path: Path) -> FakeRoot:
 def needs_llvm() -> None:
     for tool in ("clang", "llc", "llvm-strip"):
         if shutil.which(tool) is None:
-            pytest.skip(f"no {tool} here")
+            lacks(tool)
 
 
 @pytest.fixture
 def co_re(tmp_path: Path, needs_llvm: None) -> Path:
     """A project of one CO-RE source and a header of its own."""
     if not Path("/usr/include/bpf/bpf_helpers.h").exists():
-        pytest.skip("no libbpf-dev here")
+        lacks("libbpf-dev")
     project = tmp_path / "project"
     project.mkdir()
     (project / "one.bpf.c").write_text(CO_RE)

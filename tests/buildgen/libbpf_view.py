@@ -6,7 +6,7 @@ import ctypes
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
+from tests.needs import lacks
 
 
 class ProgramView(NamedTuple):
@@ -28,7 +28,7 @@ def library() -> ctypes.CDLL:
     try:
         found = ctypes.CDLL("libbpf.so.1")
     except OSError:
-        pytest.skip("no libbpf.so.1 here")
+        lacks("libbpf.so.1")
     for name, result in {
         "bpf_object__open": ctypes.c_void_p,
         "bpf_object__next_program": ctypes.c_void_p,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -62,7 +61,7 @@ def test_byte_order_of_bpf() -> None:
     assert parse_arch(local_arch()).bpf_target == "bpf"
 
 
-@pytest.mark.skipif(shutil.which("dpkg-architecture") is None, reason="no dpkg-dev here")
+@pytest.mark.needs("dpkg-architecture")
 @pytest.mark.parametrize("arch", ARCHES, ids=str)
 def test_debian_agrees(arch: object) -> None:
     one = parse_arch(arch)  # type: ignore[arg-type]

@@ -6,18 +6,17 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from buildgen.dependencies import files_read
 from buildgen.plan import plan
 from buildgen.project import load_project
 from buildgen.runner import run_build
 from buildgen.toolchain import find_toolchain
+from tests.needs import lacks
 
 
 def test_the_files_are_those_that_clang_reads(tmp_path: Path) -> None:
     if shutil.which("clang") is None:
-        pytest.skip("no clang here")
+        lacks("clang")
     (tmp_path / "a b $c: d.h").write_text("#define VALUE 3\n")
     (tmp_path / "one.bpf.c").write_text(
         '#include <stddef.h>\n#include "a b $c: d.h"\nint x(void) { return VALUE; }\n'

@@ -14,6 +14,7 @@ from libbpf_view import library
 from buildgen.arch import parse_arch
 from buildgen.diagnostics import Diagnosis, diagnose
 from buildgen.headers import HeaderDirs, HeadersNotFound, find_header_dirs
+from tests.work import LINEAR, TIMES, growth
 
 GPL_ONLY = """
 #include <linux/bpf.h>
@@ -404,3 +405,24 @@ def test_nothing_in_a_log_can_steer_the_terminal() -> None:
     assert found.cause.isprintable()
     known = diagnose("x", b"fatal error: 'bpf/\x1b[2J' file not found\n/bin/sh: 1: \x1b[2J: not found\n")
     assert (known.cause + known.fix).isprintable()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"error: a]",
+        b"error: a [-Werror,-W",
+        b'bpf_helper_defs.h:"',
+        b"a:1:1:",
+        b"1 error",
+        b"failed not found ",
+    ],
+)
+def test_the_work_for_one_long_line_is_linear(line: bytes) -> None:
+    """A compiler's launcher, or a source with #error, may print any line."""
+
+    def explain(log: bytes) -> object:
+        return diagnose("x.o", log)
+
+    small = line * (4096 // len(line))
+    assert growth(explain, small, small * TIMES) < LINEAR

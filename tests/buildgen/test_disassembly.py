@@ -18,6 +18,7 @@ from buildgen.objects import ObjectFile, compare, read_object
 from buildgen.objects.disassembly import disassemble
 from buildgen.objects.helpers import helper_name
 from buildgen.toolchain import find_toolchain
+from tests.needs import lacks
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("needs_llvm")
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("needs_llvm")
 def objdump(needs_llvm: None) -> Path:
     found = find_toolchain().objdump
     if found is None:
-        pytest.skip("no llvm-objdump here")
+        lacks("llvm-objdump")
     return found
 
 
@@ -86,7 +87,7 @@ def test_lines_are_there_without_debug_sections(built: ObjectFile, objdump: Path
 def test_helper_names_are_the_kernels() -> None:
     header = Path("/usr/include/linux/bpf.h")
     if not header.exists():
-        pytest.skip("no linux/bpf.h here")
+        lacks("linux/bpf.h (linux-libc-dev)")
     names = re.findall(r"^\tFN\((\w+)[,)]", header.read_text(), re.MULTILINE)
     assert len(names) > 150
     assert [helper_name(number) for number in range(1, len(names))] == [f"bpf_{name}" for name in names[1:]]

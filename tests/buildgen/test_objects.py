@@ -6,7 +6,6 @@ import ctypes
 import os
 import re
 import resource
-import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -25,6 +24,7 @@ from buildgen.objects.section_names import map_type, program_type
 from buildgen.plan import plan
 from buildgen.project import load_project
 from buildgen.runner import run_build
+from tests.needs import lacks
 
 RICH = """
 #include <linux/bpf.h>
@@ -105,7 +105,7 @@ char LICENSE[] SEC("license") = "GPL";
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, needs_llvm: None) -> Path:
     if not Path("/usr/include/bpf/bpf_helpers.h").exists():
-        pytest.skip("no libbpf-dev here")
+        lacks("libbpf-dev")
     project = tmp_path_factory.mktemp("objects")
     (project / "rich.bpf.c").write_text(RICH)
     (project / "legacy.bpf.c").write_text(LEGACY)
@@ -258,7 +258,7 @@ def test_sections_are_readelfs(rich: Path) -> None:
     ]
 
 
-@pytest.mark.skipif(shutil.which("bpftool") is None, reason="no bpftool here")
+@pytest.mark.needs("bpftool")
 def test_btf_types_are_bpftools(rich: Path) -> None:
     said = subprocess.run(
         ["bpftool", "btf", "dump", "file", rich], capture_output=True, text=True, check=True

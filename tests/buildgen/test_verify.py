@@ -17,6 +17,7 @@ from rejected_programs import CASES, PRELUDE, compiled, source
 
 from buildgen.errors import ObjectError
 from buildgen.objects.verify import ObjectVerdict, ProgramVerdict, verify_object
+from tests.needs import lacks
 
 ROOT = Path(__file__).parents[2]
 NO_BPF = "-bpf,-perfmon,-sys_admin,-net_admin"
@@ -73,7 +74,7 @@ def test_the_reason_and_its_line(verdict: ObjectVerdict, name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_bpftool_says_the_same(name: str, tmp_path: Path, bpffs: Path, verdict: ObjectVerdict) -> None:
     if not shutil.which("bpftool"):
-        pytest.skip("no bpftool here")
+        lacks("bpftool")
     alone = compiled(tmp_path, source(name))
     pinned = bpffs / "program"
     if '"?' in CASES[name].body:
@@ -151,7 +152,7 @@ def test_the_command(tmp_path: Path) -> None:
 
 def test_without_the_right_to_load_it_ends_with_3(tmp_path: Path) -> None:
     if not shutil.which("setpriv"):
-        pytest.skip("no setpriv here")
+        lacks("setpriv")
     made = compiled(tmp_path, source("good"))
     run = command(str(made), before=["setpriv", "--bounding-set", NO_BPF])
     assert run.returncode == 3, run.stdout + run.stderr
@@ -187,7 +188,7 @@ def test_a_crash_in_libbpf_costs_one_verdict(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "crash.c").write_text(CRASHING)
     library = ["clang", "-w", "-shared", "-fPIC", "crash.c", "-o", "libbpf.so.1"]
     if subprocess.run(library, cwd=tmp_path, capture_output=True, check=False).returncode:
-        pytest.skip("no C library to link with here")
+        lacks("a C library to link with")
     monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
     found = verify_object(made)
     assert [(one.name, one.accepted) for one in found.programs] == [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -113,7 +112,7 @@ def test_structs_that_are_embedded_by_their_tag(
     assert events[-1].ok, [event for event in events if isinstance(event, Diagnosed)]
 
 
-@pytest.mark.skipif(shutil.which("bpftool") is None, reason="no bpftool here")
+@pytest.mark.needs("bpftool")
 def test_it_has_the_types_that_bpftool_finds(own_cache: Path) -> None:
     command = ["bpftool", "btf", "dump", "file", KERNEL_BTF, "format", "c"]
     theirs = subprocess.run(command, capture_output=True, check=True).stdout

@@ -24,6 +24,7 @@ from core.host import LOCAL
 from core.privileges import install_libbpf
 from core.probe.loader import SHIPPED_OBJECT, ProbeOptions
 from core.probe.refusals import EVENT_PROGRAMS
+from tests.needs import lacks
 from tests.world import differences, settle
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +78,7 @@ def tools(as_root: None) -> None:
     """Only root can take rights away and mount; the host itself has to reach the top step."""
     for tool in ("setpriv", "unshare"):
         if shutil.which(tool) is None:
-            pytest.skip(f"no {tool}")
+            lacks(tool)
     feed = open_feed(LOCAL)
     feed.close()
     if feed.tiers.step != "events+maps":
@@ -196,7 +197,7 @@ def test_a_damaged_libbpf() -> None:
 def test_libbpf_before_1_0(tmp_path: Path) -> None:
     compiler = shutil.which("cc") or shutil.which("clang")
     if compiler is None:
-        pytest.skip("no C compiler")
+        lacks("a C compiler")
     source = tmp_path / "old.c"
     source.write_text('const char *libbpf_version_string(void) { return "v0.5"; }\n')
     for name in ("libbpf.so.0", "libbpf.so.1", "libbpf.so"):

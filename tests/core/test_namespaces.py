@@ -14,6 +14,7 @@ import pytest
 
 from core.feed import open_feed
 from core.host import LOCAL
+from tests.needs import lacks
 
 ROOT = Path(__file__).parents[2]
 CLI = [sys.executable, "-m", "tui.cli"]
@@ -41,7 +42,7 @@ finally:
 @pytest.fixture(autouse=True)
 def namespaces(as_root: None) -> None:
     if shutil.which("unshare") is None:
-        pytest.skip("no unshare")
+        lacks("unshare")
     feed = open_feed(LOCAL)
     feed.close()
     if not feed.exact:

@@ -476,7 +476,6 @@ def listed(kind: str, field: str, count: int, one: bytes) -> bytes:
         Snapshot(1001, [Found(born(start_ns=2**63), Usage())]),
         Snapshot(1001, [Found(born(exec_id=-1), Usage())]),
         Snapshot(-(2**63), []),
-        Snapshot(999, []),
         Snapshot(2**63, []),
         Sweep(1001, [Sample(10, -1, 0, 0, b"x", 0, False, Usage())]),
         Sweep(1001, [Sample(10, 500, 0, 0, b"x", 0, False, Usage(rss_bytes=-1))]),
@@ -548,6 +547,13 @@ def test_a_replay_that_changes_while_it_is_read_ends_there(whole: Path, tmp_path
         file.truncate(100)
     feed.events()
     assert feed.ended
+
+
+def test_time_never_goes_back(tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    path.write_bytes(zstd.compress(packed(HEAD, User(2000, 0, "a"), User(5, 1, "b"), Sweep(1, []), End(3))))
+    assert [message.ts_ns for message in read(path)] == [1000, 2000, 2000, 2000, 2000]
+    assert ReplayFeed(path, speed=0).position.length_ns == 1000
 
 
 def test_losses_that_come_together_are_one(tmp_path: Path) -> None:

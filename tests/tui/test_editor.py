@@ -112,7 +112,7 @@ def said(project: Path) -> list[str]:
     return (project / "said").read_text().splitlines()
 
 
-@pytest.mark.skipif(shutil.which("clang") is None, reason="no clang here")
+@pytest.mark.needs("clang")
 def test_o_opens_the_editor_where_the_diagnosis_points(project: Path) -> None:
     terminal = on_build_screen(project, f"'{project}/vim' -u NONE")
     try:

@@ -11,6 +11,7 @@ from harness import opened, press, settle, text
 from textual.app import App
 from textual.pilot import Pilot
 
+from tests.needs import lacks
 from tui.app import EbpfApp
 from tui.keymap import COMMANDS, SCOPES, Command
 from tui.screens.help import HelpScreen
@@ -48,7 +49,7 @@ class Pressed:
 def pressed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pressed:
     """In an empty directory, so that a build has only the program's own probe to build."""
     if shutil.which("clang") is None:
-        pytest.skip("no clang here")
+        lacks("clang")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return Pressed(monkeypatch)

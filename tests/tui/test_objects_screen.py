@@ -19,6 +19,7 @@ from buildgen.plan import plan
 from buildgen.project import load_project
 from buildgen.runner import run_build
 from core.text import safe_text
+from tests.needs import lacks
 from tui.screens import object_views as views
 from tui.screens.objects import ObjectsScreen
 
@@ -40,7 +41,7 @@ char LICENSE[] SEC("license") = "GPL";
 async def pilot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pilot[None]]:
     """The Objects screen on a project that was built twice: with the check of a pointer, then without."""
     if shutil.which("clang") is None or not Path("/usr/include/bpf/bpf_helpers.h").exists():
-        pytest.skip("no clang or no libbpf-dev here")
+        lacks("clang or libbpf-dev")
     home = tmp_path / "project"
     home.mkdir()
     for check in ("!value ? 0 :", ""):

@@ -15,6 +15,7 @@ from harness import engine, lines, opened, press, settle, text
 from textual.pilot import Pilot
 
 from buildgen.build_history import read_history
+from tests.needs import lacks
 from tui.screens.build import BuildScreen
 from tui.screens.headers import HeadersScreen
 
@@ -29,7 +30,7 @@ BAD = "int broken(void) { return missing_name; }\n"
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of one good and one bad source in the current directory."""
     if shutil.which("clang") is None:
-        pytest.skip("no clang here")
+        lacks("clang")
     (tmp_path / "cache").mkdir()
     home = tmp_path / "project"
     home.mkdir()

@@ -19,7 +19,7 @@ from served import CHECKOUT, CHECKOUT_ENV, Served
 
 from tui.web.gate import STRANGER_SECONDS
 
-needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed")
+needs_chromium = pytest.mark.needs(PROGRAM or "chromium")
 
 
 async def until(condition: Callable[[], bool]) -> None:

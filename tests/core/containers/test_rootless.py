@@ -16,6 +16,7 @@ import pytest
 from core.containers import ContainerNames, container_of_process
 from core.host import LOCAL, Host
 from tests.containers_real import RealContainer, remove_empty_cgroup, unique, wait_until
+from tests.needs import lacks
 
 JOE, EVE = 4242, 4243
 A = "1b060cc81653a5c4a1d5bb6b1ea0e8b9f3b1d2c3e4f5061728394a5b6c7d8e9f"
@@ -299,7 +300,7 @@ class RootlessRunc:
 @pytest.fixture
 def rootless(busybox_rootfs: Path) -> Iterator[RootlessRunc]:
     if not shutil.which("runc") or not shutil.which("setpriv"):
-        pytest.skip("runc or setpriv is not installed")
+        lacks("runc or setpriv")
     made = RootlessRunc(busybox_rootfs)
     try:
         yield made

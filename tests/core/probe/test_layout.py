@@ -15,6 +15,7 @@ from core.model import Credentials
 from core.probe import layout
 from core.probe.loader import SHIPPED_OBJECT
 from core.probe.samples import Samples
+from tests.needs import lacks
 
 # `struct sample` lives on the BPF stack only and has no BTF; the sweep of test_probe.py checks it.
 STRUCTS = {
@@ -30,7 +31,7 @@ def test_sizes_are_those_of_the_object(name: str) -> None:
     try:
         libbpf = ctypes.CDLL("libbpf.so.1")
     except OSError:
-        pytest.skip("no libbpf.so.1")
+        lacks("libbpf.so.1")
     libbpf.btf__parse_elf.restype = ctypes.c_void_p
     libbpf.btf__find_by_name_kind.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32]
     libbpf.btf__resolve_size.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
