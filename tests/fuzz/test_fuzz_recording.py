@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 import msgspec
-from backports import zstd
 
+from core.compression import zstd
 from core.engine import Engine
 from core.feed import HostFacts
 from core.model import ContainerContext, ProcessEntry, Tiers, TierState, Usage
