@@ -13,16 +13,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from buildgen.arch import parse_arch
-from buildgen.flags import Variant
-from buildgen.headers import HeadersNotFound, find_header_dirs
-from buildgen.ninja_file import Edges, write_ninja
-from buildgen.plan import plan
-from buildgen.project import load_project
-from buildgen.runner import run_build
-from buildgen.toolchain import find_ninja, find_toolchain
-from core.host import Host
-from core.interpreter import python_module
+from buildgen.headers.find import HeadersNotFound, find_header_dirs
+from buildgen.ninja.runner import run_build
+from buildgen.plan.ninja_file import Edges, write_ninja
+from buildgen.plan.plan import plan
+from buildgen.project.flags import Variant
+from buildgen.project.project import load_project
+from buildgen.project.toolchain import find_ninja, find_toolchain
+from core.system.arch import parse_arch
+from core.system.host import Host
+from core.system.interpreter import python_module
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,7 +58,7 @@ def nothing_to_do() -> None:
         project = load_project(ROOT)
         for _event in run_build(plan(project, out=Path(out))):
             pass
-        command = python_module("tui.cli", "build", "-C", str(ROOT), "--out", out)
+        command = python_module("tui.cli.main", "build", "-C", str(ROOT), "--out", out)
         say("`ebpf-tui build` with nothing to do", best(lambda: quietly(command)), 400)
         alone = [str(find_ninja()), "-C", out]
         say("  of that, ninja alone", best(lambda: quietly(alone)))

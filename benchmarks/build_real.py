@@ -21,15 +21,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from buildgen.arch import Arch, local_arch, parse_arch
 from buildgen.events import BuildEvent, Diagnosed
-from buildgen.headers import find_header_dirs
-from buildgen.plan import plan
-from buildgen.project import load_project
-from buildgen.runner import run_build
-from buildgen.toolchain import find_toolchain
-from buildgen.vmlinux import cached_vmlinux
-from core.host import LOCAL, Host
+from buildgen.headers.find import find_header_dirs
+from buildgen.ninja.runner import run_build
+from buildgen.plan.plan import plan
+from buildgen.project.project import load_project
+from buildgen.project.toolchain import find_toolchain
+from buildgen.project.vmlinux import cached_vmlinux
+from core.system.arch import Arch, local_arch, parse_arch
+from core.system.host import LOCAL, Host
 
 _CO_RE = re.compile(r"vmlinux\.h|bpf_core_read\.h|preserve_access_index|bpf_core_")
 _TARGET = f"-D__TARGET_ARCH_{local_arch().kernel}"

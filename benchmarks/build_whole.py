@@ -19,11 +19,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from buildgen.plan import plan
-from buildgen.project import load_project
-from buildgen.runner import run_build
-from buildgen.toolchain import find_ninja, find_toolchain
-from core.interpreter import python_module
+from buildgen.ninja.runner import run_build
+from buildgen.plan.plan import plan
+from buildgen.project.project import load_project
+from buildgen.project.toolchain import find_ninja, find_toolchain
+from core.system.interpreter import python_module
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 5
@@ -103,7 +103,7 @@ def measure(count: int, made: Path, environment: dict[str, str]) -> None:
     for _event in run_build(plan(load_project(project), out=ours)):  # makes build.ninja, warms the disk
         pass
     write_by_hand(ours, hand)
-    build = python_module("tui.cli", "build", "-C", str(project), "--out", str(ours))
+    build = python_module("tui.cli.main", "build", "-C", str(project), "--out", str(ours))
     ninja = [str(find_ninja()), "-C", str(hand)]
     timed(build, ours, environment)  # compiles the modules
     pairs = [(timed(build, ours, environment), timed(ninja, hand, environment)) for _ in range(ROUNDS)]

@@ -25,9 +25,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from core.host import LOCAL
-from core.session import Session, open_session
-from core.view import Frame, ViewRequest
+from core.model.view import Frame, ViewRequest
+from core.session.session import Session, open_session
+from core.system.host import LOCAL
 
 PREFIX = f"ebpf-tui-bench-{os.getpid()}"
 FOUR_PROCESSES = "sleep 3600 & sleep 3600 & sleep 3600; true"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from core.containers import ContainerNames, container_of_cgroup
 from core.containers.container_id import _parse
-from core.host import Host
+from core.system.host import Host
 
 
 def make_state(root: Path, count: int) -> list[bytes]:

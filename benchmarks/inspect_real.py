@@ -18,7 +18,7 @@ from pathlib import Path
 
 from buildgen.errors import ObjectError
 from buildgen.objects import ObjectFile, read_object
-from buildgen.toolchain import find_toolchain
+from buildgen.project.toolchain import find_toolchain
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/buildgen"))
 from libbpf_view import ProgramView, refusal, view

@@ -19,18 +19,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import psutil
 
-from core.engine import Engine
-from core.feed import open_feed
-from core.garbage import filling
-from core.host import LOCAL
-from core.interpreter import python
-from core.model import Origin, ProcessEntry, Tier
+from core.model.entities import Origin, ProcessEntry, Tier
+from core.model.events import Exec, Fork, Lost
+from core.model.view import ViewRequest
 from core.probe import layout
 from core.probe.loader import Probe, ProbeOptions
-from core.procfs import Procfs
-from core.records import Exec, Fork, Lost
-from core.tree import Tree
-from core.view import ViewRequest
+from core.resolve.engine import Engine
+from core.session.gc_tuning import filling
+from core.sources.feed import open_feed
+from core.sources.procfs import Procfs
+from core.system.host import LOCAL
+from core.system.interpreter import python
+from core.tree.tree import Tree
 
 FORKS = 4000
 Step = Callable[[list[bytes]], object]

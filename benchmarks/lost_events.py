@@ -22,12 +22,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import psutil
 
 from benchmarks.lib.load import ROOT, compiled
-from core.engine import Engine
-from core.feed import HostSources, ProbeFeed
-from core.host import LOCAL
-from core.lineage import MAX_ENDED
-from core.model import Tiers, TierState
+from core.model.entities import Tiers, TierState
 from core.probe.loader import Probe, ProbeOptions
+from core.resolve.engine import Engine
+from core.resolve.process_cache import MAX_ENDED
+from core.sources.feed import HostSources, ProbeFeed
+from core.system.host import LOCAL
 
 ROUNDS = 10
 SLEEPERS = 50

@@ -16,10 +16,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import msgspec
 
-from core.model import Origin, ProcessEntry, ProcessKey, Tier, Tiers, TierState, Usage
-from core.rewind import Facts, Timeline
-from core.tree import Tree
-from core.view import ProcessView, ViewRequest
+from core.model.entities import Origin, ProcessEntry, ProcessKey, Tier, Tiers, TierState, Usage
+from core.model.view import ProcessView, ViewRequest
+from core.session.timeline import Facts, Timeline
+from core.tree.tree import Tree
 
 SECOND = 1_000_000_000
 PROCESSES, FORKS, FRAMES, BUSY, SECONDS = 10_000, 200, 10, 500, 60

@@ -16,7 +16,7 @@ import sys
 from lib.load import ROOT, alive, load
 from lib.terminal import KEYS, OURS, Terminal, figures
 
-from core.interpreter import python
+from core.system.interpreter import python
 
 TIMES = 120
 PROGRAMS: dict[str, tuple[str, ...]] = {

@@ -15,7 +15,7 @@ import sys
 from lib.load import ROOT, alive, load
 from lib.terminal import OURS, Terminal
 
-from core.interpreter import python
+from core.system.interpreter import python
 
 TIMES = 5
 BARE = tuple(python(str(ROOT / "benchmarks/lib/bare.py"), "label"))

@@ -11,9 +11,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from core.model import ContainerContext, Credentials, Origin, ProcessEntry, ProcessKey, Tier, Usage
-from core.tree import Tree
-from core.view import Grouping, ProcessView, SortKey, ViewRequest
+from core.model.entities import ContainerContext, Credentials, Origin, ProcessEntry, ProcessKey, Tier, Usage
+from core.model.view import Grouping, ProcessView, SortKey, ViewRequest
+from core.tree.tree import Tree
 
 SECOND = 1_000_000_000
 HEIGHT = 150  # what a terminal of 50 lines asks for: itself, a page above and a page below

@@ -1,1 +1,1 @@
-"""From C sources to inspected eBPF objects. Of core it imports only core.text and core.host."""
+"""From C sources to inspected eBPF objects. Of core it imports only core.text.safe and core.system.host."""

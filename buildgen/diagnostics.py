@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from buildgen.arch import Arch, local_arch
-from buildgen.packages import install_hint
-from core.text import safe_text
+from core.system.arch import Arch, local_arch
+from core.system.distribution import install_hint
+from core.text.safe import safe_text
 
 _MOST = 256 * 1024
 """As much of a log as is searched: what matters stands at its start."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.text import safe_text
+from core.text.safe import safe_text
 
 
 class BuildgenError(Exception):

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from functools import total_ordering
 
-from buildgen.arch import without_arch
 from buildgen.errors import KernelReleaseError
+from core.system.arch import without_arch
 
 _VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:-(\d{1,9}))?", re.ASCII)
 _RESPIN = re.compile(r"(?:[.-]\d{1,9}(?![A-Za-z0-9]))*", re.ASCII)

@@ -19,8 +19,8 @@ from typing import Any
 
 from platformdirs import user_cache_path, user_config_path
 
-from buildgen.search_path import search_path
-from core.files import acting_as, not_only
+from core.system.files import acting_as, not_only
+from core.system.search_path import search_path
 
 _PASSED_ON = ("LANG", "LANGUAGE", "TZ", "TERM")
 """What the tools of a checkout's owner get of root's environment, beside PATH and LC_*: no secrets."""

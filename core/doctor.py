@@ -15,12 +15,12 @@ from pathlib import Path
 
 import msgspec
 
-from core.host import Host
-from core.privileges import Capability, as_root, current_privileges, install_libbpf
 from core.probe.libbpf import LibbpfMissing, load_libbpf
 from core.probe.loader import SHIPPED_OBJECT, Probe
 from core.probe.refusals import ProbeUnavailable
-from core.text import safe_text
+from core.system.host import Host
+from core.system.privileges import Capability, as_root, current_privileges, install_libbpf
+from core.text.safe import safe_text
 
 KERNEL_FLOOR = (5, 8)
 """Ring buffer, task iterator, CAP_BPF and the boot clock in BPF came with Linux 5.8."""

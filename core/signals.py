@@ -13,9 +13,9 @@ from enum import StrEnum
 
 import msgspec
 
-from core.host import Host
-from core.model import ProcessKey, same_start
-from core.procfs import Procfs, ProcfsError
+from core.model.entities import ProcessKey, same_start
+from core.sources.procfs import Procfs, ProcfsError
+from core.system.host import Host
 
 
 class Delivery(StrEnum):

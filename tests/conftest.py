@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from core.host import LOCAL
 from core.probe.loader import Probe, ProbeOptions
 from core.probe.refusals import ProbeUnavailable
+from core.system.host import LOCAL
 from tests.needs import lacks, needs
 
 

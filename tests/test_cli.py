@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from core.doctor import check_probe
-from core.host import LOCAL
-from tui.cli import COMMANDS
+from core.system.host import LOCAL
+from tui.cli.main import COMMANDS
 from tui.output import Exit
 
-PROGRAM = [sys.executable, "-m", "tui.cli"]
+PROGRAM = [sys.executable, "-m", "tui.cli.main"]
 ROOT = Path(__file__).parents[1]
 
 
@@ -42,7 +42,7 @@ def one_line(ran: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_the_list_is_what_there_is() -> None:
-    files = {path.stem for path in (ROOT / "tui/commands").glob("[a-z]*.py")}
+    files = {path.stem for path in (ROOT / "tui/cli").glob("[a-z]*.py")}
     assert files == set(COMMANDS)
 
 
@@ -187,7 +187,7 @@ def test_signals_end_it_with_their_code(number: signal.Signals, code: Exit) -> N
 
 def test_start_up_imports_no_textual() -> None:
     """Importing every subcommand: textual takes 0.15 s, which `--json` must not pay for."""
-    modules = ", ".join(["tui.cli", "tui.open_screens", *(f"tui.commands.{name}" for name in COMMANDS)])
+    modules = ", ".join(["tui.cli.main", "tui.cli.open_screens", *(f"tui.cli.{name}" for name in COMMANDS)])
     loaded = "{name.split('.')[0] for name in sys.modules}"
     check = f"import sys, {modules}; print(sorted({loaded} & {{'textual', 'rich'}}))"
     ran = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -197,7 +197,7 @@ def test_start_up_imports_no_textual() -> None:
 @pytest.mark.parametrize("name", ["info", "ps", "doctor"])
 def test_running_a_command_imports_no_textual(name: str) -> None:
     script = (
-        f"import sys; from tui.cli import cli; cli.main(['{name}', '--json'], standalone_mode=False);"
+        f"import sys; from tui.cli.main import cli; cli.main(['{name}', '--json'], standalone_mode=False);"
         "print([m for m in sys.modules if m.split('.')[0] == 'textual'])"
     )
     ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)

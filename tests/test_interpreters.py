@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from core.interpreter import NEUTRAL, python, python_module
+from core.system.interpreter import NEUTRAL, python, python_module
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("core", "buildgen", "tui", "tools", "benchmarks")
-HELPER = ROOT / "core/interpreter.py"
+HELPER = ROOT / "core/system/interpreter.py"
 STARTERS = {"multiprocessing", "runpy", "concurrent.futures.process"}
 """Modules that start interpreters in ways of their own, or run code by name."""
 
@@ -82,10 +82,10 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     "command",
     [
-        python("-c", "import json, ctypes, core.text, msgspec"),
-        python_module("core.interpreter"),
-        python_module("tui.web.shown", "{}"),
-        python_module("tui.cli", "--version"),
+        python("-c", "import json, ctypes, core.text.safe, msgspec"),
+        python_module("core.system.interpreter"),
+        python_module("tui.web.tab_process", "{}"),
+        python_module("tui.cli.main", "--version"),
         python_module("buildgen.objects.verifier", "/nonexistent", "0"),
     ],
     ids=lambda command: command[-2],
@@ -108,7 +108,7 @@ def test_a_checkout_that_is_not_installed_finds_its_own_modules(tmp_path: Path) 
     for name in ("__init__", "interpreter"):
         (tmp_path / f"core/{name}.py").write_text((ROOT / f"core/{name}.py").read_text())
     (tmp_path / "core/here.py").write_text("import sys; print(__file__, *sys.argv[1:])")
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from core.interpreter import *; import subprocess\n"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from core.system.interpreter import *; import subprocess\n"
     code += "subprocess.run(python_module('core.here', 'one', 'two'), cwd=NEUTRAL, check=True)"
     here = [system, "-I", "-c", code, str(tmp_path)]
     ran = subprocess.run(here, capture_output=True, text=True, check=True)
@@ -116,7 +116,7 @@ def test_a_checkout_that_is_not_installed_finds_its_own_modules(tmp_path: Path) 
 
 
 def test_root_leaves_no_bytecode_where_it_is_told_not_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "from core.interpreter import python; print(*python())"
+    code = "from core.system.interpreter import python; print(*python())"
     for value, flag in (("1", True), ("", False)):
         env = {**os.environ, "PYTHONDONTWRITEBYTECODE": value}
         ran = subprocess.run(

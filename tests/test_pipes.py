@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from core.doctor import check_probe
-from core.host import LOCAL
+from core.system.host import LOCAL
 from tests.needs import lacks
-from tui.cli import COMMANDS
+from tui.cli.main import COMMANDS
 from tui.output import Exit
 
 ROOT = Path(__file__).parents[1]
-PROGRAM = [sys.executable, "-m", "tui.cli"]
+PROGRAM = [sys.executable, "-m", "tui.cli.main"]
 PROBE = ROOT / "core/probe/process.bpf.o"
 
 CALLS = {

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from core.feed import open_feed
-from core.host import LOCAL
+from core.sources.feed import open_feed
+from core.system.host import LOCAL
 from tests.world import look, look_at_all
 
 ROOT = Path(__file__).parent.parent
@@ -23,7 +23,7 @@ MANY = 2000
 
 
 def run(*arguments: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tui.cli", *arguments]
+    command = [sys.executable, "-m", "tui.cli.main", *arguments]
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=check, timeout=60, **options
     )
@@ -158,7 +158,7 @@ def test_resolve_refuses_what_is_no_pid() -> None:
 
 def test_watch_tells_the_life_of_a_process(needs_maps: None) -> None:
     watcher = subprocess.Popen(
-        [sys.executable, "-m", "tui.cli", "watch", "--json", "--duration", "20"],
+        [sys.executable, "-m", "tui.cli.main", "watch", "--json", "--duration", "20"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

@@ -16,7 +16,7 @@ from tests.pythons import ROOT, EnvironmentNotMade, Python, environment, find_py
 RECORDING = ROOT / "tests/tui/shop.rec"
 REWRITE = """
 import pathlib, sys
-from core.recording_file import Writer, read
+from core.sources.recording.file import Writer, read
 writer = Writer(pathlib.Path(sys.argv[2]))
 for message in read(pathlib.Path(sys.argv[1])):
     writer.write(message)
@@ -39,7 +39,7 @@ def python(request: pytest.FixtureRequest) -> str:
 
 def run(python: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [python, "-W", "always::DeprecationWarning", "-m", "tui.cli", *arguments],
+        [python, "-W", "always::DeprecationWarning", "-m", "tui.cli.main", *arguments],
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -58,7 +58,7 @@ def test_there_is_a_python_that_is_newer_than_the_oldest() -> None:
 
 @pytest.mark.timeout(600)
 def test_every_screen_opens(python: str, tmp_path: Path) -> None:
-    open_every_screen([python, "-m", "tui.cli"], tmp_path)
+    open_every_screen([python, "-m", "tui.cli.main"], tmp_path)
 
 
 @pytest.mark.parametrize("command", [["ps"], ["doctor"], ["headers"], ["info"]], ids=" ".join)

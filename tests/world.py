@@ -1,4 +1,4 @@
-"""An outside view of the processes of this host: /proc read by hand, not through core.procfs."""
+"""An outside view of the processes of this host: /proc read by hand, not through core.sources.procfs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.engine import Engine
-from core.feed import open_feed
-from core.host import LOCAL
-from core.lineage import Lineage, Process
-from core.records import Event
+from core.model.events import Event
+from core.resolve.engine import Engine
+from core.resolve.process_cache import Lineage, Process
+from core.sources.feed import open_feed
+from core.system.host import LOCAL
 
 
 @dataclass(frozen=True, slots=True)

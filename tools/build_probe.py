@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 
 from buildgen.events import Diagnosed, Done
+from buildgen.ninja.runner import run_build
 from buildgen.owner import builder_of
-from buildgen.plan import plan
-from buildgen.project import load_project
-from buildgen.runner import run_build
-from buildgen.trust import Trust
+from buildgen.plan.plan import plan
+from buildgen.project.project import load_project
+from buildgen.project.trust import Trust
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "core/probe"

@@ -31,9 +31,9 @@ sys.path[:0] = [str(ROOT)]
 
 import msgspec  # noqa: E402
 
-from core.model import ProcessEntry  # noqa: E402
-from core.recording_file import Events, Head, Looked, Named, Snapshot, User, read  # noqa: E402
-from core.records import CgroupMove, Exec, Fork  # noqa: E402
+from core.model.entities import ProcessEntry  # noqa: E402
+from core.model.events import CgroupMove, Exec, Fork  # noqa: E402
+from core.sources.recording.file import Events, Head, Looked, Named, Snapshot, User, read  # noqa: E402
 from tests.containers_real import remove_empty_cgroup  # noqa: E402
 
 HOST = ROOT / "tools/recorded_host"
@@ -72,7 +72,7 @@ NIGHTLY = "sleep 30; gzip -9 </dev/zero | cat >/dev/null"
 
 PROGRAM = """#!/usr/bin/python3
 import sys
-from tui.cli import main
+from tui.cli.main import main
 sys.exit(main())
 """
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from core.host import LOCAL
-from core.tree import Tree
-from core.view import ViewRequest
-from tui.live import live_engine
+from core.model.view import ViewRequest
+from core.system.host import LOCAL
+from core.tree.tree import Tree
+from tui.cli.live import live_engine
 from tui.output import CommandError
 from tui.settings import Settings
 

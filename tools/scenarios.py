@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
-from core.interpreter import python
+from core.system.interpreter import python
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -18,30 +18,30 @@ from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 
-from core.text import safe_text
-from core.view import Frame, Past
+from core.model.view import Frame, Past
+from core.text.safe import safe_text
 from tui.config import Config
-from tui.engine import Engine
-from tui.history import History
+from tui.counter_history import History
+from tui.frame_source import Engine
 from tui.keymap import CHANGES, Command, bindings, commands
-from tui.leaving import run_to_the_end
 from tui.output import Exit
 from tui.palette import CommandProvider
 from tui.read_only import changes
+from tui.screens.base_screen import Room
 from tui.screens.help import HelpScreen
 from tui.screens.processes import ProcessesScreen
 from tui.screens.resolver import ResolverScreen
-from tui.screens.room import Room
 from tui.settings import Settings
-from tui.stdout_driver import StdoutDriver
-from tui.strips import release_strips
-from tui.terminal import HangUp, has_few_colors
+from tui.terminal.kind import HangUp, has_few_colors
+from tui.terminal.leaving import run_to_the_end
+from tui.terminal.stdout_driver import StdoutDriver
+from tui.terminal.strips import release_strips
 from tui.theme import ALL as THEMES
 from tui.widgets.ascii import AsciiFilter
 from tui.widgets.reverse import ReverseFilter
 
 if TYPE_CHECKING:
-    from core.feed import Feed
+    from core.sources.feed import Feed
 
 _HANGUP = 129
 _SIGNALS = {
@@ -219,8 +219,8 @@ class EbpfApp(App[None]):
 
 def run(settings: Settings, config: Config) -> int:
     """Open the screens on the host of `settings`; return the exit code."""
-    from core.running import announced
-    from core.session import open_session
+    from core.session.reload_signal import announced
+    from core.session.session import open_session
     from tui.reload import probe_opener
 
     session = open_session(settings.host, probe=settings.probe, ask_runtimes=settings.ask_runtimes)

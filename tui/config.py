@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from platformdirs import user_config_path
 
-from core.text import safe_text
+from core.text.safe import safe_text
 from tui.keymap import COMMANDS, clash, key_name
 from tui.output import CommandError, Exit
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from textual.app import SuspendNotSupported
 
 from buildgen.owner import environment, identity, invoking_user
-from core.text import safe_text
+from core.text.safe import safe_text
 
 if TYPE_CHECKING:
     from tui.app import EbpfApp

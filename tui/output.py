@@ -37,7 +37,7 @@ def emit(name: str, value: dict[str, Any]) -> None:
     """Write one JSON object as one line, with the schema `ebpf-tui/NAME/1` first.
 
     Everything that is not ASCII is escaped, so that no byte from outside can steer a terminal;
-    bytes that are no UTF-8 stay exact as lone surrogates (see core.text.json_text).
+    bytes that are no UTF-8 stay exact as lone surrogates (see core.text.safe.json_text).
     """
     sys.stdout.write(json.dumps({"schema": f"ebpf-tui/{name}/1", **value}) + "\n")
     sys.stdout.flush()

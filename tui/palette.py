@@ -7,7 +7,7 @@ from functools import partial
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from tui.keymap import Command
-from tui.screens.room import Room
+from tui.screens.base_screen import Room
 
 
 class CommandProvider(Provider):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from core.feed import Feed, open_feed
 from core.probe.loader import SHIPPED_OBJECT, ProbeOptions
 from core.probe.refusals import ProbeUnavailable
-from core.text import safe_text
+from core.sources.feed import Feed, open_feed
+from core.text.safe import safe_text
 from tui.settings import Settings
 
 
@@ -39,9 +39,9 @@ def probe_object() -> Path:
     Raises ProbeUnavailable when others than root, we and who called sudo could have written it: what is
     loaded runs in the kernel.
     """
-    from buildgen.arch import parse_arch  # what builds is imported when it is asked for
     from buildgen.owner import invoking_user
-    from tui.screens.build_board import own_probe
+    from buildgen.session.board import own_probe
+    from core.system.arch import parse_arch  # what builds is imported when it is asked for
 
     _, out = own_probe(user_cache_path("ebpf-tui"))
     built = out / parse_arch("local").name / "co-re" / SHIPPED_OBJECT.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.host import LOCAL, Host
+from core.system.host import LOCAL, Host
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from core.interpreter import python_module
+from core.system.interpreter import python_module
 
 KEYS = {"down": (b"\x1b[B", b"\x1b[A"), "pagedown": (b"\x1b[6~", b"\x1b[5~")}
 """Pressed in turns of ten each, so that no list comes to its end."""
@@ -125,4 +125,4 @@ def figures(took: Sequence[float]) -> str:
     return f"p50 {p50:6.1f}   p95 {p95:6.1f}   max {took[-1]:6.1f}"
 
 
-OURS = tuple(python_module("tui.cli"))
+OURS = tuple(python_module("tui.cli.main"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from buildgen.objects.budget import Budget
-from core.text import safe_text
+from core.text.safe import safe_text
 
 MAGIC = 0xEB9F
 

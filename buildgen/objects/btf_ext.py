@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from buildgen.objects.btf import Btf, BtfError, Type, byte_order
 from buildgen.objects.model import CoreRelocation, LineInfo
-from core.text import safe_text
+from core.text.safe import safe_text
 
 INSN_SIZE = 8
 

@@ -18,9 +18,9 @@ import msgspec
 from buildgen.errors import ObjectError, VerifyError
 from buildgen.objects.bounded_run import Ran, run
 from buildgen.objects.verifier import ADMIN, NO_LIBBPF
-from buildgen.packages import install_hint
-from core.interpreter import NEUTRAL, python_module
-from core.text import safe_text
+from core.system.distribution import install_hint
+from core.system.interpreter import NEUTRAL, python_module
+from core.text.safe import safe_text
 
 PATIENCE = 120.0
 """Seconds for all programs of an object. The verifier gives up by itself after a million instructions."""

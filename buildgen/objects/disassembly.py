@@ -19,7 +19,7 @@ from buildgen.objects.btf_ext import INSN_SIZE
 from buildgen.objects.helpers import helper_name
 from buildgen.objects.model import CoreRelocation, LineInfo, ObjectFile, Program
 from buildgen.owner import identity, invoking_user
-from core.text import safe_text
+from core.text.safe import safe_text
 
 _SECTION = re.compile(r"^Disassembly of section (?P<name>.*):$")
 _LABEL = re.compile(r"^[0-9a-f]{16} <(?P<name>[^>]*)>:$")

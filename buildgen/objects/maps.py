@@ -12,7 +12,7 @@ from buildgen.objects.btf import Btf, BtfError, Member, Type
 from buildgen.objects.elf import Elf, ElfSection
 from buildgen.objects.model import MapDef, Variable
 from buildgen.objects.section_names import map_type
-from core.text import safe_text
+from core.text.safe import safe_text
 
 RDONLY_PROG, MMAPABLE, LINK = 0x80, 0x400, 0x2000
 """BPF_F_RDONLY_PROG, BPF_F_MMAPABLE and BPF_F_LINK (include/uapi/linux/bpf.h)."""

@@ -17,7 +17,7 @@ from buildgen.objects.maps import all_maps, variables
 from buildgen.objects.model import BtfSummary, ObjectFile, Program, Section
 from buildgen.objects.relocations import Reference, references
 from buildgen.objects.section_names import program_type
-from core.text import safe_text
+from core.text.safe import safe_text
 
 
 def read_object(path: Path, content: bytes | None = None) -> ObjectFile:

@@ -19,7 +19,7 @@ from buildgen.objects.checker import Answer, Checked, check, first_said
 from buildgen.objects.elf import read_content
 from buildgen.objects.model import CoreRelocation, LineInfo, ObjectFile, Program
 from buildgen.objects.read import read_object
-from core.text import safe_lines, safe_text
+from core.text.safe import safe_lines, safe_text
 
 _SYS_ADMIN, _PERFMON, _BPF = 21, 38, 39
 """Numbers of capabilities (include/uapi/linux/capability.h)."""

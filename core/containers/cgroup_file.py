@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from core.containers.container_id import container_of_cgroup
-from core.host import Host
-from core.model import ContainerContext
+from core.model.entities import ContainerContext
+from core.system.host import Host
 
 _READ_LIMIT = 1 << 20
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from core.containers.oci_folder import Placed
-from core.host import Host
+from core.system.host import Host
 
 _CHECKS = 512
 _LEAST_CHECKS = 16

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from core.model import ContainerContext
-from core.text import safe_text
+from core.model.entities import ContainerContext
+from core.text.safe import safe_text
 
 _PATH_MAX = 4096
 """The kernel gives no longer path (include/uapi/linux/limits.h); longer text is parsed but not kept."""

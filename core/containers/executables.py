@@ -11,7 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-from core.host import Host
+from core.system.host import Host
 
 _STATUS_LIMIT = 64 << 10
 _DELETED = " (deleted)"

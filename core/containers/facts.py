@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from core.scrub import scrub_value
-from core.text import safe_text
+from core.text.safe import safe_text
+from core.text.secrets import scrub_value
 
 NAME_LIMIT = 256
 """Longest name, image or pod that is kept, in characters; Kubernetes and image references stay below."""

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from core.host import Host
+from core.system.host import Host
 
 _KEPT = 16_384
 _YOUNG_LOOKS = 6

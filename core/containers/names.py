@@ -25,9 +25,9 @@ from core.containers.storage import StorageState
 from core.containers.user_state import BUNDLE
 from core.containers.user_states import UserStates
 from core.containers.work import StateError
-from core.host import Host
-from core.model import ContainerContext
-from core.text import safe_text
+from core.model.entities import ContainerContext
+from core.system.host import Host
+from core.text.safe import safe_text
 
 if TYPE_CHECKING:
     from core.containers.sockets import RuntimeSockets

@@ -15,7 +15,7 @@ from core.containers.facts import Facts
 from core.containers.state_files import Stamp, StateFiles
 from core.containers.storage import StorageState
 from core.containers.work import StateError
-from core.text import safe_text
+from core.text.safe import safe_text
 
 SIXTY_FOUR = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"[A-Za-z0-9_+.-]{1,255}")  # what runc allows (libcontainer, validateID)

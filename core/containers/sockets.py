@@ -23,7 +23,7 @@ import msgspec
 from core.containers.daemons import Daemons
 from core.containers.facts import Facts, facts_from_labels
 from core.containers.state_files import StateFiles
-from core.text import safe_text
+from core.text.safe import safe_text
 
 _TIMEOUT_S = 2.0
 _ANSWER_LIMIT = 1 << 20

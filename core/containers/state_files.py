@@ -14,8 +14,8 @@ import msgspec
 
 from core.containers.bolt import BoltError, bolt_values
 from core.containers.work import ENTRY, OPENED, StateError, Work
-from core.host import DanglingPathError, Host
-from core.text import safe_text
+from core.system.host import DanglingPathError, Host
+from core.text.safe import safe_text
 
 _SIZE_LIMIT = 16 << 20
 """podman's containers.json holds every container of the host; nothing else comes near this."""

@@ -22,7 +22,7 @@ from core.containers import sqlite as _sqlite  # noqa: F401
 from core.containers.daemons import Home
 from core.containers.user_protocol import LENGTH, QUESTION_LIMIT, Question, Settings, framed
 from core.containers.user_state import UserState
-from core.host import LOCAL, Host
+from core.system.host import LOCAL, Host
 
 NOTE_SIZE = 4096
 OUT_OF_MEMORY, NO_RIGHTS, FAILED = 3, 4, 5

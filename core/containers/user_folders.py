@@ -12,7 +12,7 @@ import threading
 import time
 
 from core.containers.user_protocol import RUNTIME_FOLDERS
-from core.host import Host
+from core.system.host import Host
 
 _RUN_USER = "/run/user"
 _UID = re.compile(r"[1-9][0-9]{0,9}")

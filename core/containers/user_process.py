@@ -16,9 +16,9 @@ import msgspec
 
 from core.containers.daemons import Home
 from core.containers.user_protocol import LENGTH, REPLY_LIMIT, Question, Reply, Settings, framed
-from core.host import Host
-from core.interpreter import NEUTRAL, python_module
-from core.text import safe_text
+from core.system.host import Host
+from core.system.interpreter import NEUTRAL, python_module
+from core.text.safe import safe_text
 
 ANSWER_S = 5.0
 """So long one question may take."""

@@ -12,7 +12,7 @@ import msgspec
 
 from core.containers.facts import Facts, shown, shown_labels
 from core.containers.oci_folder import NAME, Placed
-from core.text import safe_text
+from core.text.safe import safe_text
 
 LENGTH = struct.Struct("=I")
 QUESTION_LIMIT = 128 << 10

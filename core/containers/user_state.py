@@ -22,7 +22,7 @@ from core.containers.state_files import StateFiles, is_file_name
 from core.containers.storage import StorageState
 from core.containers.user_protocol import RUNTIME_FOLDERS, Question, Reply, Told, claim_of
 from core.containers.work import StateError, Work
-from core.host import Host
+from core.system.host import Host
 
 WORK, WORK_PER_S = 40_000_000, 5_000_000
 """The files of one user may take 0.4 s of processor time at first, then a twentieth of the time."""

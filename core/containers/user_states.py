@@ -28,7 +28,7 @@ from core.containers.user_protocol import (
     checked_text,
     placed_of_claim,
 )
-from core.host import Host
+from core.system.host import Host
 
 _CHILDREN = 16
 _WANTED = 512

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from core.text import safe_text
+from core.text.safe import safe_text
 
 OPENED = 2_000
 ENTRY = 200

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from core.host import Host
-from core.privileges import current_privileges, install_libbpf
 from core.probe.libbpf import LibbpfMissing, load_libbpf
 from core.probe.refusals import ProbeUnavailable
-from core.text import safe_text
+from core.system.host import Host
+from core.system.privileges import current_privileges, install_libbpf
+from core.text.safe import safe_text
 
 _V1_CONTROLLERS = ("memory", "pids", "cpu", "freezer", "devices", "cpuset")
 """In the order of enum cgroup_subsys_id in kernel_types.h, counted from 1."""

@@ -10,8 +10,8 @@ from struct import Struct
 from struct import error as StructError
 from typing import Any
 
-from core.model import Credentials, ProcessEntry, Usage
-from core.records import CgroupMove, Event, Exec, Exit, Fork, Found, Reaped
+from core.model.entities import Credentials, ProcessEntry, Usage
+from core.model.events import CgroupMove, Event, Exec, Exit, Fork, Found, Reaped
 
 FORK, EXEC, EXIT, REAPED, CGROUP, FOUND = 1, 2, 3, 4, 5, 6
 KTHREAD, EXE_UNLINKED, EXE_PARTIAL, ARGS_PARTIAL, CGROUP_PARTIAL, ZOMBIE, NEW_RIGHTS = 1, 2, 4, 8, 16, 32, 64

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from functools import lru_cache
 
-from core.text import safe_text
+from core.text.safe import safe_text
 
 SAMPLE_CALLBACK = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
 """int (*)(void *ctx, void *data, size_t size): one ring buffer record. Keep the object alive."""

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.host import Host
+from core.model.events import Found, MapFill, Sample
 from core.probe import layout
 from core.probe.host_checks import check_host, reader_pid_namespace, v1_controller
 from core.probe.libbpf import (
@@ -36,7 +36,7 @@ from core.probe.refusals import (
     refused_program,
 )
 from core.probe.samples import Samples
-from core.records import Found, MapFill, Sample
+from core.system.host import Host
 
 SHIPPED_OBJECT = Path(__file__).with_name("process.bpf.o")
 """The built probe that the package carries: one object for every little-endian architecture."""

@@ -9,7 +9,7 @@ import select
 from functools import partial
 from typing import Any, Protocol
 
-from core.model import ProcessEntry
+from core.model.entities import ProcessEntry
 from core.probe import layout
 from core.probe.libbpf import load_libbpf
 from core.probe.loader import Probe

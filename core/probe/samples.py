@@ -5,9 +5,9 @@ from __future__ import annotations
 from struct import Struct
 from typing import Any
 
-from core.model import Usage
+from core.model.entities import Usage
+from core.model.events import Sample
 from core.probe.layout import KTHREAD, NEW_RIGHTS, PAGE, state_letter, text
-from core.records import Sample
 
 SAMPLE = Struct("=3Q8I16s")
 """struct sample in process.bpf.c."""

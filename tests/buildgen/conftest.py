@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ebpf_sources import CO_RE
 
-from core.host import Host
+from core.system.host import Host
 from tests.needs import lacks
 
 

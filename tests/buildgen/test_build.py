@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 from ebpf_sources import CO_RE, EMBEDDED_BY_TAG, PREBUILT, is_running
 
-from buildgen.arch import local_arch
 from buildgen.errors import ConfigError
 from buildgen.events import BuildEvent, Diagnosed, Done, EdgeFinished, EdgeStarted, Planned
-from buildgen.flags import BASES, Base, Variant, compile_flags
-from buildgen.headers import HeadersNotFound, find_header_dirs
-from buildgen.plan import plan
-from buildgen.project import load_project
-from buildgen.runner import run_build
-from buildgen.toolchain import find_toolchain
-from buildgen.workspace import with_states
+from buildgen.headers.find import HeadersNotFound, find_header_dirs
+from buildgen.ninja.runner import run_build
+from buildgen.ninja.workspace import with_states
+from buildgen.plan.plan import plan
+from buildgen.project.flags import BASES, Base, Variant, compile_flags
+from buildgen.project.project import load_project
+from buildgen.project.toolchain import find_toolchain
+from core.system.arch import local_arch
 
 
 def build(project: Path, *, keep_going: bool = False, **options: object) -> list[BuildEvent]:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from buildgen import build_history
-from buildgen.build_history import KEPT, Built, built, read_history, remember
+from buildgen.session import history as build_history
+from buildgen.session.history import KEPT, Built, built, read_history, remember
 
 NOBODY = 65534
 

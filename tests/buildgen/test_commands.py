@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from ebpf_sources import is_running
 
-from buildgen.arch import local_arch
+from core.system.arch import local_arch
 
-EBPF_TUI = [sys.executable, "-m", "tui.cli"]
+EBPF_TUI = [sys.executable, "-m", "tui.cli.main"]
 ROOT = Path(__file__).parents[2]
 
 

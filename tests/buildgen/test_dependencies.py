@@ -6,11 +6,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from buildgen.dependencies import files_read
-from buildgen.plan import plan
-from buildgen.project import load_project
-from buildgen.runner import run_build
-from buildgen.toolchain import find_toolchain
+from buildgen.ninja.dependencies import files_read
+from buildgen.ninja.runner import run_build
+from buildgen.plan.plan import plan
+from buildgen.project.project import load_project
+from buildgen.project.toolchain import find_toolchain
 from tests.needs import lacks
 
 

@@ -11,9 +11,9 @@ import pytest
 from ebpf_sources import EMBEDDED_BY_TAG
 from libbpf_view import library
 
-from buildgen.arch import parse_arch
 from buildgen.diagnostics import Diagnosis, diagnose
-from buildgen.headers import HeaderDirs, HeadersNotFound, find_header_dirs
+from buildgen.headers.find import HeaderDirs, HeadersNotFound, find_header_dirs
+from core.system.arch import parse_arch
 from tests.work import LINEAR, TIMES, growth
 
 GPL_ONLY = """

@@ -17,7 +17,7 @@ from buildgen.errors import DisassemblyError
 from buildgen.objects import ObjectFile, compare, read_object
 from buildgen.objects.disassembly import disassemble
 from buildgen.objects.helpers import helper_name
-from buildgen.toolchain import find_toolchain
+from buildgen.project.toolchain import find_toolchain
 from tests.needs import lacks
 
 ROOT = Path(__file__).parents[2]
@@ -194,5 +194,5 @@ def inspected(*arguments: str) -> dict[str, Any]:
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    tui = [sys.executable, "-m", "tui.cli", "inspect", *arguments]
+    tui = [sys.executable, "-m", "tui.cli.main", "inspect", *arguments]
     return subprocess.run(tui, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from buildgen.errors import ArchError, KernelReleaseError
-from buildgen.headers import Candidate, HeaderDirs, HeadersNotFound, find_header_dirs
-from core.host import LOCAL
+from buildgen.headers.find import Candidate, HeaderDirs, HeadersNotFound, find_header_dirs
+from core.system.host import LOCAL
 
 
 def names(headers: HeaderDirs, root: Path) -> list[str]:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from buildgen.events import EdgeFinished
-from buildgen.history import edge_seconds, of_outputs, seconds_left
+from buildgen.ninja.edge_times import edge_seconds, of_outputs, seconds_left
+from buildgen.ninja.runner import run_build
 from buildgen.objects import compare, read_object
-from buildgen.plan import plan
-from buildgen.project import load_project
-from buildgen.runner import run_build
+from buildgen.plan.plan import plan
+from buildgen.project.project import load_project
 
 
 def test_the_log_of_a_real_build(co_re: Path) -> None:

@@ -15,17 +15,17 @@ import pytest
 from conftest import FakeRoot
 from ebpf_sources import PREBUILT
 
-from buildgen import kheaders
-from buildgen.arch import local_arch
 from buildgen.errors import KheadersError
 from buildgen.events import Done
-from buildgen.header_candidates import ARCHIVE, Candidate
-from buildgen.headers import HeadersNotFound, find_header_dirs
-from buildgen.kheaders import unpacked
-from buildgen.plan import plan
-from buildgen.project import load_project
-from buildgen.runner import run_build
-from core.host import Host
+from buildgen.headers import kheaders
+from buildgen.headers.candidates import ARCHIVE, Candidate
+from buildgen.headers.find import HeadersNotFound, find_header_dirs
+from buildgen.headers.kheaders import unpacked
+from buildgen.ninja.runner import run_build
+from buildgen.plan.plan import plan
+from buildgen.project.project import load_project
+from core.system.arch import local_arch
+from core.system.host import Host
 
 RELEASE = "6.6.1-made"
 

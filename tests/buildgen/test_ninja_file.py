@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buildgen.arch import parse_arch
 from buildgen.errors import ConfigError
-from buildgen.flags import Flag, Variant
-from buildgen.ninja_file import Edges, ninja_path, write_ninja
-from buildgen.ninja_output import NinjaOutput
-from buildgen.toolchain import Tool, Toolchain, find_ninja
+from buildgen.ninja.output import NinjaOutput
+from buildgen.plan.ninja_file import Edges, ninja_path, write_ninja
+from buildgen.project.flags import Flag, Variant
+from buildgen.project.toolchain import Tool, Toolchain, find_ninja
+from core.system.arch import parse_arch
 
 AMD64 = parse_arch("amd64")
 TOOLS = Toolchain(

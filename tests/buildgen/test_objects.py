@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from libbpf_view import library, view
 from rejected_programs import compiled
 
-from buildgen.arch import local_arch
 from buildgen.errors import ObjectError
+from buildgen.ninja.runner import run_build
 from buildgen.objects import ObjectFile, object_json, read_object
 from buildgen.objects.btf import BtfError, decode_btf
 from buildgen.objects.section_names import map_type, program_type
-from buildgen.plan import plan
-from buildgen.project import load_project
-from buildgen.runner import run_build
+from buildgen.plan.plan import plan
+from buildgen.project.project import load_project
+from core.system.arch import local_arch
 from tests.needs import lacks
 
 RICH = """

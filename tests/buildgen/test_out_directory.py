@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from buildgen.arch import local_arch
-from buildgen.dependencies import files_read
 from buildgen.events import Diagnosed, Done
-from buildgen.history import edge_seconds
-from buildgen.plan import BuildPlan, plan
-from buildgen.project import load_project
-from buildgen.runner import run_build
-from buildgen.workspace import with_states
+from buildgen.ninja.dependencies import files_read
+from buildgen.ninja.edge_times import edge_seconds
+from buildgen.ninja.runner import run_build
+from buildgen.ninja.workspace import with_states
+from buildgen.plan.plan import BuildPlan, plan
+from buildgen.project.project import load_project
+from core.system.arch import local_arch
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make files of others")

@@ -13,11 +13,11 @@ import pytest
 from ebpf_sources import CO_RE
 
 from buildgen.events import Diagnosed, Done
+from buildgen.ninja.runner import run_build
 from buildgen.owner import acting_for, invoking_user
-from buildgen.plan import plan
-from buildgen.project import load_project
-from buildgen.runner import run_build
-from buildgen.toolchain import find_ninja
+from buildgen.plan.plan import plan
+from buildgen.project.project import load_project
+from buildgen.project.toolchain import find_ninja
 
 NOBODY = 65534
 

@@ -8,8 +8,8 @@ import subprocess
 import pytest
 from conftest import FakeRoot
 
-from buildgen.arch import local_arch, parse_arch
-from buildgen.packages import family, headers_hint
+from core.system.arch import local_arch, parse_arch
+from core.system.distribution import family, headers_hint
 
 OWN = [
     ("debian", "", "6.1.0-56-amd64", "apt-get install linux-headers-6.1.0-56-amd64"),

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from buildgen.errors import ConfigError
-from buildgen.project import load_project
+from buildgen.project.project import load_project
 
 FULL = """\
 [project]

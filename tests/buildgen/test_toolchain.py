@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from buildgen.errors import ToolchainError
-from buildgen.toolchain import find_ninja, find_toolchain
+from buildgen.project.toolchain import find_ninja, find_toolchain
 
 
 class Bin:
@@ -16,7 +16,7 @@ class Bin:
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.path = path
-        monkeypatch.setattr("buildgen.toolchain._PREFIXES", (f"{path}/llvm-{{0}}/bin",))
+        monkeypatch.setattr("buildgen.project.toolchain._PREFIXES", (f"{path}/llvm-{{0}}/bin",))
         path.mkdir()
 
     def tool(self, name: str, version: str, says: str = "") -> Path:

@@ -17,14 +17,14 @@ from ebpf_sources import CO_RE
 
 from buildgen.errors import ConfigError
 from buildgen.events import Diagnosed, Done
+from buildgen.ninja.runner import run_build
+from buildgen.ninja.workspace import with_states
 from buildgen.owner import builder_of, environment
-from buildgen.plan import BuildPlan, plan
-from buildgen.project import load_project
-from buildgen.runner import run_build
-from buildgen.search_path import search_path
-from buildgen.toolchain import find_toolchain
-from buildgen.trust import confirm, confirmed_directories, confirmed_file, judge, what_runs
-from buildgen.workspace import with_states
+from buildgen.plan.plan import BuildPlan, plan
+from buildgen.project.project import load_project
+from buildgen.project.toolchain import find_toolchain
+from buildgen.project.trust import confirm, confirmed_directories, confirmed_file, judge, what_runs
+from core.system.search_path import search_path
 
 NOBODY, DAEMON = 65534, 1
 ROOT = Path(__file__).parents[2]
@@ -376,8 +376,8 @@ STARTS = ("subprocess.", "os.exec", "os.spawn", "os.posix_spawn", "os.system", "
 OURSELVES = {
     "buildgen/objects/bounded_run.py": "each caller says as whom; the checker needs our rights",
     "core/containers/user_process.py": "runs our own code, which takes the rights of a user before it reads",
-    "core/reader_process.py": "runs our own code, which reads /proc with our rights",
-    "tui/web/session.py": "runs our own code only",
+    "core/sources/reader_process.py": "runs our own code, which reads /proc with our rights",
+    "tui/web/tab.py": "runs our own code only",
 }
 
 

@@ -161,7 +161,7 @@ def test_without_the_right_to_load_it_ends_with_3(tmp_path: Path) -> None:
 
 
 def command(*arguments: str, before: list[str] | None = None) -> subprocess.CompletedProcess[str]:
-    tui = [sys.executable, "-m", "tui.cli", "verify", *arguments]
+    tui = [sys.executable, "-m", "tui.cli.main", "verify", *arguments]
     return subprocess.run([*(before or []), *tui], cwd=ROOT, capture_output=True, text=True, check=False)
 
 

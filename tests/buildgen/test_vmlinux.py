@@ -11,13 +11,13 @@ import pytest
 from conftest import FakeRoot
 from ebpf_sources import EMBEDDED_BY_TAG
 
-from buildgen.arch import parse_arch
 from buildgen.errors import VmlinuxError
 from buildgen.events import Diagnosed, Done
-from buildgen.plan import plan
-from buildgen.project import load_project
-from buildgen.runner import run_build
-from buildgen.vmlinux import KERNEL_BTF, cached_vmlinux, find_vmlinux, wants_vmlinux
+from buildgen.ninja.runner import run_build
+from buildgen.plan.plan import plan
+from buildgen.project.project import load_project
+from buildgen.project.vmlinux import KERNEL_BTF, cached_vmlinux, find_vmlinux, wants_vmlinux
+from core.system.arch import parse_arch
 
 SOURCE = """
 #include "vmlinux.h"

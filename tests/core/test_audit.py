@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from core.audit import CHECKS_KEPT, DIFFERENCES_KEPT, Audit
-from core.explainer import drift_words
-from core.host import LOCAL
-from core.lineage import Lineage, Process
-from core.model import Origin, ProcessEntry
-from core.procfs import Procfs
-from core.stats import Stats
+from core.model.entities import Origin, ProcessEntry
+from core.resolve.audit import CHECKS_KEPT, DIFFERENCES_KEPT, Audit
+from core.resolve.metrics import Stats
+from core.resolve.process_cache import Lineage, Process
+from core.session.explainer import drift_words
+from core.sources.procfs import Procfs
+from core.system.host import LOCAL
 from tests.world import differences, open_engine, settle
 
 

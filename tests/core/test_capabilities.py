@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from core.capabilities import capability_names
-from core.host import LOCAL
-from core.procfs import Procfs
+from core.sources.procfs import Procfs
+from core.system.capabilities import capability_names
+from core.system.host import LOCAL
 
 HEADER = Path("/usr/include/linux/capability.h")
 FULL = (1 << 41) - 1

@@ -19,10 +19,10 @@ from core.doctor import (
     check_proc,
     check_unprivileged_bpf,
 )
-from core.host import LOCAL, Host
-from core.privileges import current_privileges
+from core.system.host import LOCAL, Host
+from core.system.privileges import current_privileges
 
-DOCTOR = [sys.executable, "-m", "tui.cli", "doctor", "--json"]
+DOCTOR = [sys.executable, "-m", "tui.cli.main", "doctor", "--json"]
 ROOT = Path(__file__).parents[2]
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to take privileges away")

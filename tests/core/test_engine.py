@@ -8,13 +8,13 @@ import msgspec
 import pytest
 
 from core.containers.names import ContainerNames
-from core.engine import Engine
-from core.feed import HostFacts
-from core.host import LOCAL
-from core.model import ProcessEntry, Tiers, TierState, Usage
+from core.model.entities import ProcessEntry, Tiers, TierState, Usage
+from core.model.events import Event, Exec, Exit, Fork, Found, Lost, MapFill, Reaped, Sample
 from core.probe.maps import KernelMaps
-from core.procfs import ProcfsError, Stat
-from core.records import Event, Exec, Exit, Fork, Found, Lost, MapFill, Reaped, Sample
+from core.resolve.engine import Engine
+from core.sources.feed import HostFacts
+from core.sources.procfs import ProcfsError, Stat
+from core.system.host import LOCAL
 from tests.core.test_lineage import entry, fork
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from core.explain import Moment, explanation
-from core.lineage import Lineage, Process
-from core.model import Credentials, Origin, ProcessEntry, Resolution
-from core.stats import Stats
-from core.view import Explanation, ProcessView
+from core.explain.process import Moment, explanation
+from core.model.entities import Credentials, Origin, ProcessEntry, Resolution
+from core.model.view import Explanation, ProcessView
+from core.resolve.metrics import Stats
+from core.resolve.process_cache import Lineage, Process
 
 SECOND = 1_000_000_000
 NOW = 1000 * SECOND

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from core import files
+from core.system import files
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make files of others")
@@ -227,7 +227,7 @@ def test_without_the_capability_nothing_is_written_as_root_instead(shared: Path)
     """setfsuid(2) reports no error: without CAP_SETUID the thread would stay root."""
     program = (
         "import ctypes, os, sys\n"
-        "from core.files import acting_as\n"
+        "from core.system.files import acting_as\n"
         "libc = ctypes.CDLL(None)\n"
         "capget, capset = {'x86_64': (125, 126), 'aarch64': (90, 91)}[os.uname().machine]\n"
         "head, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()\n"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.filter import FilterError, Subject, parse_filter
-from core.model import ContainerContext, Credentials, Origin, ProcessEntry, Tier, Usage
-from core.view import ProcessView
+from core.model.entities import ContainerContext, Credentials, Origin, ProcessEntry, Tier, Usage
+from core.model.view import ProcessView
+from core.tree.filter import FilterError, Subject, parse_filter
 
 NGINX = ProcessView(
     entry=ProcessEntry(pid=4121, start_ns=1, comm=b"nginx", credentials=Credentials(uid=33, euid=33)),

@@ -7,8 +7,8 @@ import sys
 
 PROGRAM = """
 import gc, threading
-from core.host import LOCAL
-from core.session import open_session
+from core.system.host import LOCAL
+from core.session.session import open_session
 
 session = open_session(LOCAL, probe=False)
 there = threading.Event()

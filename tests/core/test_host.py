@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.host import LOCAL, DanglingPathError, Host
+from core.system.host import LOCAL, DanglingPathError, Host
 
 
 def test_absolute_links_stay_below_the_root(tmp_path: Path) -> None:

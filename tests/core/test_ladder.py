@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from core.engine import Engine
-from core.feed import open_feed
-from core.host import LOCAL
-from core.privileges import install_libbpf
 from core.probe.loader import SHIPPED_OBJECT, ProbeOptions
 from core.probe.refusals import EVENT_PROGRAMS
+from core.resolve.engine import Engine
+from core.sources.feed import open_feed
+from core.system.host import LOCAL
+from core.system.privileges import install_libbpf
 from tests.needs import lacks
 from tests.world import differences, settle
 
@@ -58,7 +58,7 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run ebpf-tui with what stands in front of its own arguments as the constraint."""
     at = next(n for n, word in enumerate(command) if word in ("ps", "watch", "doctor"))
     return subprocess.run(
-        [*command[:at], sys.executable, "-m", "tui.cli", *command[at:]],
+        [*command[:at], sys.executable, "-m", "tui.cli.main", *command[at:]],
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
         env={**os.environ, **environment},
     )  # fmt: skip

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.latency import Latency
-from core.model import Tier
+from core.model.entities import Tier
+from core.model.latency import Latency
 
 
 @given(st.lists(st.integers(0, 2**39 - 1), min_size=1, max_size=300))

@@ -7,10 +7,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from core.lineage import MAX_ENDED, Lineage, Process, Validity
-from core.model import TICK_NS, Credentials, Origin, ProcessEntry
-from core.records import CgroupMove, Exec, Exit, Fork, Reaped
-from core.stats import Stats
+from core.model.entities import TICK_NS, Credentials, Origin, ProcessEntry
+from core.model.events import CgroupMove, Exec, Exit, Fork, Reaped
+from core.resolve.metrics import Stats
+from core.resolve.process_cache import MAX_ENDED, Lineage, Process, Validity
 
 
 def entry(pid: int, start: int = 0, **facts: object) -> ProcessEntry:

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from core.feed import open_feed
-from core.host import LOCAL
+from core.sources.feed import open_feed
+from core.system.host import LOCAL
 from tests.needs import lacks
 
 ROOT = Path(__file__).parents[2]
-CLI = [sys.executable, "-m", "tui.cli"]
+CLI = [sys.executable, "-m", "tui.cli.main"]
 OWN_PROC = ["unshare", "--pid", "--fork", "--mount-proc"]
 
 INSIDE = r"""
@@ -134,7 +134,7 @@ def test_start_times_in_a_time_namespace_are_the_kernels(offset: str) -> None:
     assert compared
 
 
-AGE = "from core.feed import open_feed\nfrom core.host import LOCAL\nprint(open_feed(LOCAL).now_ns())"
+AGE = "from core.sources.feed import open_feed\nfrom core.system.host import LOCAL\nprint(open_feed(LOCAL).now_ns())"
 
 
 @pytest.mark.parametrize("offset", ["1000000", "-50"])

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from buildgen.packages import _distribution
-from core.host import Host
-from core.plain_file import NotPlainError, read_plain, read_start
-from core.privileges import distribution
+from core.system.distribution import _distribution
+from core.system.host import Host
+from core.system.plain_file import NotPlainError, read_plain, read_start
+from core.system.privileges import distribution
 from tests.core.test_users import place
 
 KINDS = ["fifo", "zero", "huge", "folder", "loop"]

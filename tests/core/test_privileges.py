@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from core.host import Host
-from core.privileges import Capability, Privileges, as_root, current_privileges, distribution, install_libbpf
+from core.system.host import Host
+from core.system.privileges import (
+    Capability,
+    Privileges,
+    as_root,
+    current_privileges,
+    distribution,
+    install_libbpf,
+)
 
 ALL = (1 << 41) - 1
 

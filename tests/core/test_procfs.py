@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from core.host import LOCAL, Host
-from core.model import TICK_NS
-from core.procfs import Procfs, ProcfsError, _tty_name
+from core.model.entities import TICK_NS
+from core.sources.procfs import Procfs, ProcfsError, _tty_name
+from core.system.host import LOCAL, Host
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.host import LOCAL, Host
-from core.model import TICK_NS, Credentials, ProcessEntry
+from core.model.entities import TICK_NS, Credentials, ProcessEntry
 from core.probe import layout
-from core.procfs import Procfs, ProcfsError
+from core.sources.procfs import Procfs, ProcfsError
+from core.system.host import LOCAL, Host
 
 PID = 42
 STAT = (

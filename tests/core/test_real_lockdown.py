@@ -20,7 +20,7 @@ def locked_down() -> None:
 
 
 def test_procfs_answers_and_the_cure_is_named() -> None:
-    command = [sys.executable, "-m", "tui.cli", "ps", "--json"]
+    command = [sys.executable, "-m", "tui.cli.main", "ps", "--json"]
     ps = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     tiers = json.loads(ps.stdout)["tiers"]
     assert tiers["step"] == "procfs"
@@ -31,9 +31,9 @@ def test_procfs_answers_and_the_cure_is_named() -> None:
 
 def test_the_kernel_would_have_refused_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check before loading takes nothing away that would have worked."""
-    from core.host import LOCAL
     from core.probe import host_checks, loader
     from core.probe.refusals import ProbeUnavailable
+    from core.system.host import LOCAL
 
     monkeypatch.setattr(host_checks, "_is_confidential", lambda host: False)
     with pytest.raises(ProbeUnavailable):

@@ -16,14 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import recording_file
-from core.compression import zstd
-from core.engine import Engine
-from core.feed import HostFacts, open_feed
-from core.host import LOCAL
-from core.model import ContainerContext, ProcessEntry, Tiers, TierState, Usage
-from core.recording import RecordingFeed
-from core.recording_file import (
+from core.model.entities import ContainerContext, ProcessEntry, Tiers, TierState, Usage
+from core.model.events import CgroupMove, Exec, Exit, Found, Lost, Reaped, Sample
+from core.model.view import ViewRequest
+from core.resolve.engine import Engine
+from core.session.session import open_replay
+from core.sources.feed import HostFacts, open_feed
+from core.sources.recording import file as recording_file
+from core.sources.recording.compression import zstd
+from core.sources.recording.file import (
     FORMAT,
     MAX_BYTES,
     End,
@@ -38,12 +39,11 @@ from core.recording_file import (
     Writer,
     read,
 )
-from core.records import CgroupMove, Exec, Exit, Found, Lost, Reaped, Sample
-from core.replay import ReplayFeed
-from core.session import open_replay
-from core.tree import Tree
-from core.tree_rows import process_text
-from core.view import ViewRequest
+from core.sources.recording.record import RecordingFeed
+from core.sources.recording.replay import ReplayFeed
+from core.system.host import LOCAL
+from core.tree.rows import process_text
+from core.tree.tree import Tree
 from tests.core.test_lineage import fork
 from tests.core.test_session import Listener, row_of
 from tests.world import settle
@@ -345,7 +345,7 @@ def test_the_commands(tmp_path: Path) -> None:
     import json
 
     path = tmp_path / "host.rec"
-    run = [sys.executable, "-m", "tui.cli"]
+    run = [sys.executable, "-m", "tui.cli.main"]
     done = subprocess.run(
         [*run, "record", str(path), "--duration", "1", "--json"], capture_output=True, text=True, check=True
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from core.limiter import LIMIT_PIDS, Limiter
-from core.lineage import Lineage
-from core.model import Origin, Outcome, ProcessEntry, Tier, TierState, Usage
+from core.model.entities import Origin, Outcome, ProcessEntry, Tier, TierState, Usage
 from core.probe.layout import EXE_CUT
 from core.probe.maps import MapsMiss
-from core.procfs import ProcfsError
-from core.resolver import Resolver
-from core.stats import Stats
+from core.resolve.metrics import Stats
+from core.resolve.process_cache import Lineage
+from core.resolve.rate_limit import LIMIT_PIDS, Limiter
+from core.resolve.resolver import Resolver
+from core.sources.procfs import ProcfsError
 
 SECOND = 1_000_000_000
 

@@ -7,10 +7,10 @@ import random
 import msgspec
 import pytest
 
-from core.model import Origin, ProcessEntry, ProcessKey, Tier, Tiers, TierState, Usage
-from core.rewind import Facts, Timeline
-from core.tree import Tree
-from core.view import ProcessView, ViewRequest, Window
+from core.model.entities import Origin, ProcessEntry, ProcessKey, Tier, Tiers, TierState, Usage
+from core.model.view import ProcessView, ViewRequest, Window
+from core.session.timeline import Facts, Timeline
+from core.tree.tree import Tree
 
 SECOND = 1_000_000_000
 ALL = ViewRequest(height=10_000)

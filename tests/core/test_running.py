@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from core import running
-from core.host import LOCAL
-from core.procfs import Procfs
-from core.running import announced, reload_running, runtime_directory
+from core.session import reload_signal as running
+from core.session.reload_signal import announced, reload_running, runtime_directory
+from core.sources.procfs import Procfs
+from core.system.host import LOCAL
 
 ROOT = Path(__file__).parents[2]
 
 SESSION = """
 import sys, signal
-from core import running
+from core.session import reload_signal as running
 from pathlib import Path
 running.runtime_directory = lambda: Path(sys.argv[1])
 asked = []

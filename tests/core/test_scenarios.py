@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from core.engine import Engine
-from core.feed import HostSources, ProbeFeed
-from core.host import LOCAL
-from core.lineage import MAX_ENDED, Process, Validity
-from core.model import Tiers, TierState
+from core.model.entities import Tiers, TierState
+from core.model.events import Lost
 from core.probe.loader import ProbeOptions
-from core.records import Lost
+from core.resolve.engine import Engine
+from core.resolve.process_cache import MAX_ENDED, Process, Validity
+from core.sources.feed import HostSources, ProbeFeed
+from core.system.host import LOCAL
 from tests.conftest import load_probe
 from tests.world import CheckedEngine, check_links, differences, open_engine, settle
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.scrub import MASK, MORE, SCRUBBED, scrub_args, scrub_cmdline
+from core.text.secrets import MASK, MORE, SCRUBBED, scrub_args, scrub_cmdline
 from tests.work import LINEAR, TIMES, growth
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from core import filter as filter_module
-from core.engine import Engine
-from core.feed import Feed, open_feed
-from core.host import LOCAL
-from core.model import ProcessKey
+from core.model.entities import ProcessKey
+from core.model.view import Find, Frame, Row, ViewRequest
 from core.probe.loader import ProbeOptions
-from core.session import ANSWER_NS, Session, open_replay
-from core.units import age, percent
-from core.view import Find, Frame, Row, ViewRequest
+from core.resolve.engine import Engine
+from core.session.session import ANSWER_NS, Session, open_replay
+from core.sources.feed import Feed, open_feed
+from core.system.host import LOCAL
+from core.text.units import age, percent
+from core.tree import filter as filter_module
 
 SHOP = Path(__file__).resolve().parents[1] / "tui" / "shop.rec"
 

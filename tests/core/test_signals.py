@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from core.host import LOCAL, Host
-from core.model import TICK_NS, ProcessKey
-from core.procfs import Procfs
+from core.model.entities import TICK_NS, ProcessKey
 from core.signals import Delivery, send_signal
+from core.sources.procfs import Procfs
+from core.system.host import LOCAL, Host
 
 TERM = signal.SIGTERM
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")

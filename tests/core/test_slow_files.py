@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from core.host import LOCAL
-from core.patience import MAX_STUCK, PATIENCE
-from core.procfs import Procfs
+from core.sources.bounded_read import MAX_STUCK, PATIENCE
+from core.sources.procfs import Procfs
+from core.system.host import LOCAL
 from tests.core.misbehaving import ROOT, FuseProgram, fuse_program
 
 TIMEOUT_S = 60
@@ -25,7 +25,7 @@ TIMEOUT_S = 60
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tui.cli", *words],
+        [sys.executable, "-m", "tui.cli.main", *words],
         cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
     )  # fmt: skip
 
@@ -98,7 +98,7 @@ def test_all_of_a_silent_mount_cost_one_reader_and_are_whole_again_when_it_answe
 
 
 def readers() -> list[int]:
-    """Return the processes of core/reader.py that this one has started and that have not ended."""
+    """Return the processes of core/sources/reader.py that this one has started and that have not ended."""
     made = subprocess.run(
         ["ps", "-o", "pid=,stat=,args=", "--ppid", str(os.getpid())],
         capture_output=True,
@@ -108,7 +108,7 @@ def readers() -> list[int]:
     return [
         int(line.split()[0])
         for line in made.stdout.splitlines()
-        if "core/reader.py" in line and " Z" not in line
+        if "core/sources/reader.py" in line and " Z" not in line
     ]
 
 

@@ -57,7 +57,7 @@ def stuck(as_root: None) -> Iterator[Start]:
 
 def asked(*words: str) -> Any:
     made = subprocess.run(
-        [sys.executable, "-m", "tui.cli", *words, "--json"],
+        [sys.executable, "-m", "tui.cli.main", *words, "--json"],
         cwd=ROOT, stdout=subprocess.PIPE, timeout=TIMEOUT_S, check=False,
     )  # fmt: skip
     return json.loads(made.stdout)
@@ -102,9 +102,9 @@ def test_everything_else_is_listed_and_it_says_why_its_arguments_are_not(
 HEALS = """
 import sys, time
 from pathlib import Path
-from core.engine import Engine
-from core.feed import open_feed
-from core.host import LOCAL
+from core.resolve.engine import Engine
+from core.sources.feed import open_feed
+from core.system.host import LOCAL
 pid = int(sys.argv[1])
 engine = Engine(open_feed(LOCAL, probe={probe}))
 engine.start()

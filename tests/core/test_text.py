@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.text import json_text, safe_lines, safe_text
+from core.text.safe import json_text, safe_lines, safe_text
 
 
 @pytest.mark.parametrize(

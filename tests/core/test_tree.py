@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.model import ContainerContext, Credentials, Origin, ProcessEntry, ProcessKey, Tier, Usage
-from core.tree import Tree
-from core.tree_node import Node
-from core.view import Grouping, ProcessView, Row, RowKey, SortKey, ViewRequest, Window
+from core.model.entities import ContainerContext, Credentials, Origin, ProcessEntry, ProcessKey, Tier, Usage
+from core.model.view import Grouping, ProcessView, Row, RowKey, SortKey, ViewRequest, Window
+from core.tree.node import Node
+from core.tree.tree import Tree
 
 SECOND = 1_000_000_000
 WEB = ContainerContext(id="a" * 64, runtime="docker", name="web", image="nginx:1.27")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from core.tree import Tree
-from core.view import Find, Found, RowKey, SortKey
+from core.model.view import Find, Found, RowKey, SortKey
+from core.tree.tree import Tree
 from tests.core.test_tree import DB, WEB, key, process, tree_of, window
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from core.host import Host
-from core.users import Users
+from core.system.host import Host
+from core.system.users import Users
 
 ROOT = Path(__file__).parents[2]
 UID = 54_321
@@ -59,7 +59,7 @@ def stranger(as_root: None) -> Iterator[int]:
 def test_a_list_does_not_wait_for_a_silent_name_service(
     with_slow_service: Run, stranger: int, probe: bool
 ) -> None:
-    words = ("-m", "tui.cli", *(() if probe else ("--no-probe",)))
+    words = ("-m", "tui.cli.main", *(() if probe else ("--no-probe",)))
     rows = json.loads(with_slow_service(FOREVER_S, *words, "ps", "--json"))["processes"]
     users = {row["pid"]: row["user"] for row in rows}
     assert users[stranger] == str(UID)
@@ -71,9 +71,9 @@ def test_a_list_does_not_wait_for_a_silent_name_service(
 
 SCREEN = """
 import sys, threading
-from core.host import LOCAL
-from core.session import open_session
-from core.view import ViewRequest
+from core.system.host import LOCAL
+from core.session.session import open_session
+from core.model.view import ViewRequest
 session = open_session(LOCAL, probe=False)
 named = threading.Event()
 shown = []
@@ -111,7 +111,7 @@ def test_a_screen_goes_on_while_the_name_service_is_silent(with_slow_service: Ru
 
 
 ASKED = """
-from core.users import Users
+from core.system.users import Users
 users = Users()
 print(users.name(54321), users.settle(), users.settle(60), users.name(54321), users.settle())
 print(users.name(12345))

@@ -8,16 +8,16 @@ import sys
 import threading
 from pathlib import Path
 
-from core.session import Session
-from core.view import Frame
-from core.watchdog import culprit
+from core.model.view import Frame
+from core.session.session import Session
+from core.session.watchdog import culprit
 from tests.core.misbehaving import ROOT, fuse_program
 
 TIMEOUT_S = 60
 
 ASKS = """
 import os, sys, threading, time
-from core.watchdog import culprit
+from core.session.watchdog import culprit
 thread = threading.Thread(target=os.stat, args=(sys.argv[1],), daemon=True)
 thread.start()
 while "prog" not in (words := culprit(thread)):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from core.filter import FilterError, Subject, parse_filter
-from core.model import Origin, ProcessEntry
-from core.view import ProcessView
+from core.model.entities import Origin, ProcessEntry
+from core.model.view import ProcessView
+from core.tree.filter import FilterError, Subject, parse_filter
 from tests.fuzz.harness import corpus, fuzz, mutator
 
 TOKENS = b'! " pid: src: ctr: pod: user: state: cpu> mem<= - , k \xc2\xb2 \xd9\xa1'.split()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from buildgen.events import EdgeFinished
-from buildgen.ninja_output import LOG_LIMIT, NinjaOutput
+from buildgen.ninja.output import LOG_LIMIT, NinjaOutput
 from tests.fuzz.harness import corpus, fuzz, mutator
 
 _TOKENS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from buildgen.errors import ConfigError
-from buildgen.project import FILE_NAME, load_project
+from buildgen.project.project import FILE_NAME, load_project
 from tests.fuzz.harness import corpus, fuzz, mutator
 
 _TOKENS = (

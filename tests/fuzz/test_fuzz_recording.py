@@ -8,15 +8,15 @@ from pathlib import Path
 
 import msgspec
 
-from core.compression import zstd
-from core.engine import Engine
-from core.feed import HostFacts
-from core.model import ContainerContext, ProcessEntry, Tiers, TierState, Usage
-from core.recording_file import FORMAT, End, Events, Head, Named, RecordingError, Snapshot, Sweep
-from core.records import Exec, Exit, Found, Lost, Sample
-from core.replay import ReplayFeed
-from core.tree import Tree
-from core.view import ViewRequest
+from core.model.entities import ContainerContext, ProcessEntry, Tiers, TierState, Usage
+from core.model.events import Exec, Exit, Found, Lost, Sample
+from core.model.view import ViewRequest
+from core.resolve.engine import Engine
+from core.sources.feed import HostFacts
+from core.sources.recording.compression import zstd
+from core.sources.recording.file import FORMAT, End, Events, Head, Named, RecordingError, Snapshot, Sweep
+from core.sources.recording.replay import ReplayFeed
+from core.tree.tree import Tree
 from tests.fuzz.harness import MB, fuzz, mutator
 
 TOKENS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.scrub import MORE, SCRUBBED, scrub_args, scrub_cmdline
+from core.text.secrets import MORE, SCRUBBED, scrub_args, scrub_cmdline
 from tests.fuzz.harness import corpus, fuzz, mutator
 
 TOKENS = b"""--password= pw= mysql\0-p bash\0-c " ' \\ = : ; :// @ eyJ . - bearer cookie: ghp_""".split()

@@ -17,8 +17,8 @@ from core.containers.state_files import StateFiles
 from core.containers.user_protocol import REPLY_LIMIT, Question, checked_facts, placed_of_claim
 from core.containers.user_state import UserState
 from core.containers.work import StateError
-from core.host import Host
-from core.text import safe_text
+from core.system.host import Host
+from core.text.safe import safe_text
 from tests.fuzz.harness import corpus, fuzz, mutator
 
 A = "1b060cc81653a5c4a1d5bb6b1ea0e8b9f3b1d2c3e4f5061728394a5b6c7d8e9f"

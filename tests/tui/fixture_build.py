@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from buildgen.arch import parse_arch
-from buildgen.build_history import Built
 from buildgen.diagnostics import Diagnosis
 from buildgen.events import BuildEvent, Diagnosed, Done, EdgeFinished, EdgeStarted, Planned
-from buildgen.flags import Flag, Variant
-from buildgen.headers import Candidate
-from buildgen.plan import BuildPlan, Target
-from buildgen.project import Project
-from buildgen.toolchain import Tool, Toolchain
-from tui.screens.build_board import Board, TargetState
+from buildgen.headers.find import Candidate
+from buildgen.plan.plan import BuildPlan, Target
+from buildgen.project.flags import Flag, Variant
+from buildgen.project.project import Project
+from buildgen.project.toolchain import Tool, Toolchain
+from buildgen.session.board import Board, TargetState
+from buildgen.session.history import Built
+from core.system.arch import parse_arch
 from tui.screens.headers import Findings
 
 ROOT = Path("/home/deploy/agent")

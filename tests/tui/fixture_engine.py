@@ -9,12 +9,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from core.cpu_history import SPAN_NS
-from core.explain import Moment, explanation
-from core.explain_group import group_explanation
-from core.feed import Feed
-from core.latency import TierLatency
-from core.model import (
+from core.explain.group import group_explanation
+from core.explain.process import Moment, explanation
+from core.model.entities import (
     ContainerContext,
     Credentials,
     Origin,
@@ -28,11 +25,14 @@ from core.model import (
     TrailStep,
     Usage,
 )
-from core.process import Process
-from core.records import MapFill
-from core.rewind import LIMIT_BYTES, Facts, Timeline
-from core.tree import Tree
-from core.view import Explanation, Frame, Header, Past, Position, ProcessView, RowKey, ViewRequest
+from core.model.events import MapFill
+from core.model.latency import TierLatency
+from core.model.view import Explanation, Frame, Header, Past, Position, ProcessView, RowKey, ViewRequest
+from core.resolve.process import Process
+from core.session.timeline import LIMIT_BYTES, Facts, Timeline
+from core.sources.feed import Feed
+from core.tree.cpu_history import SPAN_NS
+from core.tree.tree import Tree
 
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND

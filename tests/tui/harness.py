@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fixture_engine import FixtureEngine
 from textual.pilot import Pilot
 
-from core.feed import Feed
+from core.sources.feed import Feed
 from tui.app import EbpfApp
 from tui.config import Config
 from tui.screens.processes import ProcessesScreen

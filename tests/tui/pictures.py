@@ -18,12 +18,12 @@ from harness import go_to, not_opened, press, processes, settle
 from recorded import ReplayInStep
 from textual.pilot import Pilot
 
-from core.view import Row
+from buildgen.session.board import Board
+from core.model.view import Row
 from tui.app import EbpfApp
 from tui.config import Config
 from tui.screens import object_views as views
 from tui.screens.build import BuildScreen
-from tui.screens.build_board import Board
 from tui.screens.headers import HeadersScreen
 from tui.screens.objects import ObjectsScreen
 from tui.settings import Settings

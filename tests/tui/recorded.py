@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from core.engine import Engine
-from core.replay import ReplayFeed
-from core.session import Session
-from core.view import Header, Row, Window
+from core.model.view import Header, Row, Window
+from core.resolve.engine import Engine
+from core.session.session import Session
+from core.sources.recording.replay import ReplayFeed
 
 RECORDING = Path(__file__).parent / "shop.rec"
 SECOND = 1_000_000_000

@@ -12,7 +12,7 @@ import time
 
 from fixture_engine import FixtureEngine
 
-from tui.open_screens import open_screens
+from tui.cli.open_screens import open_screens
 from tui.output import CommandError
 from tui.settings import Settings
 

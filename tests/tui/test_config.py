@@ -132,7 +132,7 @@ def contrast(one: Color, other: Color) -> float:
 
 def run(config_home: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tui.cli", *args],
+        [sys.executable, "-m", "tui.cli.main", *args],
         cwd=ROOT,
         env={**os.environ, "XDG_CONFIG_HOME": str(config_home)},
         capture_output=True,

@@ -13,7 +13,7 @@ from harness import opened, press, text, words
 from test_screens import GOOD, screen, until
 from textual.pilot import Pilot
 
-from buildgen.trust import confirmed_directories
+from buildgen.project.trust import confirmed_directories
 from tui.screens.confirm_project import ConfirmProject
 from tui.settings import Settings
 

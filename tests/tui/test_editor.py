@@ -14,7 +14,7 @@ from harness import opened, press, text, words
 from pty_terminal import LEAVES_ALTERNATE_SCREEN, Terminal
 from test_screens import until
 
-from buildgen.trust import confirm
+from buildgen.project.trust import confirm
 from tui.editor import EditorError, editor_command
 
 NOBODY = 65534

@@ -24,13 +24,13 @@ from fixture_engine import (
 from harness import engine, lines, opened, press, settle, text, tree, words
 from textual.pilot import Pilot
 
-from core.cpu_history import GROUPS, CpuHistory
-from core.feed import HostFacts
-from core.model import ContainerContext, ProcessEntry, Tiers, TierState, Usage
-from core.recording_file import FORMAT, Head, Named, Snapshot, Sweep, Writer
-from core.records import Found, Sample
-from core.session import open_replay
-from core.view import RowKey
+from core.model.entities import ContainerContext, ProcessEntry, Tiers, TierState, Usage
+from core.model.events import Found, Sample
+from core.model.view import RowKey
+from core.session.session import open_replay
+from core.sources.feed import HostFacts
+from core.sources.recording.file import FORMAT, Head, Named, Snapshot, Sweep, Writer
+from core.tree.cpu_history import GROUPS, CpuHistory
 from tui.app import EbpfApp
 from tui.settings import Settings
 from tui.widgets.explain_pane import ExplainPane

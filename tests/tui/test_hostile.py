@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.style import Style
 
-from core.model import ContainerContext, Tiers, TierState
-from core.text import safe_text
-from core.view import Frame
+from core.model.entities import ContainerContext, Tiers, TierState
+from core.model.view import Frame
+from core.text.safe import safe_text
 from tui.widgets.header_bar import HeaderBar
 from tui.widgets.lines import fit, strip_of, width_of
 

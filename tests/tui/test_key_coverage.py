@@ -14,8 +14,8 @@ from textual.pilot import Pilot
 from tests.needs import lacks
 from tui.app import EbpfApp
 from tui.keymap import COMMANDS, SCOPES, Command
+from tui.screens.base_screen import Room
 from tui.screens.help import HelpScreen
-from tui.screens.room import Room
 
 ENDS = ("app.quit", "app.interrupt")
 PLACES = {

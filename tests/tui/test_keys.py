@@ -12,12 +12,12 @@ from textual.events import Key
 from textual.geometry import Region
 from textual.pilot import Pilot
 
-from core.model import ProcessKey
-from core.view import Grouping, Position, SortKey
+from core.model.entities import ProcessKey
+from core.model.view import Grouping, Position, SortKey
 from tui.app import EbpfApp
 from tui.keymap import COMMANDS, SCOPES, bindings
+from tui.screens.base_screen import Room
 from tui.screens.help import HelpScreen
-from tui.screens.room import Room
 from tui.screens.sort_menu import SortMenu
 from tui.settings import Settings
 from tui.widgets import header_bar

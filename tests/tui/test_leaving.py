@@ -38,7 +38,7 @@ def test_stdout_that_is_a_file_is_one_line_and_2(tmp_path: Path) -> None:
 
 ENDS = """
 import asyncio, os, sys, threading, time
-from tui.leaving import leave, run_to_the_end
+from tui.terminal.leaving import leave, run_to_the_end
 read, write = os.pipe()
 async def work():
     asyncio.get_running_loop().run_in_executor(None, os.read, read, 1)

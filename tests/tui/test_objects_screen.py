@@ -13,12 +13,12 @@ from harness import lines, opened, press, text
 from test_screens import until
 from textual.pilot import Pilot
 
+from buildgen.ninja.runner import run_build
 from buildgen.objects.disassembly import Instruction
 from buildgen.objects.model import CoreRelocation, MapDef, ObjectFile, Program, Variable
-from buildgen.plan import plan
-from buildgen.project import load_project
-from buildgen.runner import run_build
-from core.text import safe_text
+from buildgen.plan.plan import plan
+from buildgen.project.project import load_project
+from core.text.safe import safe_text
 from tests.needs import lacks
 from tui.screens import object_views as views
 from tui.screens.objects import ObjectsScreen

@@ -52,7 +52,7 @@ async def test_without_it_the_same_keys_work() -> None:
 )
 def test_what_contradicts_it_is_one_line(args: list[str], tmp_path: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "tui.cli", "--read-only", *args],
+        [sys.executable, "-m", "tui.cli.main", "--read-only", *args],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
         cwd=Path(__file__).resolve().parents[2],
     )  # fmt: skip

@@ -14,8 +14,8 @@ from harness import lines, settle
 from pictures import find, play
 from recorded import RECORDING, SECOND, ReplayInStep
 
-from core.recording_file import End, Events, Head, Named, read
-from core.records import Exec, Exit, Fork
+from core.model.events import Exec, Exit, Fork
+from core.sources.recording.file import End, Events, Head, Named, read
 from tui.app import EbpfApp
 from tui.settings import Settings
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 def shown() -> dict[str, Any]:
     """What `ebpf-tui replay --json` says, in a time zone and a home that are not those of the recording."""
     environment = {**os.environ, "TZ": "Asia/Tokyo", "HOME": "/nonexistent", "LC_ALL": "C"}
-    command = [sys.executable, "-m", "tui.cli", "replay", str(RECORDING), "--json"]
+    command = [sys.executable, "-m", "tui.cli.main", "replay", str(RECORDING), "--json"]
     answer: dict[str, Any] = json.loads(subprocess.check_output(command, cwd=ROOT, env=environment))
     return answer
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from buildgen.arch import parse_arch
-from core.feed import open_feed
-from core.host import LOCAL
 from core.probe.host_checks import check_host
 from core.probe.loader import SHIPPED_OBJECT
 from core.probe.refusals import ProbeUnavailable
+from core.sources.feed import open_feed
+from core.system.arch import parse_arch
+from core.system.host import LOCAL
 from tui.reload import probe_object, probe_opener
 from tui.settings import Settings
 

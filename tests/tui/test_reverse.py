@@ -9,7 +9,7 @@ from rich.segment import Segment
 from textual.pilot import Pilot
 
 from tui.settings import Settings
-from tui.terminal import COLOR_SYSTEM
+from tui.terminal.kind import COLOR_SYSTEM
 
 HOW = {"no colour": ("NO_COLOR", "1"), "few colours": (COLOR_SYSTEM, "standard")}
 

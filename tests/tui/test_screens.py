@@ -14,7 +14,7 @@ from fixture_engine import NOW, SECOND, FixtureEngine
 from harness import engine, lines, opened, press, settle, text
 from textual.pilot import Pilot
 
-from buildgen.build_history import read_history
+from buildgen.session.history import read_history
 from tests.needs import lacks
 from tui.screens.build import BuildScreen
 from tui.screens.headers import HeadersScreen
@@ -214,7 +214,7 @@ async def test_headers_shows_verdicts_directories_and_flags() -> None:
 
 async def test_the_command_that_is_copied_is_the_one_that_flags_prints() -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "tui.cli", "flags", "--json"],
+        [sys.executable, "-m", "tui.cli.main", "flags", "--json"],
         capture_output=True, text=True, timeout=60, check=True, cwd=Path(__file__).resolve().parents[2],
     )  # fmt: skip
     async with opened(size=(120, 34)) as pilot:

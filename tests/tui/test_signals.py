@@ -11,9 +11,9 @@ from fixture_engine import NOW, FixtureEngine, process
 from harness import go_to, opened, press, text, tree, words
 from textual.pilot import Pilot
 
-from core.host import LOCAL
-from core.procfs import Procfs
-from core.view import ProcessView
+from core.model.view import ProcessView
+from core.sources.procfs import Procfs
+from core.system.host import LOCAL
 from tui.screens.signal_menu import SignalMenu
 from tui.settings import Settings
 

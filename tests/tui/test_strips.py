@@ -11,7 +11,7 @@ from harness import opened, press
 from rich.segment import Segment
 from textual.strip import Strip
 
-from tui.strips import release_strips
+from tui.terminal.strips import release_strips
 
 
 @pytest.fixture

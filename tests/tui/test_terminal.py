@@ -108,7 +108,7 @@ def test_no_color_is_taken_as_specified(environ: dict[str, str], coloured: bool)
 
 def test_without_a_terminal_it_says_what_to_use_instead() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tui.cli"],
+        [sys.executable, "-m", "tui.cli.main"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         cwd=ROOT,

@@ -22,7 +22,7 @@ class Served:
         """`descriptors`: as many may the server have open; 0: as this process."""
         limited = ["prlimit", f"--nofile={descriptors}"] if descriptors else []
         self.process = subprocess.Popen(
-            [*limited, sys.executable, "-P", "-m", "tui.cli", *options, "serve", "--json"],
+            [*limited, sys.executable, "-P", "-m", "tui.cli.main", *options, "serve", "--json"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             cwd="/", env=CHECKOUT_ENV,
         )  # fmt: skip

@@ -190,7 +190,7 @@ def test_a_port_that_is_taken_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ran = subprocess.run(
-            [sys.executable, "-m", "tui.cli", "serve", "--port", port],
+            [sys.executable, "-m", "tui.cli.main", "serve", "--port", port],
             capture_output=True, text=True, timeout=30, check=False,
         )  # fmt: skip
     assert (ran.returncode, ran.stdout) == (1, "")
@@ -199,9 +199,9 @@ def test_a_port_that_is_taken_is_one_line() -> None:
 
 
 def test_what_is_tested_here_is_the_checkout(served: Served) -> None:
-    where = [sys.executable, "-P", "-c", "import tui.web.shown; print(tui.web.shown.__file__)"]
+    where = [sys.executable, "-P", "-c", "import tui.web.tab_process; print(tui.web.tab_process.__file__)"]
     shown = subprocess.check_output(where, cwd="/", env=CHECKOUT_ENV, text=True)
-    assert Path(shown.strip()) == CHECKOUT / "tui/web/shown.py"
+    assert Path(shown.strip()) == CHECKOUT / "tui/web/tab_process.py"
     assert f"PYTHONPATH={CHECKOUT}".encode() in Path(f"/proc/{served.process.pid}/environ").read_bytes()
 
 

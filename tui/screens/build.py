@@ -14,17 +14,12 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.message import Message
 
-from buildgen.build_history import Built, built, remember
 from buildgen.errors import BuildgenError
 from buildgen.events import BuildEvent, Done, EdgeFinished
-from buildgen.plan import BuildPlan, Target
-from buildgen.runner import BuildRun, run_build
-from buildgen.trust import confirm
-from core.text import safe_text
-from tui.editor import edit
-from tui.keymap import bindings
-from tui.read_only import changes
-from tui.screens.build_board import (
+from buildgen.ninja.runner import BuildRun, run_build
+from buildgen.plan.plan import BuildPlan, Target
+from buildgen.project.trust import confirm
+from buildgen.session.board import (
     Board,
     TargetState,
     narrowed,
@@ -32,9 +27,14 @@ from tui.screens.build_board import (
     place_of,
     read_board,
 )
+from buildgen.session.history import Built, built, remember
+from core.text.safe import safe_text
+from tui.editor import edit
+from tui.keymap import bindings
+from tui.read_only import changes
 from tui.screens.build_rows import detail_of, target_row, tools_of
 from tui.screens.confirm_project import ConfirmProject
-from tui.screens.saving import SavingScreen
+from tui.screens.rebuilding import SavingScreen
 from tui.widgets.list_pane import Cell, Line, ListPane, titles
 from tui.widgets.progress_line import ProgressLine
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from buildgen.trust import what_runs
-from core.text import safe_text
-from tui.screens.build_board import Board, TargetState, shown_path
+from buildgen.project.trust import what_runs
+from buildgen.session.board import Board, TargetState, shown_path
+from core.text.safe import safe_text
 from tui.screens.past_builds import past_builds
 from tui.widgets import format as fmt
 from tui.widgets.list_pane import Cell, Line, cells

@@ -13,9 +13,9 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from buildgen.plan import BuildPlan
-from buildgen.trust import what_runs
-from core.text import safe_text
+from buildgen.plan.plan import BuildPlan
+from buildgen.project.trust import what_runs
+from core.text.safe import safe_text
 
 
 class ConfirmProject(ModalScreen[bool]):

@@ -12,15 +12,15 @@ from textual.binding import BindingType
 from textual.containers import Container
 from textual.message import Message
 
-from buildgen.arch import ARCHES, Arch, local_arch
 from buildgen.errors import ToolchainError
-from buildgen.flags import VARIANTS, Flag, compile_flags, whole_command
-from buildgen.headers import Candidate, HeadersNotFound, find_header_dirs
-from buildgen.toolchain import find_toolchain
-from core.host import Host
-from core.text import safe_text
+from buildgen.headers.find import Candidate, HeadersNotFound, find_header_dirs
+from buildgen.project.flags import VARIANTS, Flag, compile_flags, whole_command
+from buildgen.project.toolchain import find_toolchain
+from core.system.arch import ARCHES, Arch, local_arch
+from core.system.host import Host
+from core.text.safe import safe_text
 from tui.keymap import bindings
-from tui.screens.room import Room
+from tui.screens.base_screen import Room
 from tui.widgets.list_pane import Cell, Line, ListPane, cells
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from buildgen.objects import Comparison, CoreRelocation, MapDef, ObjectFile, Program, Section, Variable
 from buildgen.objects.disassembly import Instruction
 from buildgen.objects.verify import ObjectVerdict, ProgramVerdict
-from core.text import safe_text
+from core.text.safe import safe_text
 from tui.widgets import format as fmt
 from tui.widgets.fold_pane import Node
 from tui.widgets.list_pane import Cell, Line, cells

@@ -14,18 +14,18 @@ from textual.containers import Container
 from textual.message import Message
 
 from buildgen.errors import BuildgenError
-from buildgen.ninja_file import PREVIOUS
 from buildgen.objects import Comparison, ObjectFile, Program, compare, read_object
 from buildgen.objects.disassembly import disassemble
 from buildgen.objects.verify import ObjectVerdict, verify_object
-from buildgen.toolchain import find_toolchain
-from core.text import safe_text
+from buildgen.plan.ninja_file import PREVIOUS
+from buildgen.project.toolchain import find_toolchain
+from buildgen.session.board import UNASKED, own_probe, read_board
+from core.text.safe import safe_text
 from tui.keymap import bindings
 from tui.read_only import changes
 from tui.screens import object_views as views
-from tui.screens.build_board import UNASKED, own_probe, read_board
+from tui.screens.base_screen import Room
 from tui.screens.object_views import Page
-from tui.screens.room import Room
 from tui.widgets.fold_pane import FoldPane, Node
 from tui.widgets.list_pane import Cell, Line, ListPane
 

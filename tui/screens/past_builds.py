@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from buildgen.build_history import Built
+from buildgen.session.history import Built
 from tui.widgets import format as fmt
 from tui.widgets.list_pane import Cell, Line, cells
 

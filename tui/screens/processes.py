@@ -10,14 +10,14 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Input
 
-from core.model import ProcessKey
-from core.rewind import SPAN_NS
+from core.model.entities import ProcessKey
+from core.model.view import Frame, Grouping, SortKey
+from core.session.timeline import SPAN_NS
 from core.signals import send_signal
-from core.view import Frame, Grouping, SortKey
 from tui.keymap import bindings
 from tui.read_only import changes
+from tui.screens.base_screen import Room
 from tui.screens.column_menu import ColumnMenu
-from tui.screens.room import Room
 from tui.screens.signal_menu import SignalMenu
 from tui.screens.sort_menu import SortMenu
 from tui.widgets import format as fmt

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from core.latency import TierLatency
-from core.model import Tier, Tiers, TierState
-from core.text import safe_text
-from core.view import Frame, Past
-from tui.history import BUCKET_NS, sparkline
-from tui.screens.room import Room
+from core.model.entities import Tier, Tiers, TierState
+from core.model.latency import TierLatency
+from core.model.view import Frame, Past
+from core.text.safe import safe_text
+from tui.counter_history import BUCKET_NS, sparkline
+from tui.screens.base_screen import Room
 from tui.widgets import format as fmt
 from tui.widgets.list_pane import Cell, Line, ListPane, cells, titles
 

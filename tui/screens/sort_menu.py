@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from core.view import SortKey
+from core.model.view import SortKey
 from tui.screens.menu import Menu
 
 WORDS = {

@@ -13,12 +13,12 @@ from string import Template
 import textual_serve
 from aiohttp import web
 
-from core.text import safe_text
+from core.text.safe import safe_text
 from tui.output import CommandError, Exit, narrate
-from tui.web.door import Door, is_local, is_own_page
+from tui.web.auth import Door, is_local, is_own_page
 from tui.web.gate import Gate, quiet
-from tui.web.session import Session
-from tui.web.showing import Showing
+from tui.web.options import Showing
+from tui.web.tab import Session
 
 ADDRESS = "127.0.0.1"
 MOST_SESSIONS = 4

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.view import Grouping, Row
+from core.model.view import Grouping, Row
 from tui.widgets import format as fmt
 
 _TREE_WANTS = 30

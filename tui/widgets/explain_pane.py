@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from textual.strip import Strip
 
-from core.model import Outcome, Resolution, Tier, TrailStep
-from core.text import safe_text
-from core.view import Explanation, RowKey
-from tui.history import sparkline
+from core.model.entities import Outcome, Resolution, Tier, TrailStep
+from core.model.view import Explanation, RowKey
+from core.text.safe import safe_text
+from tui.counter_history import sparkline
 from tui.keymap import key_for
 from tui.widgets.format import duration
 from tui.widgets.lines import LineWidget, Part, fit, fit_in, strip_of, width_of, wrap

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.units import age, percent, size
+from core.text.units import age, percent, size
 
 __all__ = ["age", "clock", "count", "duration", "percent", "size"]
 

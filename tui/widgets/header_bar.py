@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from textual.strip import Strip
 
-from core.model import TierState
-from core.text import safe_text
-from core.view import Header, Past, Position
+from core.model.entities import TierState
+from core.model.view import Header, Past, Position
+from core.text.safe import safe_text
 from tui.widgets.format import age, clock, count, size
 from tui.widgets.lines import LineWidget, Part, strip_of, width_of
 

@@ -13,7 +13,7 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from core.text import safe_text
+from core.text.safe import safe_text
 
 Part = tuple[str, Style]
 """Some safe text and its style. Never markup: brackets are brackets."""

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.strip import Strip
 
-from core.text import safe_text
+from core.text.safe import safe_text
 from tui.widgets.lines import LineWidget, Part, strip_of
 
 if TYPE_CHECKING:
-    from tui.screens.build_board import Board
+    from buildgen.session.board import Board
 
 _BAR = 24
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.style import Style
 
-from core.view import Row
+from core.model.view import Row
 from tui.widgets import format as fmt
 from tui.widgets.columns import Column
 from tui.widgets.lines import Part, fit

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from core.view import Found
+from core.model.view import Found
 from tui.keymap import bindings
 from tui.widgets.format import count
 from tui.widgets.prompt_line import PromptInput, PromptLine

@@ -8,8 +8,8 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.strip import Strip
 
-from core.model import ProcessKey
-from core.view import Found, Grouping, Row, RowKey, SortKey
+from core.model.entities import ProcessKey
+from core.model.view import Found, Grouping, Row, RowKey, SortKey
 from tui.keymap import bindings
 from tui.widgets import format as fmt
 from tui.widgets.columns import columns_for

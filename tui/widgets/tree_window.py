@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from textual.message import Message
 
-from core.view import Find, Found, Grouping, Row, RowKey, SortKey, ViewRequest, Window
+from core.model.view import Find, Found, Grouping, Row, RowKey, SortKey, ViewRequest, Window
 from tui.widgets.cursor_pane import CursorPane
 
 _MOVING = (SortKey.CPU, SortKey.MEMORY)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from itertools import takewhile
 
-from core.explain import Moment, explanation
-from core.lineage import Lineage
-from core.model import ContainerContext, Origin, ProcessEntry, Resolution
-from core.stats import Stats
-from core.view import ProcessView
+from core.explain.process import Moment, explanation
+from core.model.entities import ContainerContext, Origin, ProcessEntry, Resolution
+from core.model.view import ProcessView
+from core.resolve.metrics import Stats
+from core.resolve.process_cache import Lineage
 
 NODE = ContainerContext(id="a" * 64, runtime="docker", name="node")
 POD = ContainerContext(

@@ -11,7 +11,7 @@ import pytest
 
 from core.containers import ContainerNames, container_of_process
 from core.containers.facts import shown_labels
-from core.host import LOCAL, Host
+from core.system.host import LOCAL, Host
 from tests.containers_real import Containerd, Docker, OciRuntime, Podman, unique
 from tests.core.containers.test_bolt import leaf, meta, page
 

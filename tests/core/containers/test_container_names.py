@@ -22,9 +22,9 @@ from core.containers import ContainerNames
 from core.containers.daemons import data_roots
 from core.containers.executables import is_roots_daemon
 from core.containers.state_files import StateFiles
-from core.host import LOCAL, Host
-from core.model import ContainerContext
-from core.text import safe_text
+from core.model.entities import ContainerContext
+from core.system.host import LOCAL, Host
+from core.text.safe import safe_text
 from tests.containers_real import wait_until
 
 A = "1b060cc81653a5c4a1d5bb6b1ea0e8b9f3b1d2c3e4f5061728394a5b6c7d8e9f"

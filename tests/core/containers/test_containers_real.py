@@ -11,8 +11,8 @@ import pytest
 
 from core.containers import ContainerNames, container_of_process
 from core.containers.daemons import Daemons
-from core.host import LOCAL
-from core.model import ContainerContext
+from core.model.entities import ContainerContext
+from core.system.host import LOCAL
 from tests.containers_real import (
     IMAGE,
     IMAGE_OF_CTR,

@@ -56,7 +56,7 @@ class FakeHost:
         self.write(f"{bundle}/config.json", {"annotations": annotations})
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "tui.cli", "--host-root", str(self.root), "containers", *arguments]
+        return [sys.executable, "-m", "tui.cli.main", "--host-root", str(self.root), "containers", *arguments]
 
     def lines(self) -> list[str]:
         done = subprocess.run(self.command(), capture_output=True, text=True, timeout=60, check=True)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from core.tree_node import group_key
+from core.tree.node import group_key
 from tests.containers_real import (
     IMAGE,
     Containerd,

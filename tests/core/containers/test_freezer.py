@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.containers.freezer import FrozenCgroups
-from core.host import Host
+from core.system.host import Host
 
 
 class Cgroups:

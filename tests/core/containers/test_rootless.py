@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from core.containers import ContainerNames, container_of_process
-from core.host import LOCAL, Host
+from core.system.host import LOCAL, Host
 from tests.containers_real import RealContainer, remove_empty_cgroup, unique, wait_until
 from tests.needs import lacks
 

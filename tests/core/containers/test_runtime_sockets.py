@@ -16,8 +16,8 @@ import pytest
 
 from core.containers import ContainerNames
 from core.containers.daemons import unix_sockets
-from core.host import Host
-from core.model import ContainerContext
+from core.model.entities import ContainerContext
+from core.system.host import Host
 
 A = "1b060cc81653a5c4a1d5bb6b1ea0e8b9f3b1d2c3e4f5061728394a5b6c7d8e9f"
 PATH = f"/docker/{A}".encode()

@@ -29,8 +29,8 @@ from core.containers.user_protocol import (
     placed_of_claim,
 )
 from core.containers.user_states import UserStates
-from core.host import Host
-from core.text import safe_text
+from core.system.host import Host
+from core.text.safe import safe_text
 from tests.containers_real import wait_until
 from tests.core.containers.test_rootless import EVE, JOE, Users
 

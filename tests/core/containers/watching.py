@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from core.engine import Engine
-from core.feed import open_feed
-from core.host import LOCAL
-from core.lineage import Process
-from core.model import ContainerContext
+from core.model.entities import ContainerContext
+from core.model.view import Frame, ProcessView, Row, ViewRequest
 from core.probe.refusals import ProbeUnavailable
-from core.session import Session
-from core.view import Frame, ProcessView, Row, ViewRequest
+from core.resolve.engine import Engine
+from core.resolve.process_cache import Process
+from core.session.session import Session
+from core.sources.feed import open_feed
+from core.system.host import LOCAL
 from tests.containers_real import wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -92,7 +92,7 @@ class Watch:
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tui.cli", "watch", "--json"],
+            [sys.executable, "-m", "tui.cli.main", "watch", "--json"],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from core.model import TICK_NS, ProcessEntry
+from core.model.entities import TICK_NS, ProcessEntry
 
 
 def status(pid: int, name: str) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from core.engine import Engine
+from core.resolve.engine import Engine
 from tests.world import settle
 
 PRELUDE = r"""

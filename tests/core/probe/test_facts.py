@@ -19,13 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from core.engine import Engine
-from core.model import ProcessEntry
-from core.patient_facts import CMDLINE_LIMIT
+from core.model.entities import ProcessEntry
+from core.model.events import Exec
 from core.probe import layout
 from core.probe.loader import Probe
 from core.probe.maps import ProbeMaps
-from core.records import Exec
+from core.resolve.engine import Engine
+from core.sources.patient_facts import CMDLINE_LIMIT
 from tests.core.probe.outside import FACTS, cgroup, differing, ids, ps, status
 from tests.core.probe.strange import PRELUDE, running
 from tests.core.probe.test_probe import events_of

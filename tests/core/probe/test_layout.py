@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.model import Credentials
+from core.model.entities import Credentials
 from core.probe import layout
 from core.probe.loader import SHIPPED_OBJECT
 from core.probe.samples import Samples

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from core.feed import ProbeFeed, open_feed
-from core.host import LOCAL
+from core.model.events import Exec, Exit, Fork
 from core.probe.loader import Probe
 from core.probe.maps import MapsMiss, ProbeMaps
-from core.procfs import Procfs
-from core.records import Exec, Exit, Fork
+from core.sources.feed import ProbeFeed, open_feed
+from core.sources.procfs import Procfs
+from core.system.host import LOCAL
 from tests.core.probe.test_probe import events_of
 
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from core.host import LOCAL
-from core.model import ProcessEntry, same_start
+from core.model.entities import ProcessEntry, same_start
+from core.model.events import CgroupMove, Event, Exec, Exit, Fork, Reaped
 from core.probe import layout
 from core.probe.host_checks import v1_controller
 from core.probe.loader import Probe, ProbeOptions
 from core.probe.maps import MapsMiss, ProbeMaps
 from core.probe.refusals import ProbeUnavailable
-from core.procfs import Procfs
-from core.records import CgroupMove, Event, Exec, Exit, Fork, Reaped
+from core.sources.procfs import Procfs
+from core.system.host import LOCAL
 from tests.conftest import load_probe
 from tests.world import Seen, look, look_at_all
 
@@ -177,8 +177,8 @@ def test_in_a_pid_namespace_both_pids_are_known(probe: Probe, as_root: None) -> 
 
 
 def test_an_argv_longer_than_a_record_is_marked_and_completed(probe: Probe) -> None:
-    from core.engine import Engine
-    from core.feed import open_feed
+    from core.resolve.engine import Engine
+    from core.sources.feed import open_feed
 
     child = run_until_named(["/bin/sleep", "60", "0" * 100_000], "sleep")
     engine = Engine(open_feed(LOCAL))
@@ -343,7 +343,7 @@ def test_a_full_ring_is_counted() -> None:
 
 SIGNALLED = """
 import os, signal, time
-from core.host import LOCAL
+from core.system.host import LOCAL
 from core.probe.loader import Probe, ProbeOptions
 
 class Stop(Exception):
@@ -410,7 +410,7 @@ def test_a_damaged_object_is_one_clear_line(tmp_path: Path, probe: Probe) -> Non
 
 def test_without_capabilities_the_reason_names_them(as_root: None) -> None:
     code = (
-        "from core.host import LOCAL\nfrom core.probe.loader import Probe\n"
+        "from core.system.host import LOCAL\nfrom core.probe.loader import Probe\n"
         "from core.probe.refusals import ProbeUnavailable\n"
         "try:\n    Probe(LOCAL)\nexcept ProbeUnavailable as why:\n    print(why)\n"
     )

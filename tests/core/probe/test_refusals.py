@@ -10,10 +10,10 @@ from types import FrameType
 
 import pytest
 
-from core.host import LOCAL
 from core.probe.libbpf import LibbpfError
 from core.probe.loader import Probe
 from core.probe.refusals import ProbeUnavailable, explained, refusal
+from core.system.host import LOCAL
 from tests.conftest import load_probe
 
 

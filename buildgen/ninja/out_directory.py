@@ -1,0 +1,114 @@
+"""The directory that ninja works in, held by a descriptor and looked at before anything writes there.
+
+ninja, clang and llc open what they write by its name and follow links, and a checkout may bring a `build`
+directory of its own. So nothing is run there before each name that they write is a plain file, or missing,
+in directories that nobody but the builder can write to: then nobody can plant a link later either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from buildgen.plan.ninja_file import PREVIOUS, TOOLCHAIN_STAMP
+from buildgen.plan.plan import BuildPlan
+from core.system.files import changed_by_others, name_of, not_only, open_below
+
+LOCK = ".lock"
+COMPILE_COMMANDS = "compile_commands.json"
+_AT_TOP = frozenset(
+    (LOCK, TOOLCHAIN_STAMP, COMPILE_COMMANDS, "build.ninja", ".ninja_log", ".ninja_deps", ".ninja_lock",
+     ".ninja_log.recompact", ".ninja_deps.recompact")
+)  # fmt: skip
+_KEPT = (".o", f".o{PREVIOUS}")
+"""The latest object and the one before may be one file for a moment; neither is written in place."""
+
+
+@contextlib.contextmanager
+def held(plan: BuildPlan, *, make: bool) -> Iterator[int]:
+    """Give back a descriptor of the plan's out, in which only plain files of the builder will be written.
+
+    `make`: it and the directories of the targets are made where they are missing; the caller acts as the
+    builder. Raises OSError that names the place and what is wrong with it.
+    """
+    base, parts = _base(plan)
+    with _opened(plan, base, parts, make=make) as out:
+        _refuse_strange(plan, out, plan.out, at_top=True)
+        for place in dict.fromkeys(os.path.dirname(target.label) for target in plan.targets):
+            with (
+                contextlib.suppress(FileNotFoundError),
+                _opened(plan, plan.out, tuple(place.split("/")), make=make, start=out) as inner,
+            ):
+                _refuse_strange(plan, inner, plan.out / place, at_top=False)
+        yield out
+
+
+@contextlib.contextmanager
+def _opened(
+    plan: BuildPlan, base: Path, parts: tuple[str, ...], *, make: bool, start: int | None = None
+) -> Iterator[int]:
+    """Open the directory `parts` below `base` (open already as `start`, or opened by its name).
+
+    No part may be a link, or a directory that others can write to.
+    """
+    here = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if start is None else os.dup(start)
+    try:
+        place = base
+        for part in parts:
+            inner = open_below(here, part, place, make=make)
+            os.close(here)
+            here, place = inner, place / part
+            _refuse_owner(plan, str(place), os.fstat(here))
+        yield here
+    finally:
+        os.close(here)
+
+
+def _base(plan: BuildPlan) -> tuple[Path, tuple[str, ...]]:
+    """Return a directory that may be opened by its name, and the parts of out below it."""
+    out = Path(os.path.abspath(plan.out))
+    if out.is_relative_to(plan.project.root):
+        return plan.project.root, out.relative_to(plan.project.root).parts
+    base = out
+    while not os.path.lexists(base):
+        base = base.parent
+    is_out = base == out
+    if problem := not_only(_uid(plan), base, as_parent=not is_out):
+        raise PermissionError(errno.EPERM, f"others could lead the build elsewhere ({problem})", str(out))
+    return base, out.relative_to(base).parts
+
+
+def _uid(plan: BuildPlan) -> int:
+    return plan.trust.builder.uid if plan.trust.builder else os.geteuid()
+
+
+def _refuse_owner(plan: BuildPlan, path: str, about: os.stat_result) -> None:
+    """Raise PermissionError for what others can write to; in a confirmed project its owner may."""
+    problem = changed_by_others(_uid(plan), path, about, on_the_way=False)
+    if problem and not plan.trust.confirmed:
+        raise PermissionError(errno.EPERM, f"not a place to build in ({problem})", path)
+
+
+def _refuse_strange(plan: BuildPlan, directory: int, path: Path, *, at_top: bool) -> None:
+    """Raise OSError for the first name that leads elsewhere; at the top of out only our names count."""
+    owners = {0, _uid(plan), *([os.stat(plan.project.root).st_uid] if plan.trust.confirmed else [])}
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if at_top and entry.name not in _AT_TOP:
+                continue
+            about = entry.stat(follow_symlinks=False)
+            if stat.S_ISLNK(about.st_mode):
+                problem = "is a symbolic link, which is not followed; remove it"
+            elif not stat.S_ISREG(about.st_mode):
+                problem = "is not a plain file; remove it"
+            elif about.st_nlink > 1 and not entry.name.endswith(_KEPT):
+                problem = "is another name of a file elsewhere; remove it"
+            elif about.st_uid not in owners:
+                problem = f"belongs to {name_of(about.st_uid)}; remove it"
+            else:
+                continue
+            raise PermissionError(errno.EPERM, problem, str(path / entry.name))

@@ -1,0 +1,1 @@
+"""From a project to build.ninja: targets, edges and the commands they run."""

@@ -1,0 +1,289 @@
+"""Project -> BuildPlan: the objects to make, with what, and the build.ninja that makes them.
+
+Planning writes nothing. What stands in the way of a target (no headers for its architecture, no LLVM)
+is a Diagnosis on that target, not an exception: the others can still be built.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from buildgen.diagnostics import Diagnosis
+from buildgen.errors import ArchError, ConfigError, ToolchainError, VmlinuxError
+from buildgen.headers.find import HeaderDirs, HeadersNotFound, find_header_dirs
+from buildgen.plan.ninja_file import Edges, write_ninja
+from buildgen.project.flags import BASES, FORMS, Flag, Variant, parse_variant
+from buildgen.project.project import FILE_NAME, ObjectSpec, Project, absolute
+from buildgen.project.toolchain import Toolchain, find_ninja, find_toolchain
+from buildgen.project.trust import Trust, chooses_of_the_system, judge
+from buildgen.project.vmlinux import cached_vmlinux, find_vmlinux, wants_vmlinux
+from core.system.arch import Arch, parse_arch
+from core.system.host import LOCAL, Host
+
+State = Literal["missing", "stale", "fresh", "blocked", "unknown"]
+
+
+_LONGEST_NAME = 255 - len(".o.tmp.temp-stream-123456")
+"""In bytes: a file's name has at most 255, and llvm-strip writes beside the object under such a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One object of one architecture and variant. `output` is absolute, `label` the same below `out`."""
+
+    name: str
+    label: str
+    output: Path
+    source: Path
+    arch: Arch
+    variant: Variant
+    state: State = "unknown"
+    diagnosis: Diagnosis | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """Everything a build needs. `ninja_text` is empty when no target can be built.
+
+    It is empty, too, where nothing of the project may run (yet): `held_back` is the line that says why.
+    """
+
+    project: Project
+    out: Path
+    targets: tuple[Target, ...]
+    toolchain: Toolchain | None
+    ninja: Path | None
+    headers: tuple[HeaderDirs, ...]
+    warnings: tuple[str, ...]
+    ninja_text: str = field(repr=False)
+    trust: Trust = field(default_factory=lambda: Trust(Path("/")))
+    held_back: str = ""
+
+    @property
+    def ninja_file(self) -> Path:
+        return self.out / "build.ninja"
+
+    @property
+    def blocked(self) -> tuple[Target, ...]:
+        return tuple(target for target in self.targets if target.diagnosis is not None)
+
+
+def plan(
+    project: Project,
+    *,
+    host: Host = LOCAL,
+    arches: Sequence[str | Arch] | None = None,
+    variants: Sequence[str] | None = None,
+    objects: Sequence[str] = (),
+    out: Path | None = None,
+    trust: Trust | None = None,
+    looking: bool = False,
+) -> BuildPlan:
+    """Plan the build of `project`, or of the part of it that is named.
+
+    Where others could have written the project and nobody has confirmed it (`trust`, by default judged here),
+    the plan has the system's toolchain and nothing to run. `looking`: it is only to be shown, so the compiler
+    that the project's ebpf.toml names is not asked for its version; what a build of this process found holds.
+
+    `arches` and `out` default to the project's. `variants` are names such as `prebuilt`, `co-re-debug`, or
+    `debug` for that form of whatever an object has; default: what the project declares. `objects` are
+    names (`process.bpf`, `process.bpf-debug.o`); default: all. Raises ConfigError when one matches nothing.
+    """
+    place = Path(project.root, out) if out else project.out
+    wanted = _wanted_arches(project, arches)
+    specs = [
+        (spec, arch, variant, _target(place, spec, arch, variant))
+        for arch in wanted
+        for spec in project.objects
+        for variant in _wanted_variants(spec, variants)
+    ]
+    if not specs:
+        raise ConfigError(f"no object of {project.name} has the variant {' or '.join(variants or ())}")
+    specs = _only(specs, objects)
+    return _Planner(project, host, place, trust or judge(project), looking=looking).plan(specs)
+
+
+_Spec = tuple[ObjectSpec, Arch, Variant, Target]
+
+_ASKED: dict[str, Toolchain] = {}
+"""Compilers that an ebpf.toml names, as the builds of this process found them."""
+
+
+def _target(out: Path, spec: ObjectSpec, arch: Arch, variant: Variant) -> Target:
+    name = f"{spec.name}-{variant.form}" if variant.form else spec.name
+    if (size := len(os.fsencode(name))) > _LONGEST_NAME:
+        raise ConfigError(
+            f"{spec.source}: {name[:20]}… has {size} bytes, and an object's name at most {_LONGEST_NAME}; "
+            f"give it a shorter one with [object.NAME] in {FILE_NAME}"
+        )
+    label = f"{arch.name}/{variant.base}/{name}.o"
+    return Target(name, label, out / label, spec.source, arch, variant)
+
+
+def _wanted_arches(project: Project, arches: Sequence[str | Arch] | None) -> tuple[Arch, ...]:
+    if not arches:
+        return project.arches
+    try:
+        return tuple(dict.fromkeys(parse_arch(word) for word in arches))
+    except ArchError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _wanted_variants(spec: ObjectSpec, words: Sequence[str] | None) -> tuple[Variant, ...]:
+    """A form alone (`debug`) means that form of every base the object has, declared or not."""
+    if not words:
+        return spec.variants
+    found: dict[Variant, None] = {}
+    for word in words:
+        if word in FORMS[1:]:
+            found.update({Variant(base, form): None for base in spec.bases for form in FORMS if form == word})
+            continue
+        variant = parse_variant(word)
+        if variant.base in spec.bases:
+            found[variant] = None
+    return tuple(sorted(found, key=lambda v: (BASES.index(v.base), FORMS.index(v.form))))
+
+
+def _only(specs: list[_Spec], names: Sequence[str]) -> list[_Spec]:
+    """Keep the targets that are named: by object, by target, or by the end of their path."""
+    if not names:
+        return specs
+    kept: dict[Path, _Spec] = {}
+    for name in names:
+        matching = [
+            one
+            for one in specs
+            if name in (one[0].name, one[3].name, f"{one[3].name}.o", one[3].label, str(one[3].output))
+            or absolute(name) == one[0].source
+        ]
+        if not matching:
+            known = ", ".join(dict.fromkeys(one[3].name for one in specs))
+            raise ConfigError(f"no object {name!r}; there is {known}")
+        kept.update({one[3].output: one for one in matching})
+    return list(kept.values())
+
+
+class _Planner:
+    """Looks up what the targets need, each thing once."""
+
+    def __init__(self, project: Project, host: Host, out: Path, trust: Trust, *, looking: bool) -> None:
+        self.trust = trust
+        self.looking = looking
+        self.held_back = "" if trust.may_build else trust.refusal
+        self.project = project
+        self.host = host
+        self.out = out
+        self.headers: dict[Arch, HeaderDirs | HeadersNotFound] = {}
+        self.vmlinux: Path | VmlinuxError | None = None
+
+    def plan(self, specs: list[_Spec]) -> BuildPlan:
+        toolchain, ninja, problem = self._tools()
+        targets: list[Target] = []
+        edges: list[Edges] = []
+        for spec, arch, variant, target in specs:
+            if self.held_back:
+                targets.append(_with(target, "unknown" if target.output.exists() else "missing", None))
+                continue
+            cause, fix, extra = problem or self._needs(spec, arch, variant)
+            if cause:
+                blocked = Diagnosis(target.label, cause, fix, str(spec.source))
+                targets.append(_with(target, "blocked", blocked))
+                continue
+            targets.append(_with(target, "unknown" if target.output.exists() else "missing", None))
+            flags = (*self._project_flags(spec, variant), *extra, *spec.flags)
+            edges.append(Edges(Path(target.label), spec.source, arch, variant, flags, spec.strip))
+        headers = tuple(h for h in self.headers.values() if isinstance(h, HeaderDirs))
+        text = ""
+        if edges and toolchain:
+            used: list[tuple[Arch, Sequence[Flag]]] = [(h.arch, h.flags) for h in headers]
+            text = write_ninja(edges, toolchain, used, self.project.launcher)
+        warnings = dict.fromkeys(warning for h in headers for warning in h.warnings)
+        return BuildPlan(
+            self.project,
+            self.out,
+            tuple(targets),
+            toolchain,
+            ninja,
+            headers,
+            tuple(warnings),
+            text,
+            self.trust,
+            self.held_back,
+        )
+
+    def _tools(self) -> tuple[Toolchain | None, Path | None, tuple[str, str, tuple[str, ...]] | None]:
+        try:
+            return self._toolchain(), find_ninja(root=self.project.root, owner=self.trust.builder), None
+        except ToolchainError as error:
+            return None, None, (error.cause, error.fix, ())
+
+    def _toolchain(self) -> Toolchain | None:
+        """Return the LLVM to build with; only to look at an unconfirmed project, the system's own.
+
+        None: it is the project's own, which runs only when somebody builds.
+        """
+        root, choice = self.project.root, self.project.clang
+        if not self.trust.may_build:
+            return find_toolchain(root=root)
+        owner = self.trust.builder
+        if choice is None or os.environ.get("EBPF_CLANG") or chooses_of_the_system(choice):
+            return find_toolchain(choice, root=root, owner=owner)
+        if not self.looking:
+            _ASKED[choice] = find_toolchain(choice, root=root, owner=owner)
+        elif choice not in _ASKED:
+            self.held_back = f"{self.project.file}: clang: {choice} runs only when you build"
+        return _ASKED.get(choice)
+
+    def _needs(self, spec: ObjectSpec, arch: Arch, variant: Variant) -> tuple[str, str, tuple[str, ...]]:
+        """Return (cause, fix, flags): what stands in the way, or the flags for what was found."""
+        if variant.base == "prebuilt":
+            found = self._headers(arch)
+            if isinstance(found, HeadersNotFound):
+                return str(found), found.hint, ()
+        elif wants_vmlinux(spec.source, self.project.include):
+            own = find_vmlinux(spec.source, self.project.include, arch)
+            place = own or self._generated(arch)
+            if isinstance(place, VmlinuxError):
+                return str(place), f"put a vmlinux.h of {arch} at include/{arch.kernel}/vmlinux.h", ()
+            return "", "", (f"-I{place}",)
+        return "", "", ()
+
+    def _headers(self, arch: Arch) -> HeaderDirs | HeadersNotFound:
+        if arch not in self.headers:
+            try:
+                self.headers[arch] = find_header_dirs(
+                    self.host, minimal=self.project.minimal_kernel, arch=arch
+                )
+            except HeadersNotFound as error:
+                self.headers[arch] = error
+        return self.headers[arch]
+
+    def _generated(self, arch: Arch) -> Path | VmlinuxError:
+        if arch != parse_arch("local"):
+            return VmlinuxError(
+                f"no vmlinux.h for {arch}, and the running kernel is of {parse_arch('local')}"
+            )
+        if self.vmlinux is None:
+            try:
+                self.vmlinux = cached_vmlinux(self.host, self.trust.builder)
+            except VmlinuxError as error:
+                self.vmlinux = error
+        return self.vmlinux
+
+    def _project_flags(self, spec: ObjectSpec, variant: Variant) -> tuple[str, ...]:
+        own = [f"-I{spec.source.parent}"] if variant.base == "co-re" else []
+        return (
+            *own,
+            *(f"-I{path}" for path in self.project.include),
+            *(f"-D{name}={value}" for name, value in self.project.defines),
+        )
+
+
+def _with(target: Target, state: State, diagnosis: Diagnosis | None) -> Target:
+    return Target(
+        target.name, target.label, target.output, target.source, target.arch, target.variant, state, diagnosis
+    )

@@ -1,0 +1,1 @@
+"""What a project asks for: ebpf.toml, compiler flags, the toolchain, vmlinux.h."""

@@ -1,0 +1,1 @@
+"""What the Build screen and `ebpf-tui build` share: targets, queue, history, rebuild on save."""

@@ -1,0 +1,120 @@
+"""What a feed delivers: events as they happened, and samples of what runs now. All frozen.
+
+`ts_ns` is when it happened, in ns since boot. A process is always named by pid and start time.
+gc=False: they hold nothing that could point back at them, and the collector need not walk a storm of them.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from core.model.entities import Credentials, ProcessEntry, Usage
+
+
+class Fork(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """A process was born. It runs its parent's image until it executes one of its own.
+
+    `ppid` is the kernel's parent at birth (`real_parent->tgid`), `parent_inode` the inode of the
+    executable that the child inherited, 0 when unknown; `creator` the process that called fork
+    (another one than the parent under CLONE_PARENT). `cgroup` is empty when it is the creator's.
+    core/probe/layout.py makes it by position: keep the order of the fields in step with it.
+    """
+
+    ts_ns: int
+    pid: int
+    start_ns: int
+    exec_id: int
+    ppid: int
+    parent_start_ns: int
+    creator: int
+    parent_inode: int
+    comm: bytes
+    credentials: Credentials
+    cookie: int
+    cgroup_id: int
+    cgroup: bytes
+    pid_ns: int
+    mnt_ns: int
+    tty: bytes
+    kthread: bool = False
+    inner_pid: int = 0
+
+
+class Exec(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """A process has a new image. `previous_inode` is the executable before, 0 when unknown."""
+
+    ts_ns: int
+    entry: ProcessEntry
+    previous_inode: int = 0
+
+
+class Exit(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """The last thread of a process has ended; it is a zombie until its parent has reaped it.
+
+    `exit_code` is as wait(2) encodes it.
+    """
+
+    ts_ns: int
+    pid: int
+    start_ns: int
+    exit_code: int
+
+
+class Reaped(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """An ended process has left the process table; its pid may be used again."""
+
+    ts_ns: int
+    pid: int
+    start_ns: int
+
+
+class CgroupMove(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """A process was moved to another cgroup."""
+
+    ts_ns: int
+    pid: int
+    start_ns: int
+    cgroup_id: int
+    cgroup: bytes
+
+
+class Lost(msgspec.Struct, frozen=True, tag=True, gc=False):
+    """The kernel could not deliver `count` events since the last such record."""
+
+    ts_ns: int
+    count: int
+
+
+Event = Fork | Exec | Exit | Reaped | CgroupMove | Lost
+
+
+class Sample(msgspec.Struct, frozen=True, gc=False):
+    """One running process as a sweep sees it: just enough to notice any change of it."""
+
+    pid: int
+    start_ns: int
+    exec_id: int
+    ppid: int
+    comm: bytes
+    uid: int
+    kthread: bool
+    usage: Usage
+    image_mark: int = 0
+    """Where there are no generations (procfs): a number that changes with each exec; 0 when not known."""
+    new_rights: bool = False
+    """Its credentials are others than at the last look: told once."""
+
+
+class Found(msgspec.Struct, frozen=True, gc=False):
+    """One running process as the start-up snapshot sees it."""
+
+    entry: ProcessEntry
+    usage: Usage
+
+
+class MapFill(msgspec.Struct, frozen=True, gc=False):
+    """How full one of the probe's maps is. Full is its normal state: it then drops what is oldest."""
+
+    name: str
+    entries: int
+    capacity: int

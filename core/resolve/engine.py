@@ -1,0 +1,270 @@
+"""The engine: records in, a true cache out. Feed -> resolver and lineage -> views.
+
+Not a thread: the command line calls it step by step, and the session runs it in its collector.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from core.model.entities import ContainerContext, Origin, Resolution, Tier, Usage
+from core.model.events import CgroupMove, Event, Exec, Exit, Fork, Found, Lost, Reaped
+from core.model.view import ProcessView
+from core.resolve.audit import Audit
+from core.resolve.metrics import Stats
+from core.resolve.process_cache import Lineage, Process
+from core.resolve.resolver import Resolver
+from core.resolve.sweep import Sweeper
+from core.sources.feed import Feed
+from core.sources.procfs import ProcfsError
+
+_ENDED = Usage(state="Z", cpu_percent=0.0)
+_CACHE = Tier.CACHE  # a name of the module is found in half the time, and every event asks for it
+
+
+class Engine:
+    """Keeps the lineage true to the feed. One thread owns it."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.feed = feed
+        self.stats = Stats()
+        self._counters = self.stats.counters
+        self.lineage = Lineage(self.stats)
+        self._procfs = feed.procfs
+        self.resolver = Resolver(
+            self.lineage,
+            self.stats,
+            self._procfs,
+            feed.maps,
+            maps_state=feed.tiers.maps,
+            clock_ns=feed.now_ns,
+        )
+        self._names = feed.names
+        self.audit = Audit(self.lineage, self._procfs, self._container_id, feed.now_ns)
+        self._sweeper = Sweeper(self)
+        self._leaving: list[Process] = []
+        self.lost = 0
+        self._appliers: dict[type[Event], Callable[[Any], Process | None]] = {
+            Fork: self._fork,
+            Exec: self._exec,
+            Exit: self._exit,
+            Reaped: self._reap,
+            CgroupMove: self._move,
+            Lost: self._lose,
+        }
+
+    def start(self) -> None:
+        """Take the snapshot: the kernel's iterator first, then whatever else /proc shows."""
+        self.take(self.feed.snapshot())
+        self._take_events()  # reported meanwhile; who is not in the snapshot had ended before it
+        self.resolver.snapshotted = True
+        self.sweep()
+
+    def fill_maps(self) -> None:
+        """Let the iterator fill the kernel maps and leave the cache empty, for one-shot questions."""
+        self.feed.snapshot()
+        self.resolver.snapshotted = True
+
+    def pump(self) -> list[Event]:
+        """Apply what has happened; return it. A loss is answered by a resync."""
+        events = self._take_events()
+        while self.feed.sweep_due:
+            self.sweep()
+            events += self._take_events()
+        return events
+
+    def _take_events(self) -> list[Event]:
+        leaving, self._leaving = self._leaving, []
+        for process in leaving:
+            self._reparent_children(process)
+        now_ns = self.feed.now_ns()
+        events = self.feed.events()
+        for event in events:
+            self.apply(event)
+        # A replay's clock has gone back to the sweep that it has come to.
+        self._sweeper.heard_ns = min(now_ns, self.feed.now_ns())
+        return events
+
+    def apply(self, event: Event) -> Process | None:
+        """Apply one event, in the kernel's order; return the process it was about, if it is cached."""
+        process = self._appliers[type(event)](event)
+        if process is not None and process.ended_ns is None:
+            self._answered_by_cache(process)
+        return process
+
+    def _exit(self, event: Exit) -> Process | None:
+        process = self.lineage.exit(event)
+        if process is None:
+            if self.resolver.snapshotted:
+                self.stats.count("miss")
+        elif process.children:
+            self._reparent_children(process)
+            self._leaving.append(process)  # the kernel may not have moved them all yet
+        return process
+
+    def _reap(self, event: Reaped) -> Process | None:
+        process = self.lineage.reap(event)
+        if process is not None and process.children:
+            self._reparent_children(process)
+        return process
+
+    def _move(self, event: CgroupMove) -> Process | None:
+        process = self.lineage.move(event)
+        if process is not None and not event.cgroup:
+            process.entry = self.resolver.completed(process.entry)
+        return process
+
+    def _lose(self, event: Lost) -> None:
+        self.lost += event.count
+        self.stats.count("lost", by=event.count)
+        self.resync()
+
+    def _answered_by_cache(self, process: Process) -> None:
+        """The context of an event is resolved too, and the cache answers, which has just been told.
+
+        Kernel threads are not resolved: they have no image. Their rows come from the cache all the same.
+        """
+        process.source = _CACHE
+        if not process.entry.kthread:
+            self._counters["hits cache"] += 1
+
+    def resync(self) -> None:
+        """Read the whole truth again after a loss."""
+        self.stats.count("resync")
+        found = self.feed.snapshot()
+        self.take(found)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Sample everything that runs: usage, and every change that no event reported."""
+        self._sweeper.run()
+
+    def use(self, feed: Feed) -> None:
+        """Go on with another feed (a newly loaded probe) without losing the tree; closes the old one.
+
+        The new probe is attached before the old one is let go, so events may come twice; each is
+        known by the identity it is about, and the second changes nothing.
+        """
+        self.pump()
+        old, self.feed = self.feed, feed
+        self.resolver.use_maps(feed.maps, feed.tiers.maps)
+        old.close()
+        self.resync()
+
+    def resolve(self, pid: int, *, evict: bool = False) -> Resolution:
+        """Resolve a pid again; with `evict` the cache has to forget it first."""
+        if evict:
+            self.lineage.evict(pid)
+        resolution = self.resolver.resolve(pid)
+        if evict:
+            self.lineage.adopt_orphans()
+        return resolution
+
+    def view(self, process: Process) -> ProcessView:
+        """Return a process as the tree and the outside see it."""
+        entry = process.entry
+        usage = process.usage
+        if process.exited_ns is not None:
+            usage = _ENDED if usage is None else msgspec.structs.replace(usage, state="Z", cpu_percent=0.0)
+        parent = process.parent
+        # By position, in the order of ProcessView: one is made for every change.
+        return ProcessView(
+            entry,
+            process.source,
+            process.origin,
+            None if parent is None else parent.key,
+            self.container(entry.cgroup),
+            usage,
+            process.ended_ns,
+            entry.problem,
+        )
+
+    def container(self, cgroup: bytes) -> ContainerContext | None:
+        """Return the container of a cgroup path, None for what is in none."""
+        if not cgroup:
+            return None
+        context = self._names.container_of(cgroup)
+        return context if context.id is not None else None
+
+    def _container_id(self, cgroup: bytes) -> str | None:
+        container = self.container(cgroup)
+        return container.id if container else None
+
+    def refresh_names(self) -> None:
+        """Look for containers that were started, named or removed; about twice a second."""
+        changed = self._names.refresh()
+        if changed:
+            for process in self.lineage:
+                if process.entry.cgroup in changed:
+                    self.lineage.touch(process)
+        self._names.forget_unused(self._cgroups)
+
+    def _cgroups(self) -> set[bytes]:
+        """Return the cgroups of all that is shown, those that have ended included."""
+        return {process.entry.cgroup for process in (*self.lineage, *self.lineage.ended)}
+
+    def take(self, found: list[Found]) -> None:
+        """Put a snapshot into the cache, oldest first, so that parents come before children."""
+        for record in sorted(found, key=lambda record: record.entry.start_ns):
+            entry = self.resolver.completed(record.entry)
+            known = self.lineage.find(entry.pid, entry.start_ns)
+            if known is not None and known.entry.exec_id >= entry.exec_id > 0:
+                continue  # an event told the same, or later news
+            process = self.lineage.insert(entry, Origin.SNAPSHOT)
+            process.usage = record.usage
+            self._answered_by_cache(process)
+        self.lineage.adopt_orphans()
+
+    def _fork(self, event: Fork) -> Process:
+        parent = self.lineage.get(event.ppid)
+        lost = False
+        strange = parent is None or 0 != event.parent_inode != parent.entry.inode != 0
+        if strange and event.ppid and not event.kthread and self.resolver.snapshotted:
+            # An exec of the parent was lost, or the parent itself: ask for the one the kernel saw.
+            lost = self.resolver.resolve(event.ppid, inode=event.parent_inode).entry is None
+            parent = self.lineage.get(event.ppid)
+        creator = parent if event.creator == event.ppid else self.lineage.get(event.creator) or parent
+        process = self.lineage.fork(event, parent, creator)
+        if lost:
+            self.stats.count("inode error fork_parent_missing")
+        if lost or (parent is None and event.ppid and self.resolver.snapshotted):
+            self.lineage.flag(process)
+        return process
+
+    def _exec(self, event: Exec) -> Process:
+        entry = event.entry
+        if entry.cmdline_truncated or entry.problem:
+            event = msgspec.structs.replace(event, entry=self.resolver.completed(entry))
+        process = self.lineage.exec(event)
+        if entry.ppid != process.entry.ppid and process.exited_ns is None:
+            self.new_parent(process, entry.ppid)
+        return process
+
+    def _reparent_children(self, process: Process) -> None:
+        """Ask /proc for the new parent of each child of a process that has exited.
+
+        Its exit is reported a moment before the kernel moves them: it is asked again at the next pump
+        and when the process is reaped. Who is left then is moved by the next sweep.
+        """
+        for child in list(process.children):
+            if child.ended_ns is not None:
+                continue
+            with contextlib.suppress(ProcfsError):
+                self.new_parent(child, self._procfs.ppid(child.entry.pid))
+
+    def new_parent(self, child: Process, ppid: int) -> None:
+        """Hang a process below its new parent, which is met if need be; not below one that has exited."""
+        if ppid == child.entry.ppid and child.parent is not None and child.parent.exited_ns is None:
+            return
+        parent = self.lineage.get(ppid)
+        if parent is None and ppid:
+            self.resolver.resolve(ppid)
+            parent = self.lineage.get(ppid)
+        if parent is not None and parent.exited_ns is not None:
+            return
+        self.lineage.reparent(child, parent, ppid)
+        self.stats.count("reparent success" if parent or not ppid else "reparent failed")

@@ -1,0 +1,79 @@
+"""What the entry of a process becomes: by its birth, by another look at it; and when two images are one."""
+
+from __future__ import annotations
+
+import msgspec
+
+from core.model.entities import ProcessEntry
+from core.model.events import Fork
+
+
+def newborn(event: Fork, creator: ProcessEntry | None) -> ProcessEntry:
+    """Return the entry of a process that has just been forked: it runs its creator's image."""
+    image = creator or ProcessEntry(event.pid, event.start_ns)
+    # By position, in the order of ProcessEntry: one is made for every fork.
+    return ProcessEntry(
+        event.pid,
+        event.start_ns,
+        event.exec_id,
+        event.ppid,
+        event.parent_start_ns,
+        event.comm,
+        image.exe,
+        image.inode,
+        image.device,
+        image.mode,
+        image.mtime_ns,
+        image.cmdline,
+        image.cmdline_truncated,
+        event.credentials,
+        event.tty,
+        event.cgroup or image.cgroup,
+        event.cgroup_id,
+        event.pid_ns,
+        event.mnt_ns,
+        event.start_ns,  # as the entry of its exec says
+        image.exec_ns,
+        event.cookie,
+        event.kthread,
+        image.problem if creator is not None else "fork seen, but not the parent's image",
+        image.script,
+        event.inner_pid,
+    )
+
+
+def refined(before: ProcessEntry, entry: ProcessEntry) -> ProcessEntry:
+    """Return a later entry of the same process with what only the earlier one knows exactly.
+
+    /proc gives start times in ticks and no generation, cookie or script; a look at it must not make
+    the identity vaguer than it was.
+    """
+    if entry.exec_id or not before.exec_id:
+        return entry
+    facts: dict[str, object] = {
+        "start_ns": before.start_ns,
+        "exec_id": before.exec_id,
+        "fork_ns": before.fork_ns,
+        "cookie": before.cookie,
+    }
+    if entry.ppid == before.ppid:
+        facts["parent_start_ns"] = before.parent_start_ns
+    if entry.cgroup == before.cgroup:
+        facts["cgroup_id"] = before.cgroup_id
+    if entry.inode == before.inode:
+        facts |= {"exec_ns": before.exec_ns, "device": before.device, "script": before.script}
+    return msgspec.structs.replace(entry, **facts)
+
+
+def same_image(left: ProcessEntry, right: ProcessEntry) -> bool:
+    """True when an exec changed nothing: the same file, rights and arguments (an "exec bomb")."""
+    return (
+        left.inode == right.inode
+        and left.cmdline == right.cmdline
+        and left.exe == right.exe
+        and left.mtime_ns == right.mtime_ns
+        and left.mode == right.mode
+        and left.device == right.device
+        and left.script == right.script
+        and left.credentials == right.credentials
+    )

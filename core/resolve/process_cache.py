@@ -1,0 +1,337 @@
+"""The entry cache: which processes live, what they run, and who made whom.
+
+A process is one object for its whole life; its images follow each other inside it. Parents and
+children are references between objects, never pid look-ups: a reused pid cannot change the past.
+The invariant after every step: `child in parent.children` if and only if `child.parent is parent`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from core.model.entities import Origin, ProcessEntry, ProcessKey, same_start
+from core.model.events import CgroupMove, Exec, Exit, Fork, Reaped
+from core.resolve.exec_images import newborn, refined, same_image
+from core.resolve.metrics import Stats
+from core.resolve.process import Process, Validity
+
+__all__ = ["MAX_ENDED", "MAX_LIVE", "Lineage", "Process", "Validity"]
+
+_EVENT = Origin.EVENT
+_ADDED = {origin: f"added {origin}" for origin in Origin}
+
+MAX_LIVE = 131_072
+"""Processes kept at most; beyond it the one that was touched least recently is flushed."""
+
+MAX_ENDED = 4_096
+"""Ended processes kept at most as history."""
+
+
+class Lineage:
+    """The cache. One thread owns it; every method leaves the invariant intact."""
+
+    def __init__(self, stats: Stats, limit: int = MAX_LIVE) -> None:
+        self._stats = stats
+        self._counters = stats.counters
+        self._limit = limit
+        self._live: OrderedDict[int, Process] = OrderedDict()
+        self._ended: OrderedDict[tuple[int, int], Process] = OrderedDict()
+        self.get: Callable[[int], Process | None] = self._live.get
+        """Return the live process of a pid, if it is cached. The dict's own: events ask several times."""
+        self.changed: dict[Process, None] = {}
+        """Processes that changed since the session last cleared it, in order."""
+        self.forgotten = 0
+        """How many processes are no longer kept, not even as history: so many are marked as forgotten."""
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[Process]:
+        return iter(list(self._live.values()))
+
+    @property
+    def ended(self) -> tuple[Process, ...]:
+        return tuple(self._ended.values())
+
+    def find(self, pid: int, start_ns: int) -> Process | None:
+        """Return the live process with this identity, as exactly as the two times allow."""
+        process = self._live.get(pid)
+        if process is None:
+            return None
+        known_ns = process.entry.start_ns
+        if known_ns == start_ns:  # what mostly comes, and at once
+            return process
+        return process if start_ns == 0 or same_start(known_ns, start_ns) else None
+
+    def recall(self, key: ProcessKey) -> Process | None:
+        """Return an ended process that is still kept as history."""
+        return self._ended.get(key)
+
+    def insert(self, entry: ProcessEntry, origin: Origin) -> Process:
+        """Cache an entry that a snapshot, the maps or /proc gave; return its process.
+
+        The same identity already cached: its facts are replaced, an executed image is remembered,
+        children stay. Another process under the same pid: that one has ended unseen.
+        """
+        process = self._live.get(entry.pid)
+        if process is not None and not same_start(process.entry.start_ns, entry.start_ns):
+            self._end(process, entry.fork_ns or entry.start_ns)
+            process = None
+        if process is None:
+            process = Process(entry, origin, entry.key)
+            self._add(process)
+        else:
+            before = process.entry
+            entry = refined(before, entry)
+            executed = entry.exec_id > before.exec_id > 0 or 0 != before.inode != entry.inode != 0
+            if executed and not same_image(before, entry):
+                process.remember(before)
+            process.entry = entry
+            process.key = entry.key
+            process.origin = origin
+        self._link(process, self._parent_of(entry))
+        if process.parent is not None:
+            process.parent_missing = False
+        if origin is not Origin.SNAPSHOT:
+            self._counters[_ADDED[origin]] += 1
+        self.changed[process] = None
+        return process
+
+    def fork(self, event: Fork, parent: Process | None, creator: Process | None) -> Process:
+        """Cache a newborn process. It inherits its creator's image until it executes its own.
+
+        `parent` is whom the kernel reports as parent; without it the child stays unlinked. A repeated
+        event of the same identity changes nothing. What is told too late, when its pid has another owner
+        already, goes straight into the history.
+        """
+        pid, start_ns = event.pid, event.start_ns
+        key = tuple.__new__(ProcessKey, (pid, start_ns))  # as the entry makes it
+        ended = self._ended.get(key)
+        if ended is not None:
+            return ended
+        owner = self._live.get(pid)
+        if owner is not None and self._is_born(owner, event):
+            self._confirm(owner, event, parent)
+            return owner
+        source = creator or parent
+        entry = newborn(event, source.entry if source is not None else None)
+        process = Process(entry, _EVENT, key)
+        self._counters["added event"] += 1
+        if owner is not None:
+            if owner.entry.start_ns > start_ns:
+                self._end(process, owner.entry.start_ns)
+                return process
+            self._end(owner, event.ts_ns)
+        self._add(process)
+        if parent is not None:  # nothing to unlink, and no circle to close: it has only just been born
+            process.parent = parent
+            parent.children[process] = None
+        self.changed[process] = None
+        return process
+
+    def exec(self, event: Exec) -> Process:
+        """Give a process its new image; the previous one goes into its history, unless it is the same.
+
+        The fork may have been lost: then the process is made here, flagged as without its parent
+        unless the parent is cached. An event older than the cached image changes nothing.
+        """
+        entry = event.entry
+        process = self.find(entry.pid, entry.start_ns) or self._ended.get((entry.pid, entry.start_ns))
+        if process is None:
+            return self._executed_unborn(entry)
+        before = process.entry
+        if process.ended_ns is not None:
+            return process
+        if before.exec_id >= entry.exec_id > 0:
+            return process
+        if event.previous_inode and before.inode and event.previous_inode != before.inode:
+            self.flag(process)
+            self._stats.count("inode error exec_parent_missing")
+        if same_image(before, entry):
+            self._stats.count("merged exec")
+        else:
+            process.remember(before)
+        fork_ns = before.fork_ns or entry.fork_ns
+        ppid = before.ppid if process.parent is not None else entry.ppid
+        if fork_ns != entry.fork_ns or ppid != entry.ppid:
+            entry = msgspec.structs.replace(entry, fork_ns=fork_ns, ppid=ppid)
+        process.entry = entry
+        process.origin = _EVENT
+        self._counters["added event"] += 1
+        self.changed[process] = None
+        return process
+
+    def exit(self, event: Exit) -> Process | None:
+        """Make a process a zombie; return it, or None if it is not known. Twice is as good as once."""
+        process = self.find(event.pid, event.start_ns)
+        if process is None:
+            return self._ended.get((event.pid, event.start_ns))
+        if process.exited_ns is None:
+            process.exited_ns = event.ts_ns
+            process.exit_code = event.exit_code
+            self.changed[process] = None
+        return process
+
+    def reap(self, event: Reaped) -> Process | None:
+        """Move a process that left the process table into the history; None if it is not cached."""
+        process = self.find(event.pid, event.start_ns)
+        if process is not None:
+            self._end(process, event.ts_ns)
+        return process
+
+    def vanish(self, process: Process, ts_ns: int) -> None:
+        """End a process whose exit nobody reported."""
+        self._end(process, ts_ns)
+        self._stats.count("flushed vanished")
+
+    def move(self, event: CgroupMove) -> Process | None:
+        """Put a process into another cgroup; None if it is not cached or is there already.
+
+        A hybrid host reports one move once for each hierarchy.
+        """
+        process = self.find(event.pid, event.start_ns)
+        if process is None or process.entry.cgroup_id == event.cgroup_id:
+            return None
+        self.amend(process, cgroup=event.cgroup, cgroup_id=event.cgroup_id)
+        return process
+
+    def amend(self, process: Process, **facts: object) -> None:
+        """Replace single facts of the current image (comm, uid, cgroup, a longer argv)."""
+        process.entry = msgspec.structs.replace(process.entry, **facts)
+        self.touch(process)
+
+    def reparent(self, process: Process, parent: Process | None, ppid: int) -> None:
+        """Hang a process below whom the kernel made its new parent."""
+        process.entry = msgspec.structs.replace(
+            process.entry, ppid=ppid, parent_start_ns=parent.entry.start_ns if parent else 0
+        )
+        process.parent_missing = parent is None and ppid != 0
+        self._link(process, parent)
+        self.touch(process)
+
+    def flag(self, process: Process) -> None:
+        """Note that the line breaks at this process: an event was lost, or its parent is not the one told."""
+        if not process.parent_missing:
+            process.parent_missing = True
+            self._stats.count("broken lineage")
+
+    def evict(self, pid: int) -> None:
+        """Forget the facts of a process so that the next resolution asks the lower tiers.
+
+        It is not an exit: `adopt_orphans` links the children again once it is back.
+        """
+        process = self._live.pop(pid, None)
+        if process is not None:
+            self._link(process, None)
+            for child in list(process.children):
+                self._link(child, None)
+            self._dropped(process)
+
+    def adopt_orphans(self) -> None:
+        """Link every process that has no parent, and whose parent is cached by now."""
+        for process in self._live.values():
+            if process.parent is None and process.entry.ppid:
+                parent = self._parent_of(process.entry)
+                if parent is not None:
+                    self._link(process, parent)
+                    process.parent_missing = False
+                    self.touch(process)
+
+    def expire(self, before_ns: int) -> list[Process]:
+        """Drop the history that ended before this time; return what was dropped."""
+        gone = []
+        while self._ended:
+            process = next(iter(self._ended.values()))
+            if (process.ended_ns or 0) >= before_ns:
+                break
+            self._forget_oldest()
+            gone.append(process)
+        return gone
+
+    def seen(self, pid: int) -> None:
+        """Note that a pid was asked for: it is the last that a full cache flushes."""
+        self._live.move_to_end(pid)
+
+    def touch(self, process: Process) -> None:
+        """Note that a process changed."""
+        self.changed[process] = None
+
+    def _add(self, process: Process) -> None:
+        self._live[process.entry.pid] = process
+        if len(self._live) > self._limit:
+            _, oldest = next(iter(self._live.items()))
+            self._end(oldest, oldest.entry.start_ns)
+            self._stats.count("flushed limit")
+
+    def _end(self, process: Process, ts_ns: int) -> None:
+        pid = process.entry.pid
+        if self._live.get(pid) is process:
+            del self._live[pid]
+        process.ended_ns = ts_ns
+        self._ended[process.key] = process
+        self.changed[process] = None
+        if len(self._ended) > MAX_ENDED:  # a storm between two sweeps
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        _, process = self._ended.popitem(last=False)
+        for child in list(process.children):
+            self._link(child, None)
+        self._link(process, None)
+        self._dropped(process)
+
+    def _dropped(self, process: Process) -> None:
+        process.forgotten = True
+        self.forgotten += 1
+        self.changed.pop(process, None)
+
+    def _parent_of(self, entry: ProcessEntry) -> Process | None:
+        """Return the cached parent that an entry names; never another process under a reused pid."""
+        return self.find(entry.ppid, entry.parent_start_ns) if entry.ppid else None
+
+    def _is_born(self, owner: Process, event: Fork) -> bool:
+        """True when the live process of a pid is the one whose birth is told.
+
+        A zombie that /proc brought in, known by its tick only, may have left its pid to another one.
+        """
+        if owner.entry.start_ns == event.start_ns:
+            return True
+        return owner.exited_ns is None and same_start(owner.entry.start_ns, event.start_ns)
+
+    def _confirm(self, process: Process, event: Fork, parent: Process | None) -> None:
+        """Learn from a birth told late what is not known yet of a process that was met otherwise."""
+        if process.parent_missing and parent is not None and event.ppid == process.entry.ppid:
+            self._link(process, parent)
+            process.parent_missing = False
+            self.touch(process)
+        if process.entry.exec_id == 0:  # /proc brought it in
+            self.amend(process, start_ns=event.start_ns, exec_id=event.exec_id, fork_ns=event.start_ns)
+            process.key = process.entry.key
+
+    def _executed_unborn(self, entry: ProcessEntry) -> Process:
+        owner = self._live.get(entry.pid)
+        if owner is not None and owner.entry.start_ns > entry.start_ns:
+            process = Process(entry, Origin.EVENT, entry.key)  # told too late: the pid has another owner
+            self._end(process, owner.entry.start_ns)
+            return process
+        process = self.insert(entry, Origin.EVENT)
+        if process.parent is None and entry.ppid != 0:
+            self.flag(process)
+        return process
+
+    def _link(self, child: Process, parent: Process | None) -> None:
+        if child.parent is parent or child is parent:
+            return
+        if child.parent is not None:
+            child.parent.children.pop(child, None)
+        child.parent = parent
+        if parent is not None:
+            # Only who has children can be among its parent's ancestors.
+            if child.children and any(above is child for above in parent.ancestors()):
+                # A reused pid in stale data can close a circle; the newer link loses.
+                child.parent = None
+                return
+            parent.children[child] = None

@@ -1,0 +1,222 @@
+"""The sweep: what no event tells is noticed by looking at everything that runs."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from core.model.entities import Origin, Tier, Usage, same_start
+from core.model.events import Reaped, Sample
+from core.resolve.process_cache import Process
+from core.sources.procfs import ProcfsError, withheld
+
+if TYPE_CHECKING:
+    from core.resolve.engine import Engine
+
+HISTORY_NS = 5_000_000_000
+"""How long an ended process is kept as history, in ns."""
+
+_LISTED = 5
+"""So many sweeps for one list of all that /proc shows."""
+
+
+class Sweeper:
+    """Compares the engine's cache with samples of everything that runs. A part of the engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lineage = engine.lineage
+        self._resolver = engine.resolver
+        self._procfs = engine.feed.procfs
+        self._sampled_ns = 0
+        self.heard_ns = 0
+        """When the events were last asked for: who was born later is still to be heard of."""
+        self._behind: dict[Process, int] = {}
+        self._hidden: list[int] = []
+        self._sweeps = 0
+
+    def run(self) -> None:
+        """Sample everything that runs: usage, and every change that no event reported."""
+        now_ns = self._engine.feed.now_ns()
+        samples = self._engine.feed.sweep()
+        sampled_ns = self._engine.feed.sampled_ns
+        if sampled_ns == self._sampled_ns:
+            return  # a replay has not come to the next one yet
+        elapsed = sampled_ns - self._sampled_ns if self._sampled_ns else 0
+        behind, self._behind = self._behind, {}
+        seen: set[Process] = set()
+        strangers = []
+        live, find = self._lineage.get, self._lineage.find
+        for sample in samples:
+            process = live(sample.pid)
+            if process is not None and _is_settled(process, sample):
+                seen.add(process)
+                continue
+            process = find(sample.pid, sample.start_ns)
+            if process is not None:
+                seen.add(process)
+                agreed = self._compare(process, sample, behind)
+                self._use(process, sample.usage, elapsed)
+                idle = process.usage is not None and process.usage.cpu_percent == 0
+                process.settled = (sample, process.entry, process.usage) if agreed and idle else None
+            elif not self._is_newborn(sample.start_ns):
+                strangers.append(sample)
+        if strangers:
+            self._meet(strangers, seen)
+        self._meet_hidden(seen)
+        for process in self._lineage:
+            if process not in seen:
+                self._check_gone(process, now_ns)
+        self._sampled_ns, self.heard_ns = sampled_ns, now_ns
+        self._lineage.expire(now_ns - HISTORY_NS)
+
+    def _is_newborn(self, start_ns: int) -> bool:
+        """True for a process whose birth is still to be heard of; at the next sweep it is met anyway."""
+        return self._engine.feed.exact and start_ns > self.heard_ns
+
+    def _compare(self, process: Process, sample: Sample, behind: dict[Process, int]) -> bool:
+        """Take over from a sample what changes without an event: names, rights, parents, unreported execs.
+
+        Return whether there was nothing to take over.
+        """
+        entry = process.entry
+        if 0 < sample.exec_id < entry.exec_id:
+            return False  # sampled before the exec that the cache knows
+        if sample.exec_id > entry.exec_id > 0:
+            if behind.get(process) == sample.exec_id:
+                self._reread(process, sample)  # the event did not come since the last sweep
+            else:
+                self._behind[process] = sample.exec_id
+            return False
+        another = sample.comm != entry.comm or 0 != sample.image_mark != process.image_mark
+        if another and not self._engine.feed.exact:
+            process.image_mark = sample.image_mark
+            self._reread(process, sample)
+            return False
+        agreed = True
+        if sample.comm != entry.comm and not (entry.kthread and entry.comm.startswith(sample.comm)):
+            self._lineage.amend(process, comm=sample.comm)
+            agreed = False
+        if sample.new_rights or 0 <= sample.uid != entry.credentials.euid:
+            self._reread_rights(process)
+            agreed = False
+        if sample.ppid != entry.ppid and process.exited_ns is None:
+            self._engine.new_parent(process, sample.ppid)
+            agreed = False
+        return agreed
+
+    def _reread_rights(self, process: Process) -> None:
+        """Take over the credentials of a process that gave up or took rights without an exec (setuid)."""
+        with contextlib.suppress(ProcfsError):
+            seen, _ = self._procfs.entry(process.entry.pid)
+            if same_start(seen.start_ns, process.entry.start_ns) and "status" not in withheld(seen):
+                self._lineage.amend(process, credentials=seen.credentials)
+
+    def _reread(self, process: Process, sample: Sample) -> None:
+        """Read an image again that changed without an event."""
+        with contextlib.suppress(ProcfsError):
+            entry, usage = self._procfs.entry(process.entry.pid)
+            if same_start(entry.start_ns, process.entry.start_ns):
+                process = self._lineage.insert(entry, Origin.PROCFS)
+                process.usage = usage
+                if sample.exec_id:
+                    self._lineage.amend(process, exec_id=sample.exec_id)
+
+    def _meet(self, strangers: list[Sample], seen: set[Process]) -> None:
+        """Get to know processes that a sweep saw and the cache does not."""
+        if self._engine.feed.maps is not None:
+            # The iterator is a thousand times cheaper than /proc, and it fills the maps as well.
+            self._engine.take(self._engine.feed.snapshot())
+        for sample in strangers:
+            process = self._lineage.find(sample.pid, sample.start_ns)
+            if process is None:
+                process = self._meet_one(sample)
+            if process is not None:
+                seen.add(process)
+                process.usage = sample.usage
+                process.image_mark = sample.image_mark
+        self._lineage.adopt_orphans()
+
+    def _meet_one(self, sample: Sample) -> Process | None:
+        if not sample.kthread:
+            self._resolver.resolve(sample.pid, limited=False)
+            return self._lineage.find(sample.pid, sample.start_ns)
+        with contextlib.suppress(ProcfsError):
+            entry, _ = self._procfs.entry(sample.pid)
+            process = self._lineage.insert(entry, Origin.PROCFS)
+            process.source = Tier.PROCFS
+            return process
+        return None
+
+    def _meet_hidden(self, seen: set[Process]) -> None:
+        """Add what /proc shows and the iterator does not (pid 1 of some virtual machines).
+
+        Those that are known are looked at in every sweep. New ones are looked for in every fifth: to list
+        10,000 processes takes /proc as long as the iterator takes to tell all about them.
+        """
+        if not self._engine.feed.tiers.maps.on:
+            return
+        if self._sweeps % _LISTED == 0:
+            shown = {process.entry.pid for process in seen}
+            self._hidden = [pid for pid in self._procfs.pids() if pid not in shown]
+        self._sweeps += 1
+        met = False
+        for pid in self._hidden:
+            if self._lineage.get(pid) in seen:  # it was only too young for the sweep that listed it
+                continue
+            with contextlib.suppress(ProcfsError):
+                stat = self._procfs.stat(pid)
+                process = self._lineage.find(pid, stat.start_ns)
+                if process is None and not self._is_newborn(stat.start_ns):
+                    sample = Sample(pid, stat.start_ns, 0, stat.ppid, stat.comm, -1, stat.kthread, stat.usage)
+                    process = self._meet_one(sample)
+                    met = True
+                if process is not None:
+                    seen.add(process)
+                    self._use(process, stat.usage, 0)
+        if met:
+            self._lineage.adopt_orphans()
+
+    def _check_gone(self, process: Process, now_ns: int) -> None:
+        """End a process that neither the iterator nor /proc shows any more."""
+        try:
+            if same_start(self._procfs.stat(process.entry.pid).start_ns, process.entry.start_ns):
+                return
+        except ProcfsError:
+            pass
+        if process.exited_ns is None:
+            self._lineage.vanish(process, now_ns)
+        else:  # reaped; the kernel reports that only after a grace period
+            self._lineage.reap(Reaped(now_ns, process.entry.pid, process.entry.start_ns))
+
+    def _use(self, process: Process, usage: Usage, elapsed_ns: int) -> None:
+        before = process.usage
+        percent = None
+        if before is not None and elapsed_ns > 0:
+            percent = max(0.0, (usage.cpu_ns - before.cpu_ns) * 100 / elapsed_ns)
+        usage = msgspec.structs.replace(usage, cpu_percent=percent)
+        if before is not None and _looks(before) == _looks(usage):
+            process.usage = usage
+            return
+        process.usage = usage
+        self._lineage.touch(process)
+
+
+def _is_settled(process: Process, sample: Sample) -> bool:
+    """True when nothing is different from the last sweep: the very same sample, entry and usage."""
+    settled = process.settled
+    return (
+        settled is not None
+        and settled[0] is sample
+        and settled[1] is process.entry
+        and settled[2] is process.usage
+    )
+
+
+def _looks(usage: Usage) -> tuple[float | None, int, str, int]:
+    """Return what of a sample can be seen: a change of anything else is not worth a repaint."""
+    percent = usage.cpu_percent
+    shown = None if percent is None else round(percent, 1)
+    return shown, usage.rss_bytes, usage.state, usage.threads

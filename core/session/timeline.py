@@ -1,0 +1,301 @@
+"""The last minutes of the tree, to go back to: what each second has changed, packed, within a hard limit.
+
+The tree stands between its past and its future. A step of the past holds what the processes were before
+it, a step of the future what they are after it; going over a step turns the one into the other. Only what
+changed is kept, as bytes that the garbage collector never walks, and their sum is known exactly.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from collections.abc import Iterable
+
+import msgspec
+
+from core.model.entities import ProcessKey, Tiers, Usage
+from core.model.view import ProcessView
+from core.tree.tree import Tree
+
+SPAN_NS = 600_000_000_000
+"""How far back a live session remembers, in ns: ten minutes."""
+
+LIMIT_BYTES = 64 * 1024 * 1024
+"""As many bytes at most; what is oldest goes first."""
+
+GRAIN_NS = 1_000_000_000
+"""Changes that are closer together than this are one step."""
+
+_OVERHEAD = 400
+"""Bytes that a step takes beside its data: its own fields, and the facts that it holds."""
+
+_WORTH_PACKING = 256
+
+
+class Facts(msgspec.Struct, frozen=True, gc=False):
+    """What the header says of a moment beside what the tree knows."""
+
+    tiers: Tiers
+    events_per_second: float = 0.0
+    lost: int = 0
+    drift: int = 0
+
+
+class Gone(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
+    """There is no such process on the other side of the step."""
+
+    pid: int
+    start_ns: int
+
+
+class Used(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
+    """Nothing is different but what the process costs: most changes are this."""
+
+    pid: int
+    start_ns: int
+    usage: Usage | None
+
+
+class There(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
+    """The process is this on the other side of the step."""
+
+    view: ProcessView
+
+
+Delta = Gone | Used | There
+
+
+class _Step(msgspec.Struct, frozen=True, gc=False):
+    """Changes that happened from `opened_ns` to `closed_ns`, and the header's facts on both sides."""
+
+    opened_ns: int
+    closed_ns: int
+    before: Facts
+    after: Facts
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data) + _OVERHEAD
+
+
+class Timeline:
+    """The tree and the steps around it. One thread owns both, and changes the tree only through this.
+
+    Not held, the tree is live: `put` and `drop` go into it. Held, it stands where `back` and `forward`
+    bring it, and what is put waits in the future.
+    """
+
+    def __init__(
+        self, tree: Tree, facts: Facts, *, limit_bytes: int = LIMIT_BYTES, span_ns: int = SPAN_NS
+    ) -> None:
+        """`span_ns` 0: as far back as the bytes last."""
+        self._tree = tree
+        self._limit = limit_bytes
+        self._span_ns = span_ns
+        self._past: deque[_Step] = deque()
+        self._future: deque[_Step] = deque()
+        self._open: dict[ProcessKey, ProcessView | None] = {}
+        self._opened_ns = 0
+        self._opened_facts = self._latest_facts = facts
+        self._latest_ns = 0
+        self.bytes = 0
+        """What all steps take."""
+        self.held = False
+        self.held_ns = 0
+        """When it was held."""
+        self.at_ns = 0
+        """The boot clock of the tree as it stands."""
+        self.facts = facts
+
+    @property
+    def rewound(self) -> bool:
+        """Return whether the tree stands before the moment when it was held."""
+        return self.held and self.at_ns < self.held_ns
+
+    @property
+    def at_start(self) -> bool:
+        """Return whether nothing older is kept."""
+        return not self._past
+
+    @property
+    def full(self) -> bool:
+        """Return whether the future has taken all the room: what comes now has to wait outside."""
+        return self.held and not self._past and self.bytes >= self._limit
+
+    @property
+    def reach_ns(self) -> int:
+        """Return the oldest moment that `back` can reach."""
+        return self._past[0].opened_ns if self._past else self.at_ns
+
+    def begin(self, now_ns: int, facts: Facts) -> None:
+        """Say when the changes happen that are put next."""
+        if self._open and now_ns - self._opened_ns >= GRAIN_NS:
+            self._close()
+        if not self._open:
+            self._opened_ns, self._opened_facts = now_ns, self._latest_facts
+        self._latest_ns, self._latest_facts = now_ns, facts
+        if not self.held:
+            self.at_ns, self.facts = now_ns, facts
+
+    def put(self, view: ProcessView) -> None:
+        """A process is new, or something about it."""
+        if self.held:
+            self._open[view.key] = view
+            return
+        self._note(view.key)
+        self._tree.put(view)
+
+    def drop(self, key: ProcessKey) -> None:
+        """A process is not to be shown any more."""
+        if self.held:
+            self._open[key] = None
+            return
+        self._note(key)
+        self._tree.drop(key)
+
+    def begin_here(self) -> None:
+        """Let the past begin with the tree as it is: what has filled it was no change."""
+        self._open.clear()
+        self._past.clear()
+        self.bytes = 0
+
+    def hold(self, now_ns: int) -> None:
+        """From now on the tree stands still."""
+        if not self.held:
+            self._close()
+            self.held = True
+            self.held_ns = self.at_ns = now_ns
+
+    def release(self) -> None:
+        """Bring the tree to what is known now; from now on it is live again."""
+        if not self.held:
+            return
+        self._close()
+        while self._future:
+            self._redo()
+        self.held = False
+        self.at_ns, self.facts = self._latest_ns, self._latest_facts
+        self._trim()
+
+    def back(self, span_ns: int) -> bool:
+        """Go back so far; when nothing has changed in that time, to the change before. False: no further."""
+        if not self._past:
+            return False
+        target = self.at_ns - span_ns
+        self._undo()
+        while self._past and self._past[-1].closed_ns > target:
+            self._undo()
+        if self._past:
+            self.at_ns = min(self.at_ns, target)
+        return True
+
+    def forward(self, span_ns: int) -> bool:
+        """The same in the other direction; False: this is all that is known."""
+        if not self._future:
+            return False  # not even when something is open: on a busy host it always is, and live has it
+        target = self.at_ns + span_ns
+        self._redo()
+        while self._future and self._future[0].closed_ns <= target:
+            self._redo()
+        ends_ns = self._future[0].opened_ns - 1 if self._future else self.held_ns
+        self.at_ns = max(self.at_ns, min(target, ends_ns))
+        if self.at_ns < self.held_ns <= ends_ns:
+            self.at_ns = self.held_ns  # nothing more has happened until then
+        return True
+
+    def _note(self, key: ProcessKey) -> None:
+        """Keep what a process was before the open step changed it first."""
+        if key not in self._open:
+            self._open[key] = self._tree.view(key)
+
+    def _close(self) -> None:
+        """End the open step; it goes where the tree has come from, or where it has still to go."""
+        if not self._open:
+            return
+        changes, self._open = self._open, {}
+        if self.held:  # where the tree will be by then is not known here: whole views
+            data = pack(_delta(key, view, None) for key, view in changes.items())
+        else:
+            data = pack(_delta(key, before, self._tree.view(key)) for key, before in changes.items())
+        step = _Step(self._opened_ns, self._latest_ns, self._opened_facts, self._latest_facts, data)
+        self.bytes += step.size
+        (self._future if self.held else self._past).append(step)
+        self._opened_ns, self._opened_facts = self._latest_ns, self._latest_facts
+        self._trim()
+
+    def _trim(self) -> None:
+        oldest = self._latest_ns - self._span_ns if self._span_ns and not self.held else 0
+        while self._past and (self.bytes > self._limit or self._past[0].closed_ns < oldest):
+            self.bytes -= self._past.popleft().size
+
+    def _undo(self) -> None:
+        step = self._past.pop()
+        self._future.appendleft(self._turned(step))
+        self.at_ns, self.facts = step.opened_ns - 1, step.before  # it held until just before
+
+    def _redo(self) -> None:
+        step = self._future.popleft()
+        self._past.append(self._turned(step))
+        self.at_ns, self.facts = step.closed_ns, step.after
+
+    def _turned(self, step: _Step) -> _Step:
+        """Bring the tree to the other side of a step; return the step that leads back."""
+        inverse = []
+        tree = self._tree
+        for delta in unpack(step.data):
+            key = delta.view.key if isinstance(delta, There) else ProcessKey(delta.pid, delta.start_ns)
+            now = tree.view(key)
+            then = _after(delta, now)
+            inverse.append(_delta(key, now, then))
+            if then is None:
+                tree.drop(key)
+            else:
+                tree.put(then)
+        turned = msgspec.structs.replace(step, data=pack(inverse))
+        self.bytes += turned.size - step.size
+        return turned
+
+
+def _delta(key: ProcessKey, wanted: ProcessView | None, other: ProcessView | None) -> Delta:
+    """Return what makes `wanted` of `other`."""
+    if wanted is None:
+        return Gone(*key)
+    if other is not None and _same_but_usage(wanted, other):
+        return Used(*key, wanted.usage)
+    return There(wanted)
+
+
+def _after(delta: Delta, now: ProcessView | None) -> ProcessView | None:
+    if isinstance(delta, There):
+        return delta.view
+    if isinstance(delta, Gone) or now is None:
+        return None
+    return msgspec.structs.replace(now, usage=delta.usage)
+
+
+def _same_but_usage(one: ProcessView, other: ProcessView) -> bool:
+    return (
+        one.entry is other.entry
+        and one.source is other.source
+        and one.origin is other.origin
+        and one.ended_ns == other.ended_ns
+        and one.parent == other.parent
+        and one.container == other.container
+        and one.note == other.note
+    )
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(list[Delta])
+
+
+def pack(deltas: Iterable[Delta]) -> bytes:
+    """Return deltas as bytes: a mark, then msgpack, deflated when there is enough of it."""
+    data = _encode(list(deltas))
+    return b"z" + zlib.compress(data, 1) if len(data) > _WORTH_PACKING else b"m" + data
+
+
+def unpack(data: bytes) -> list[Delta]:
+    """Return what `pack` was given."""
+    return _decoder.decode(zlib.decompress(data[1:]) if data[:1] == b"z" else data[1:])

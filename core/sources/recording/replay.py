@@ -1,0 +1,332 @@
+"""A recording as a feed: the same engine, tree and screens, with time passing as it was recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from core.containers.container_id import LEVELS, container_of_cgroup
+from core.containers.facts import shown_labels
+from core.model.entities import ContainerContext, ProcessEntry, Tiers, TierState, Usage
+from core.model.events import Event, Exec, Found, Lost, MapFill, Sample
+from core.model.view import Position
+from core.probe.maps import KernelMaps
+from core.sources.procfs import ProcfsError, Stat
+from core.sources.recording.check import MOST_RECORDS
+from core.sources.recording.file import (
+    End,
+    Events,
+    Head,
+    Looked,
+    Message,
+    Named,
+    Pids,
+    Reader,
+    RecordingError,
+    Snapshot,
+    Sweep,
+    User,
+    read,
+)
+from core.text.safe import safe_text
+
+_ANSWERS = (Looked, Pids, Named, User)
+
+
+class ReplayFeed:
+    """Delivers what was recorded up to the replay's own time, which runs at `speed`.
+
+    With `speed` 0 the whole recording is delivered at once. Nothing of this machine is asked: what was
+    not recorded is not known.
+    """
+
+    maps: KernelMaps | None = None
+    live = False
+
+    def __init__(
+        self, path: Path, speed: float = 1.0, clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        """Go through the whole recording once, to know that it can be read and when it ends.
+
+        Raises RecordingError, OSError. It is read a second time as it is replayed: decoded, all of it would
+        take some gigabytes.
+        """
+        for message in read(path):
+            self._end_ns = message.ts_ns
+        self._reader = Reader(path)
+        head = self._reader.next()
+        assert isinstance(head, Head)  # the reader has made sure
+        self._start_ns = self._from_ns = head.ts_ns
+        self._next: Message | None = None
+        self._look_ahead()
+        self._speed = speed
+        self._clock_ns = clock_ns
+        self._began_ns = clock_ns()
+        self._held_ns: int | None = None
+        self.host = _safe(head.host)
+        self.exact = head.exact
+        self.tiers = _recorded_tiers(head.tiers)
+        self._snapshot: list[Found] = []
+        self._events: list[Event] = []
+        self._samples: list[Sample] = []
+        self.sampled_ns = 0
+        self.sweep_due = False
+        self._users: dict[int, str] = {}
+        self.procfs = _RecordedProcfs()
+        self.names = _RecordedNames()
+        self._first_snapshot()
+
+    @property
+    def ended(self) -> bool:
+        """True when everything has been delivered."""
+        return self._next is None
+
+    def fileno(self) -> int:
+        return -1
+
+    def now_ns(self) -> int:
+        """Return the recorded host's boot clock; it stands still at the end of the recording.
+
+        While a sweep has to be taken it stands where that was made.
+        """
+        return self.sampled_ns if self.sweep_due else self._clock()
+
+    def _clock(self) -> int:
+        """Return how far the replay is to go by now."""
+        if self._held_ns is not None:
+            return self._held_ns
+        if self._speed == 0:
+            return self._end_ns
+        passed = int((self._clock_ns() - self._began_ns) * self._speed)
+        return min(self._from_ns + passed, self._end_ns)
+
+    @property
+    def position(self) -> Position:
+        """Where in the recording this is."""
+        return Position(self._clock() - self._start_ns, self._end_ns - self._start_ns, self._speed)
+
+    def hold(self, on: bool) -> None:
+        """Stop the recording's time, or let it go on from there."""
+        if on:
+            self._held_ns = self._clock()
+        elif self._held_ns is not None:
+            self._go_on_from(self._held_ns)
+
+    def skip(self, span_ns: int) -> None:
+        """Go on so much later; held, it stays held there."""
+        then = min(self._clock() + span_ns, self._end_ns)
+        if self._held_ns is not None:
+            self._held_ns = then
+        else:
+            self._go_on_from(then)
+
+    def set_speed(self, speed: float) -> None:
+        """Let time run so many times as fast from now on."""
+        held, now = self._held_ns, self._clock()
+        self._speed = speed
+        self._go_on_from(now)
+        self._held_ns = held
+
+    def _go_on_from(self, then_ns: int) -> None:
+        self._held_ns = None
+        self._from_ns, self._began_ns = then_ns, self._clock_ns()
+
+    def user_name(self, uid: int) -> str:
+        return self._users.get(uid, str(uid))
+
+    def settle_users(self, wait_s: float = 0.0) -> bool:
+        """Names are in the recording, or nowhere."""
+        return False
+
+    def snapshot(self) -> list[Found]:
+        self._advance()
+        found, self._snapshot = self._snapshot, []
+        return found
+
+    def events(self) -> list[Event]:
+        self._advance()
+        events, self._events = self._events, []
+        return _with_one_loss(events)
+
+    def sweep(self) -> list[Sample]:
+        """Return the samples of the latest sweep; taken once more they are the same, as of the same time."""
+        self.sweep_due = False
+        return self._samples
+
+    def map_fill(self) -> tuple[MapFill, ...]:
+        return ()
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def _look_ahead(self) -> None:
+        try:
+            self._next = self._reader.next()
+        except (RecordingError, OSError, ValueError):  # it has changed since, or is closed: it ends here
+            self._next = None
+
+    def _first_snapshot(self) -> None:
+        """Take everything up to the first sweep: the tree has to be there at once."""
+        while self._next is not None and not isinstance(self._next, Sweep):
+            self._take(self._next)
+        self._take_one_with_its_answers()
+
+    def _advance(self) -> None:
+        """Take what had happened by now, but nothing beyond a sweep that is still to be applied.
+
+        A sweep ends what it does not see: applied later, it would end what was born since.
+        """
+        now = self._clock()
+        while not self.sweep_due and self._next is not None and self._next.ts_ns <= now:
+            self._take_one_with_its_answers()
+
+    def _take_one_with_its_answers(self) -> None:
+        """Take a message, and what was read because of it a moment later: it must not come too late."""
+        if self._next is not None:
+            self._take(self._next)
+        while isinstance(self._next, _ANSWERS):
+            self._take(self._next)
+
+    def _take(self, message: Message) -> None:
+        self._look_ahead()
+        match message:
+            case Snapshot():
+                # The latest counts: where two followed each other, the second was read after both losses.
+                self._snapshot = [Found(_safe(one.entry), _safe(one.usage)) for one in message.found]
+            case Events():
+                for event in message.events:
+                    self._take_event(event)
+            case Sweep():
+                self.sampled_ns, self.sweep_due = message.ts_ns, True
+                self._samples = [
+                    msgspec.structs.replace(one, usage=_safe(one.usage)) for one in message.samples
+                ]
+            case Looked():
+                self.procfs.learn(_safe(message.entry), _safe(message.usage))
+            case Pids():
+                self.procfs.shown = dict.fromkeys(message.pids)
+            case Named():
+                self.names.learn(message.cgroup, _safe_container(message.container))
+            case User():
+                self._users[message.uid] = safe_text(message.name, 64)
+            case Head() | End():
+                pass
+
+    def _take_event(self, event: Event) -> None:
+        if isinstance(event, Exec):
+            event = msgspec.structs.replace(event, entry=_safe(event.entry))
+        self._events.append(event)
+
+
+class _RecordedProcfs:
+    """What /proc said while it was recorded; everything else it cannot tell any more."""
+
+    def __init__(self) -> None:
+        self.unreadable: dict[int, str] = {}
+        self.entries: dict[int, tuple[ProcessEntry, Usage]] = {}
+        self.shown: dict[int, None] = {}
+
+    def learn(self, entry: ProcessEntry, usage: Usage) -> None:
+        self.entries.pop(entry.pid, None)
+        self.entries[entry.pid] = (entry, usage)
+        if len(self.entries) > MOST_RECORDS:
+            del self.entries[next(iter(self.entries))]
+
+    def entry(self, pid: int) -> tuple[ProcessEntry, Usage]:
+        try:
+            return self.entries[pid]
+        except KeyError:
+            raise ProcfsError(f"/proc/{pid} was not recorded") from None
+
+    def pids(self) -> list[int]:
+        return list(self.shown)
+
+    def stat(self, pid: int) -> Stat:
+        if pid not in self.shown:
+            raise ProcfsError(f"/proc/{pid} was not there any more")
+        entry, usage = self.entry(pid)
+        return Stat(
+            pid, entry.comm, usage.state, entry.ppid, 0, entry.kthread, usage.cpu_ns, usage.threads,
+            entry.start_ns, usage.rss_bytes,
+        )  # fmt: skip
+
+    def ppid(self, pid: int) -> int:
+        raise ProcfsError(f"/proc/{pid} was not recorded")
+
+
+class _RecordedNames:
+    """The containers as they were named while it was recorded."""
+
+    def __init__(self) -> None:
+        self._containers: dict[bytes, ContainerContext] = {}
+        self._changed: set[bytes] = set()
+
+    def learn(self, cgroup: bytes, container: ContainerContext) -> None:
+        self._containers[cgroup] = container
+        self._changed.add(cgroup)
+
+    def container_of(self, cgroup: bytes) -> ContainerContext:
+        return self._containers.get(cgroup) or container_of_cgroup(cgroup)
+
+    def refresh(self) -> set[bytes]:
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def forget_unused(self, used: Callable[[], set[bytes]]) -> None:
+        """What a recording tells once is not told again: all of it is kept."""
+
+
+_Record = TypeVar("_Record", bound=msgspec.Struct)
+
+
+def _safe(record: _Record) -> _Record:
+    """Return a record whose texts are safe to show: a file from elsewhere can claim that any text is."""
+    facts = {
+        name: safe_text(value, 1024)
+        for name in record.__struct_fields__
+        if type(value := getattr(record, name)) is str
+    }
+    return msgspec.structs.replace(record, **facts)
+
+
+def _with_one_loss(events: list[Event]) -> list[Event]:
+    """Return the events with all losses in the place of the last: each has all processes looked at again."""
+    losses = [at for at, event in enumerate(events) if type(event) is Lost]
+    if len(losses) < 2:
+        return events
+    last = losses[-1]
+    count = sum(event.count for event in events if isinstance(event, Lost))
+    before = [event for event in events[:last] if type(event) is not Lost]
+    return [*before, Lost(events[last].ts_ns, count), *events[last + 1 :]]
+
+
+def _safe_container(container: ContainerContext) -> ContainerContext:
+    """Return a container, and the ones it is in, with safe texts; no more levels than there can be."""
+    levels: list[ContainerContext] = []
+    level: ContainerContext | None = container
+    while level is not None and len(levels) < LEVELS:
+        if level.id not in [inner.id for inner in levels]:
+            labels, _ = shown_labels(dict(level.labels))
+            levels.append(msgspec.structs.replace(_safe(level), labels=labels))
+        level = level.outer
+    outer = None
+    for level in reversed(levels):
+        outer = msgspec.structs.replace(level, outer=outer)
+    assert outer is not None
+    return outer
+
+
+def _recorded_tiers(tiers: Tiers) -> Tiers:
+    """Return the tiers as they were; none of them can be asked anew."""
+    maps, procfs = _safe(tiers.maps), _safe(tiers.procfs)
+    word = "a recording: it can be read, and nothing asked anew"
+    return Tiers(
+        cache=TierState(tiers.cache.on),
+        maps=TierState(maps.on, maps.reason or (word if maps.on else "")),
+        procfs=TierState(procfs.on, procfs.reason or word),
+        step=safe_text(tiers.step, 64),
+    )

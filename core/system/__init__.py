@@ -1,0 +1,1 @@
+"""The host itself: its root, users, rights and distribution."""

@@ -1,0 +1,159 @@
+"""What this process may do, and the commands that would allow it more.
+
+Which capability is needed for what was measured, not read off libbpf, whose advice is often wrong
+(without CAP_PERFMON it says "raise ulimit -l"):
+
+* the probe (load, attach, iterators, ring buffer): CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN;
+* listing the programs and maps of others: CAP_SYS_ADMIN;
+* exe, cwd and environment of other users' processes: CAP_SYS_PTRACE.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from core.system.host import Host
+
+
+class Capability(IntEnum):
+    """The capabilities that matter here (linux/capability.h)."""
+
+    SYS_PTRACE = 19
+    SYS_ADMIN = 21
+    SYS_RESOURCE = 24
+    PERFMON = 38
+    BPF = 39
+
+
+_INITIAL_USER_NAMESPACE = 4026531837  # include/linux/proc_ns.h, PROC_USER_INIT_INO
+
+
+@dataclass(frozen=True, slots=True)
+class Privileges:
+    """Rights of one process. The sets are bit masks; `bounding` is what a root shell could have at most.
+
+    In a user namespace of its own (rootless containers, `unshare -r`) a process may hold every
+    capability, and none of them counts for bpf(2) and for the processes outside of it.
+    """
+
+    uid: int
+    effective: int
+    bounding: int
+    initial_user_namespace: bool = True
+
+    def has(self, capability: Capability) -> bool:
+        """True when the capability counts on this host."""
+        return self.initial_user_namespace and bool(self.effective >> capability & 1)
+
+    def missing_for_probe(self) -> list[str]:
+        """Return the names of the capabilities that loading the probe lacks."""
+        if self.has(Capability.SYS_ADMIN):
+            return []
+        needed = (Capability.BPF, Capability.PERFMON)
+        return [f"CAP_{capability.name}" for capability in needed if not self.has(capability)]
+
+    def way_to(self, *needed: str) -> str:
+        """Return what gives a person the capabilities `needed` (`CAP_BPF`), by what is in the way."""
+        if not self.initial_user_namespace:
+            return "run it in the host's user namespace; in this one capabilities do not count"
+        # CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON, which kernels before 5.8 do not know.
+        enough = self.bounding >> Capability.SYS_ADMIN & 1 and {*needed} <= {"CAP_BPF", "CAP_PERFMON"}
+        if not enough and any(
+            not self.bounding >> Capability[name.removeprefix("CAP_")] & 1 for name in needed
+        ):
+            added = " ".join(f"--cap-add {name.removeprefix('CAP_')}" for name in needed)
+            return f"start the container with {added} or --privileged (a unit: CapabilityBoundingSet=)"
+        return as_root()
+
+
+def current_privileges() -> Privileges:
+    """Return what this process may do. Nothing is assumed where /proc does not tell."""
+    sets = {"CapEff": 0, "CapBnd": 0}
+    try:
+        for line in Path("/proc/self/status").read_text("latin-1").split("\n"):
+            name, _, value = line.partition(":")
+            if name in sets:
+                sets[name] = int(value, 16)
+    except (OSError, ValueError):
+        pass
+    return Privileges(os.geteuid(), sets["CapEff"], sets["CapBnd"], _in_initial_user_namespace())
+
+
+def _in_initial_user_namespace() -> bool:
+    try:
+        return os.stat("/proc/self/ns/user").st_ino == _INITIAL_USER_NAMESPACE
+    except OSError:
+        return True
+
+
+def as_root() -> str:
+    """Return the command that runs this very program as root.
+
+    sudo looks for programs in its own path, where those of pipx and of virtual environments are not:
+    such a program is named by its whole path.
+    """
+    program = Path(sys.argv[0])
+    with contextlib.suppress(FileNotFoundError):  # the current directory was deleted
+        program = program.absolute()
+    on_path = shutil.which("ebpf-tui", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    name = str(program) if program.name == "ebpf-tui" and on_path is None else "ebpf-tui"
+    if shutil.which("sudo"):
+        return f"run it as root: sudo {name}"
+    return f"run it as root: su -c {name}"
+
+
+_INSTALL = {
+    "debian": "apt-get install",
+    "fedora": "dnf install",
+    "suse": "zypper install",
+    "arch": "pacman -S",
+    "alpine": "apk add",
+}
+_FAMILIES = {"ubuntu": "debian", "rhel": "fedora", "centos": "fedora", "amzn": "fedora"}
+_LIBBPF = {"debian": "libbpf1", "suse": "libbpf1"}
+_LIBBPF_SINCE = {"debian": 12.0, "ubuntu": 23.04, "rhel": 9.2, "rocky": 9.2, "almalinux": 9.2, "centos": 9.0}
+"""The first release whose own packages have libbpf 1.0."""
+
+
+def _os_release(host: Host) -> dict[str, str]:
+    for path in ("/etc/os-release", "/usr/lib/os-release"):
+        try:
+            lines = host.text(path).splitlines()
+        except OSError:
+            continue
+        fields = (line.partition("=") for line in lines)
+        return {name.strip(): value.strip().strip("\"'") for name, _, value in fields}
+    return {}
+
+
+def distribution(host: Host) -> str:
+    """Return `debian`, `fedora`, `suse`, `arch` or `alpine` after os-release(5), or an empty text."""
+    fields = _os_release(host)
+    for name in [fields.get("ID", ""), *fields.get("ID_LIKE", "").split()]:
+        family = "suse" if "suse" in name else _FAMILIES.get(name, name)
+        if family in _INSTALL:
+            return family
+    return ""
+
+
+def install_libbpf(host: Host) -> str:
+    """Return the command that installs libbpf 1.0 or newer on this host, or what to do without one."""
+    fields = _os_release(host)
+    since = _LIBBPF_SINCE.get(fields.get("ID", ""))
+    try:
+        too_old = since is not None and float(fields.get("VERSION_ID", "")) < since
+    except ValueError:
+        too_old = False
+    if too_old:
+        return f"{fields['ID']} {fields['VERSION_ID']} has no libbpf 1.0; a newer release has, or build it"
+    family = distribution(host)
+    package = _LIBBPF.get(family, "libbpf")
+    if not family:
+        return f"install the package {package} (1.0 or newer)"
+    return f"{'' if os.geteuid() == 0 else 'sudo '}{_INSTALL[family]} {package}"

@@ -1,0 +1,1 @@
+"""Processes as a tree of rows: order, folding, search and filter."""

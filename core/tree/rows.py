@@ -1,0 +1,217 @@
+"""From a node of the forest to the Row that is drawn: texts, guides, sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from core.model.entities import ContainerContext, ProcessEntry, Tier
+from core.model.view import ProcessView, Row
+from core.text.safe import safe_text
+from core.text.secrets import scrub_cmdline
+from core.tree.filter import state_of
+from core.tree.forest import Forest
+from core.tree.node import HOST, Node, is_pod
+
+TEXT_LIMIT = 1024
+"""Characters of a command line that a row carries: more than any terminal is wide."""
+
+_ARGV_LIMIT = 4 * TEXT_LIMIT
+"""Bytes of argv that are looked at for a row; an argv may have megabytes."""
+
+_INDENT = "  "
+"""In front of a group that is in another one, for each level."""
+
+_DEEP = 16
+"""Levels that are drawn with a guide each; below, the number of levels stands in front."""
+
+FRESH_NS = 3_000_000_000
+"""How long a process counts as new."""
+
+
+def process_text(entry: ProcessEntry) -> str:
+    """Return what the TREE column shows: argv, comm where it is empty, [comm] for kernel threads."""
+    if entry.kthread:
+        return f"[{safe_text(entry.comm)}]"
+    if not entry.cmdline[:_ARGV_LIMIT].strip(b"\0"):
+        return safe_text(entry.comm)
+    return safe_text(scrub_cmdline(entry.cmdline, _ARGV_LIMIT), TEXT_LIMIT)
+
+
+def source_text(view: ProcessView) -> str:
+    """Return what the SOURCE column shows; see the words of the design."""
+    if view.source is None:
+        return "–"
+    if view.source is Tier.CACHE:
+        return f"{Tier.CACHE}‹{view.origin}"
+    return str(view.source)
+
+
+def group_text(node: Node) -> str:
+    """Return all that a group's row says of its container or pod; `host` for the group of no container."""
+    return " · ".join(part for part in (group_name(node), _group_detail(node)) if part)
+
+
+def group_name(node: Node) -> str:
+    """Return the name of a group: `host`, that of its pod or of its container."""
+    container = node.container
+    if node.key == HOST or container is None:
+        return HOST
+    return _pod_name(container) if is_pod(node.key) else container_name(container)
+
+
+def _pod_name(container: ContainerContext) -> str:
+    """Return namespace and name, the uid where the name is not known."""
+    return container.pod_uid or "" if container.pod is None else container.pod_name
+
+
+def _group_detail(node: Node) -> str:
+    """Return what a group is, and of which containers it is the level above."""
+    container = node.container
+    if node.key == HOST or container is None:
+        return ""
+    inner = sum(child.view is None and not is_pod(child.key) for child in node.children)
+    number = f"{inner} container{'' if inner == 1 else 's'}" if inner else None
+    if is_pod(node.key):
+        parts = ["pod", number]
+    else:
+        short_id = container.short_id if container.name else None
+        paused = "paused" if container.paused else None
+        parts = [paused, container.runtime, container.image, short_id, number and f"holds {number}"]
+    return " · ".join(part for part in parts if part)
+
+
+def container_name(container: ContainerContext | None) -> str:
+    """Return the container's name, else its first 12 digits, else nothing."""
+    if container is None or not container.id:
+        return ""
+    return container.shown_name
+
+
+def rows_from(forest: Forest, first: int, now_ns: int, user_name: Callable[[int], str]) -> Iterator[Row]:
+    """Yield the shown rows from index `first` on, in the order of the screen."""
+    for node, guides in _walk(forest, first):
+        row = (
+            _group_row(node, guides)
+            if node.view is None
+            else _process_row(node, node.view, guides, now_ns, user_name)
+        )
+        if row != node.row:
+            node.row = row
+        assert node.row is not None
+        yield node.row
+
+
+def _walk(forest: Forest, first: int) -> Iterator[tuple[Node, str]]:
+    """Yield (node, guides) from row `first` on. Whole subtrees above it are stepped over."""
+    levels = [(forest.siblings(forest.root), [forest.root.shown])]
+    groups = 0  # how many of the open levels are groups
+    lines: list[str] = []  # what each open level draws below itself
+    skip = first
+    while levels:
+        siblings, left = levels[-1]
+        node = next(siblings, None)
+        if node is None:
+            levels.pop()
+            if lines:
+                lines.pop()
+            groups = min(groups, len(lines))
+            continue
+        if not node.visible:
+            continue
+        left[0] -= node.visible
+        if skip >= node.visible:
+            skip -= node.visible
+            continue
+        last = left[0] == 0
+        if skip:
+            skip -= 1
+        else:
+            yield node, _INDENT * groups if node.view is None else _guides(lines[groups:], last)
+        if not node.folded and node.shown:
+            if node.view is None:
+                groups += 1
+            lines.append("   " if last else "│  ")
+            levels.append((forest.siblings(node), [node.shown]))
+
+
+def _guides(lines: list[str], last: bool) -> str:
+    """Return the drawing in front of a process; the topmost ones of a group have none.
+
+    `lines` is what each process above it draws below itself, beginning with the topmost one.
+    """
+    if not lines:
+        return ""
+    above = lines[1:]
+    tip = "└─ " if last else "├─ "
+    if len(above) > _DEEP:
+        return f"⋯{len(above)} " + "".join(above[-_DEEP:]) + tip
+    return "".join(above) + tip
+
+
+def _process_row(
+    node: Node, view: ProcessView, guides: str, now_ns: int, user_name: Callable[[int], str]
+) -> Row:
+    entry, usage = view.entry, view.usage
+    if node.text_of is not entry:
+        node.text, node.text_of = process_text(entry), entry
+    folded = node.folded if node.shown else None
+    cpu = usage.cpu_percent if usage is not None else None
+    rss = usage.rss_bytes if usage is not None else None
+    if folded:
+        cpu, rss = node.cpu / 1000, node.rss
+    return Row(
+        key=view.key,
+        kind="process",
+        guides=guides,
+        text=node.text,
+        folded=folded,
+        source=source_text(view),
+        pid=entry.pid,
+        ppid=entry.ppid,
+        user=user_name(entry.credentials.euid),
+        tty=safe_text(entry.tty),
+        state=state_of(view),
+        threads=usage.threads if usage is not None else 0,
+        cpu_percent=cpu,
+        rss_bytes=rss,
+        start_ns=entry.start_ns,
+        count=node.count if folded else 0,
+        container=container_name(view.container),
+        detail=view.note,
+        dim=not node.matches,
+        ended=view.ended_ns is not None,
+        fresh=view.ended_ns is None and 0 <= now_ns - entry.start_ns < FRESH_NS,
+    )
+
+
+def _group_row(node: Node, indent: str) -> Row:
+    is_host = node.key == HOST
+    name = group_name(node)
+    return Row(
+        key=node.key,
+        kind="host" if is_host else "pod" if is_pod(node.key) else "container",
+        guides=indent,
+        text=name,
+        folded=node.folded,
+        cpu_percent=node.cpu / 1000,
+        rss_bytes=node.rss,
+        # A group is as old as its oldest process that has no parent in it; of the host that says nothing.
+        start_ns=0 if is_host else _oldest_start(node),
+        count=node.count,
+        container="" if is_host or is_pod(node.key) else name,
+        detail=_group_detail(node),
+        ended=not node.count,
+    )
+
+
+def _oldest_start(group: Node) -> int:
+    """Return when the oldest process of a group, or of the levels below it, was started."""
+    starts = []
+    todo = [group]
+    while todo:
+        for child in todo.pop().children:
+            if child.view is None:
+                todo.append(child)
+            else:
+                starts.append(child.view.entry.start_ns)
+    return min(starts)

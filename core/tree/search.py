@@ -1,0 +1,48 @@
+"""Where in the tree something is, folded away or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from core.model.view import Find, Found, RowKey
+from core.tree.forest import Forest
+from core.tree.node import Node
+
+
+def find(forest: Forest, question: Find, matches: Callable[[Node], bool]) -> Found:
+    """Answer a question about a settled forest; `matches` says what is looked for."""
+    start = forest.find(question.start) if question.start is not None else None
+    hits: list[Node] = []
+    before = 0
+    for node in _everyone(forest):
+        if node is start:
+            before = len(hits)
+        if matches(node):
+            hits.append(node)
+    if not hits:
+        return Found()
+    at_start = before < len(hits) and hits[before] is start
+    index = (before + (question.step if question.step < 0 or at_start else 0)) % len(hits)
+    return Found(hits[index].key, index + 1, len(hits), _hidden_by(hits[index]))
+
+
+def _everyone(forest: Forest) -> Iterator[Node]:
+    """Yield all rows that the filter leaves, in the order of the screen, those in folded nodes too."""
+    levels = [forest.siblings(forest.root)]
+    while levels:
+        node = next(levels[-1], None)
+        if node is None:
+            levels.pop()
+        elif node.matched:
+            yield node
+            levels.append(forest.siblings(node))
+
+
+def _hidden_by(node: Node) -> frozenset[RowKey]:
+    folded = []
+    above = node.parent
+    while above is not None:
+        if above.folded:
+            folded.append(above.key)
+        above = above.parent
+    return frozenset(folded)

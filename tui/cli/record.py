@@ -1,0 +1,77 @@
+"""`ebpf-tui record FILE`: what happens on this host, for a replay on any machine."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import time
+from pathlib import Path
+
+import click
+
+from core.resolve.engine import Engine
+from core.sources.feed import open_feed
+from core.sources.recording.file import Writer
+from core.sources.recording.record import RecordingFeed
+from core.text.safe import safe_text
+from tui.cli.live import engine_on
+from tui.output import CommandError, emit, narrate
+from tui.settings import Settings
+
+_SWEEP_EVERY_S = 1.0
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--duration", type=click.FloatRange(min=0), help="End after so many seconds.")
+@click.option("--json", "as_json", is_flag=True, help="At the end, one JSON object.")
+@click.pass_obj
+def command(settings: Settings, file: Path, duration: float | None, as_json: bool) -> None:
+    """Record this host's processes and events to FILE until ctrl+c, or for --duration seconds.
+
+    Secrets in arguments are scrubbed; environments are not recorded. FILE must not exist.
+    """
+    shown = safe_text(str(file))
+    try:
+        writer = Writer(file)
+    except OSError as error:
+        raise CommandError(f"cannot record to {shown}: {error.strerror}") from None
+    live = open_feed(settings.host, probe=settings.probe, ask_runtimes=settings.ask_runtimes)
+    feed = RecordingFeed(live, writer)
+    # ctrl+c is the usual way to end a recording.
+    with engine_on(feed) as engine, contextlib.suppress(KeyboardInterrupt):
+        engine.start()
+        _note(engine, feed)
+        narrate(f"recording {len(engine.lineage)} processes to {shown}; ctrl+c ends it")
+        _follow(engine, feed, None if duration is None else time.monotonic() + duration)
+    size = file.stat().st_size
+    if as_json:
+        told = {"file": str(file), "bytes": size, "events": feed.recorded_events, "full": feed.full}
+        emit("record", told)
+    else:
+        narrate(f"{shown}: {feed.recorded_events} events, {size} bytes" + (" (full)" if feed.full else ""))
+
+
+def _follow(engine: Engine, feed: RecordingFeed, until: float | None) -> None:
+    poller = select.poll()
+    if feed.fileno() >= 0:
+        poller.register(feed.fileno(), select.POLLIN)
+    next_sweep = time.monotonic() + _SWEEP_EVERY_S
+    while not feed.full and (until is None or time.monotonic() < until):
+        wake = next_sweep if until is None else min(next_sweep, until)
+        poller.poll(max(0, (wake - time.monotonic()) * 1000))
+        engine.pump()
+        if time.monotonic() >= next_sweep:
+            engine.refresh_names()
+            engine.sweep()
+            next_sweep = time.monotonic() + _SWEEP_EVERY_S
+        _note(engine, feed)
+
+
+def _note(engine: Engine, feed: RecordingFeed) -> None:
+    """Have the names of containers and users written down that the new records mention."""
+    for process in engine.lineage.changed:
+        engine.container(process.entry.cgroup)
+        feed.note_user(process.entry.credentials.uid)
+    engine.lineage.changed.clear()
+    feed.settle_users()

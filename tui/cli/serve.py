@@ -1,0 +1,75 @@
+"""`ebpf-tui serve`: the same screens in a browser on this machine, to look only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+
+import click
+
+from core.sources.recording.file import RecordingError
+from core.text.safe import safe_text
+from tui.output import CommandError, Exit, emit, narrate
+from tui.settings import Settings
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True,
+              help="Port on 127.0.0.1; 0: any that is free.")  # fmt: skip
+@click.option("--replay", "recording", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Show this recording, not the host.")  # fmt: skip
+@click.option("--speed", type=click.FloatRange(min=0.01, max=1000), default=1.0, show_default=True,
+              help="How many times as fast as it happened, with --replay.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: the address and its parts.")
+@click.pass_obj
+def command(settings: Settings, port: int, recording: Path | None, speed: float, as_json: bool) -> int:
+    """Show the screens in a browser on this machine, until ctrl+c. Prints the address to open.
+
+    They only look: no signals, no builds, no files. Each tab has a session of its own, four at most; closing
+    the tab ends it. The address carries a token, without which nothing is served. From another machine:
+    ssh -L PORT:127.0.0.1:PORT.
+    """
+    try:
+        from tui.web.server import ADDRESS, MOST_SESSIONS, Server
+    except ModuleNotFoundError as error:
+        if error.name not in ("textual_serve", "aiohttp"):
+            raise
+        what = "serving needs the package textual-serve: `pipx inject ebpf-tui textual-serve`"
+        raise CommandError(f"{what} (or pip install 'ebpf-tui[serve]')", Exit.USAGE) from None
+    from tui.config import config_path, load_config
+    from tui.web.options import Showing
+
+    load_config(config_path())  # what is wrong with it is told here, not in every tab
+    if recording is not None:
+        _check(recording)
+    server = Server(Showing.of(settings, recording, speed))
+
+    stdout = sys.stdout
+
+    def opened(taken: int) -> None:
+        url = f"http://{ADDRESS}:{taken}/?token={server.door.token}"
+        with contextlib.redirect_stdout(stdout):
+            if as_json:
+                emit("serve", {"url": url, "address": ADDRESS, "port": taken, "token": server.door.token,
+                               "sessions": MOST_SESSIONS, "read_only": True})  # fmt: skip
+            else:
+                click.echo(url)
+                stdout.flush()
+        narrate("read-only, for this machine alone; ctrl+c ends it")
+
+    with contextlib.redirect_stdout(sys.stderr):  # textual-serve prints what a session complained about
+        return asyncio.run(server.run(port, opened))
+
+
+def _check(recording: Path) -> None:
+    """Raise CommandError when a recording cannot be shown."""
+    from core.sources.recording.replay import ReplayFeed
+
+    try:
+        ReplayFeed(recording, speed=0).close()
+    except RecordingError as error:
+        raise CommandError(str(error)) from None
+    except OSError as error:
+        raise CommandError(f"{safe_text(str(recording))}: {error.strerror}") from None

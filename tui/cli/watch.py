@@ -1,0 +1,105 @@
+"""`ebpf-tui watch`: what happens to processes, one line for each event."""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import Any
+
+import click
+
+from core.model.events import CgroupMove, Event, Exec, Exit, Fork, Lost, Reaped
+from core.resolve.engine import Engine
+from core.resolve.process_cache import Process
+from core.text.safe import json_text, safe_text
+from core.text.secrets import scrub_cmdline
+from tui.cli.live import live_engine, narrate_unread
+from tui.output import CommandError, emit, narrate
+from tui.output import Exit as ExitCode
+from tui.settings import Settings
+
+_RESYNC_EVERY_S = 2.0
+
+
+@click.command()
+@click.option("--duration", type=click.FloatRange(min=0), help="End after so many seconds.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_obj
+def command(settings: Settings, duration: float | None, as_json: bool) -> None:
+    """Show fork, exec, exit and cgroup events as the kernel reports them.
+
+    Needs the probe: without its events it ends with exit code 3 and says what is missing.
+    """
+    with live_engine(settings) as engine:
+        if not engine.feed.exact:
+            reason = engine.feed.tiers.maps.reason
+            raise CommandError(f"no events without the probe: {reason}", ExitCode.NOT_PERMITTED)
+        engine.start()
+        _line(as_json, "snapshot_done", engine.feed.now_ns(), None, engine)
+        narrate_unread(engine)
+        _follow(engine, as_json, None if duration is None else time.monotonic() + duration)
+
+
+def _follow(engine: Engine, as_json: bool, until: float | None) -> None:
+    poller = select.poll()
+    poller.register(engine.feed.fileno(), select.POLLIN)
+    next_sweep = time.monotonic() + _RESYNC_EVERY_S
+    while until is None or time.monotonic() < until:
+        timeout = next_sweep - time.monotonic()
+        if until is not None:
+            timeout = min(timeout, until - time.monotonic())
+        poller.poll(max(0, timeout * 1000))
+        for event in engine.feed.events():
+            process = engine.apply(event)
+            _report(engine, as_json, event, process)
+        if time.monotonic() >= next_sweep:
+            engine.sweep()
+            next_sweep = time.monotonic() + _RESYNC_EVERY_S
+
+
+def _report(engine: Engine, as_json: bool, event: Event, process: Process | None) -> None:
+    match event:
+        case Fork():
+            # The parent at birth, whoever it is by now.
+            _line(as_json, "fork", event.ts_ns, process, engine, ppid=event.ppid)
+        case Exec():
+            _line(as_json, "exec", event.ts_ns, process, engine)
+        case Exit():
+            _line(as_json, "exit", event.ts_ns, process, engine, pid=event.pid, code=event.exit_code)
+        case CgroupMove() if process is not None:
+            _line(as_json, "cgroup", event.ts_ns, process, engine)
+        case Lost():
+            _line(as_json, "lost", event.ts_ns, None, engine, count=event.count)
+            _line(as_json, "resync", engine.feed.now_ns(), None, engine)
+            narrate(f"{event.count} events lost, the tree was read again")
+        case CgroupMove() | Reaped():
+            pass
+
+
+def _line(as_json: bool, name: str, ts_ns: int, process: Process | None, engine: Engine, **more: Any) -> None:
+    facts: dict[str, Any] = {"event": name, "ts_ns": ts_ns}
+    if process is not None:
+        entry = process.entry
+        container = engine.container(entry.cgroup)
+        facts |= {
+            "pid": entry.pid,
+            "ppid": entry.ppid,
+            "start_ns": entry.start_ns,
+            "exec_id": entry.exec_id,
+            "comm": json_text(entry.comm),
+            "exe": json_text(entry.exe),
+            "args": [json_text(argument) for argument in entry.args],
+            "container_id": container.id if container else None,
+            "note": entry.problem or None,
+        }
+    facts |= more
+    if as_json:
+        emit("watch", facts)
+        return
+    words = [f"{ts_ns / 1e9:>14.6f}", f"{name:<13}"]
+    if process is not None:
+        args = scrub_cmdline(process.entry.cmdline, 4096) or process.entry.comm
+        words += [f"{process.entry.pid:>7}", f"{facts['ppid']:>7}", safe_text(args, 200)]
+        if process.entry.problem:
+            words.append(f" ! {safe_text(process.entry.problem, 300)}")
+    click.echo(" ".join(words))

@@ -1,0 +1,42 @@
+"""The process of one session: the module is run with SHOWING and opens the screens on pipes, to look only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+import msgspec
+
+from tui.output import CommandError
+from tui.web.options import Showing
+
+
+def main() -> int:
+    try:
+        return _show()
+    except CommandError as error:  # the server narrates it
+        error.show()
+        return error.code
+
+
+def _show() -> int:
+    from pathlib import Path
+
+    from tui.app import run, show
+    from tui.config import config_path, load_config
+
+    showing = msgspec.json.decode(sys.argv[1], type=Showing)
+    with contextlib.suppress(OSError):  # it started in a neutral directory
+        os.chdir(showing.directory or "/")
+    settings = showing.settings()
+    config = load_config(config_path())
+    if not showing.replay:
+        return run(settings, config)
+    from core.session.session import open_replay
+
+    return show(open_replay(Path(showing.replay), showing.speed), settings, config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
