@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from buildgen.errors import KheadersError
+from buildgen.headers.places import ARCHIVE, DIRECTORIES, places
 from buildgen.headers.tree import HeaderTree, Holds, examine
 from buildgen.kernel_release import KernelRelease, Version
 from core.system.arch import Arch
 from core.system.host import LOCAL, DanglingPathError, Host
 from core.text.safe import safe_text
-
-ARCHIVE = "/sys/kernel/kheaders.tar.xz"
-"""Where a kernel with CONFIG_IKHEADERS shows the headers that it carries in itself."""
-
-_DIRECTORIES = ("/usr/src", "/usr/src/kernels", "/lib", "/lib/modules")
-"""Where candidates are; hosts whose /usr/src or /lib/modules is on another disk have a link there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +63,7 @@ def look(host: Host) -> list[Found]:
     """Return every candidate, those that lead to a directory already seen merged into the first."""
     found = [*_dangling(host)]
     seen: dict[Path, Found] = {}
-    for name, module_release in _places(host):
+    for name, module_release in places(host):
         here = Found(host.path(name))
         found.append(here)
         try:
@@ -98,7 +92,7 @@ def _leads_nowhere(host: Host, error: DanglingPathError) -> str:
 
 def _dangling(host: Host) -> Iterator[Found]:
     """Yield each directory of candidates that is itself a link to where nothing is."""
-    for directory in _DIRECTORIES:
+    for directory in DIRECTORIES:
         if host.path(directory).is_symlink():
             try:
                 host.realpath(directory)
@@ -106,26 +100,6 @@ def _dangling(host: Host) -> Iterator[Found]:
                 yield Found(host.path(directory), reason=_leads_nowhere(host, error))
             except OSError as error:
                 yield Found(host.path(directory), reason=str(error))
-
-
-def _places(host: Host) -> Iterator[tuple[str, str | None]]:
-    """Yield each candidate as the host names it, and the R of /lib/modules/R it was found by."""
-    for name in _names(host, "/usr/src/kernels"):
-        yield f"/usr/src/kernels/{name}", None
-    for name in _names(host, "/usr/src"):
-        if name.startswith("linux-"):
-            yield f"/usr/src/{name}", None
-    for release in _names(host, "/lib/modules"):
-        for link in ("build", "source"):
-            if os.path.lexists(host.path(f"/lib/modules/{release}/{link}")):
-                yield f"/lib/modules/{release}/{link}", release
-
-
-def _names(host: Host, directory: str) -> list[str]:
-    try:
-        return sorted(os.listdir(host.realpath(directory)))
-    except OSError:
-        return []
 
 
 def carried(host: Host, wanted: KernelRelease, arch: Arch, found: list[Found]) -> list[Found]:

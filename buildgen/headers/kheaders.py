@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buildgen.errors import KheadersError
-from buildgen.headers.candidates import ARCHIVE
+from buildgen.headers.places import ARCHIVE
 from buildgen.owner import acting_for, cache_directory, invoking_user, private_directory
 from core.system.host import Host
 from core.system.plain_file import read_start

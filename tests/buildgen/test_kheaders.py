@@ -18,9 +18,10 @@ from ebpf_sources import PREBUILT
 from buildgen.errors import KheadersError
 from buildgen.events import Done
 from buildgen.headers import kheaders
-from buildgen.headers.candidates import ARCHIVE, Candidate
+from buildgen.headers.candidates import Candidate
 from buildgen.headers.find import HeadersNotFound, find_header_dirs
 from buildgen.headers.kheaders import unpacked
+from buildgen.headers.places import ARCHIVE
 from buildgen.ninja.runner import run_build
 from buildgen.plan.plan import plan
 from buildgen.project.project import load_project
