@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 
 from core.model.entities import Origin, Tier, Usage, same_start
-from core.model.events import Reaped, Sample
-from core.resolve.process_cache import Process
+from core.model.events import Found, Reaped, Sample
+from core.resolve.process_cache import Lineage, Process
+from core.resolve.resolver import Resolver
+from core.sources.feed import Feed
 from core.sources.procfs import ProcfsError, withheld
-
-if TYPE_CHECKING:
-    from core.resolve.engine import Engine
 
 HISTORY_NS = 5_000_000_000
 """How long an ended process is kept as history, in ns."""
@@ -22,10 +21,27 @@ _LISTED = 5
 """So many sweeps for one list of all that /proc shows."""
 
 
-class Sweeper:
-    """Compares the engine's cache with samples of everything that runs. A part of the engine."""
+class SweptEngine(Protocol):
+    """What a sweep needs of its engine. `feed` may be another one at the next sweep (a reloaded probe)."""
 
-    def __init__(self, engine: Engine) -> None:
+    @property
+    def feed(self) -> Feed: ...
+
+    @property
+    def lineage(self) -> Lineage: ...
+
+    @property
+    def resolver(self) -> Resolver: ...
+
+    def take(self, found: list[Found]) -> None: ...
+
+    def new_parent(self, child: Process, ppid: int) -> None: ...
+
+
+class Sweeper:
+    """Compares the engine's cache with samples of everything that runs. Owned by the engine."""
+
+    def __init__(self, engine: SweptEngine) -> None:
         self._engine = engine
         self._lineage = engine.lineage
         self._resolver = engine.resolver
