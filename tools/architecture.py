@@ -1,0 +1,135 @@
+"""Prints the rooms of each top-level package, their floors and their arrows; fails on a circle or an arrow up.
+
+A room is a direct child of `core`, `buildgen` or `tui`; an arrow is an import between two rooms, also one for
+type checkers only. A room is on the floor above the highest room that it imports. An arrow goes up when
+it leads against the layers that pyproject.toml sets for import-linter.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import grimp
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("core", "buildgen", "tui")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The imports between the children of one package. `arrows`: importer -> what it imports."""
+
+    package: str
+    arrows: dict[str, frozenset[str]]
+    ranks: dict[str, int]
+    """Place of each child in the contract's layers, 0 the highest; children without one are left out."""
+
+    @cached_property
+    def circles(self) -> list[list[str]]:
+        """Return the groups of children that import each other, each in alphabetical order."""
+        reached = {room: _reachable(self.arrows, room) for room in self.arrows}
+        groups = {
+            tuple(sorted({room} | {other for other in reached[room] if room in reached[other]}))
+            for room in self.arrows
+        }
+        return [list(group) for group in sorted(groups) if len(group) > 1]
+
+    @cached_property
+    def floors(self) -> list[list[str]]:
+        """Return the children by floor, the highest first. Children of a circle share a floor."""
+        circle_of = {room: group[0] for group in self.circles for room in group}
+        height: dict[str, int] = {}
+
+        def climb(room: str) -> int:
+            representative = circle_of.get(room, room)
+            if representative not in height:
+                members = [other for other in self.arrows if circle_of.get(other, other) == representative]
+                below = {target for member in members for target in self.arrows[member]} - set(members)
+                height[representative] = 1 + max(map(climb, below), default=0)
+            return height[representative]
+
+        by_floor: dict[int, list[str]] = {}
+        for room in sorted(self.arrows):
+            by_floor.setdefault(climb(room), []).append(room)
+        return [by_floor[floor] for floor in sorted(by_floor, reverse=True)]
+
+    @property
+    def upward(self) -> Iterator[tuple[str, str]]:
+        for importer, imported in sorted(self.arrows.items()):
+            for target in sorted(imported):
+                if importer in self.ranks and target in self.ranks:
+                    if self.ranks[importer] > self.ranks[target]:
+                        yield importer, target
+
+
+def _reachable(arrows: dict[str, frozenset[str]], start: str) -> set[str]:
+    reached: set[str] = set()
+    waiting = list(arrows[start])
+    while waiting:
+        room = waiting.pop()
+        if room not in reached:
+            reached.add(room)
+            waiting.extend(arrows[room])
+    return reached
+
+
+def _layers(package: str) -> dict[str, int]:
+    """Return the rank of each child in the layers contract of a package."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for contract in settings["tool"]["importlinter"]["contracts"]:
+        if contract["type"] == "layers" and contract["layers"][0].lstrip("(").startswith(f"{package}."):
+            return {
+                room.strip().strip("()").split(".")[1]: rank
+                for rank, layer in enumerate(contract["layers"])
+                for room in layer.replace("|", ":").split(":")
+            }
+    return {}
+
+
+def graph_of(package: str, imports: grimp.ImportGraph) -> Graph:
+    """Return the graph of the children of one package."""
+    arrows: dict[str, set[str]] = {}
+    for module in imports.modules:
+        if not module.startswith(f"{package}."):
+            continue
+        room = module.split(".")[1]
+        targets = arrows.setdefault(room, set())
+        for target in imports.find_modules_directly_imported_by(module):
+            if target.startswith(f"{package}."):
+                targets.add(target.split(".")[1])
+    return Graph(
+        package, {room: frozenset(targets - {room}) for room, targets in arrows.items()}, _layers(package)
+    )
+
+
+def main() -> int:
+    sys.path.insert(0, str(ROOT))  # grimp imports the packages that it reads: those of this checkout
+    imports = grimp.build_graph(*PACKAGES)
+    wrong = 0
+    for package in PACKAGES:
+        graph = graph_of(package, imports)
+        upward = list(graph.upward)
+        wrong += len(graph.circles) + len(upward)
+        print(
+            f"{package}: {len(graph.arrows)} rooms on {len(graph.floors)} floors,"
+            f" {len(graph.circles)} circles, {len(upward)} arrows up"
+        )
+        for floor in graph.floors:
+            for room in floor:
+                below = ", ".join(sorted(graph.arrows[room])) or "nothing in this package"
+                print(f"    {room:<16} imports {below}")
+            print()
+        for circle in graph.circles:
+            print(f"  circle: {' <-> '.join(circle)}")
+        for importer, target in upward:
+            print(f"  up: {importer} -> {target}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
