@@ -6,11 +6,11 @@ import asyncio
 import importlib
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import App, ScreenStackError
+from textual.app import ScreenStackError
 from textual.binding import BindingType
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
@@ -18,12 +18,12 @@ from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 
-from core.model.view import Frame, Past
+from core.model.view import Frame
 from core.text.safe import safe_text
+from tui.base_app import BaseApp
 from tui.config import Config
-from tui.counter_history import History
 from tui.frame_source import Engine
-from tui.keymap import CHANGES, Command, bindings, commands
+from tui.keymap import bindings
 from tui.output import Exit
 from tui.palette import CommandProvider
 from tui.read_only import changes
@@ -61,7 +61,7 @@ def _later(module: str, name: str) -> Callable[[], Screen[None]]:
     return make
 
 
-class EbpfApp(App[None]):
+class EbpfApp(BaseApp):
     """Shows the frames of an engine. The engine is started when the screen is up and stopped at the end."""
 
     TITLE = "ebpf-tui"
@@ -91,19 +91,13 @@ class EbpfApp(App[None]):
     ) -> None:
         """`open_probe` opens the probe anew; None: what is shown has none of its own (a recording)."""
         # Only an app that draws in the terminal's own colours leaves out every colour code.
-        super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
+        colours = True if os.environ.get("NO_COLOR") else None
+        super().__init__(engine, settings, config or Config(), ansi_color=colours)
         release_strips()
-        self.engine = engine
-        self.settings = settings
-        self.config = config or Config()
         reverse = self.no_color or has_few_colors()
         self._line_filters: list[LineFilter] = [ReverseFilter()] if reverse else []
         self._line_filters += [AsciiFilter()] if settings.ascii or self.config.ascii else []
         self._open_probe = open_probe
-        self.frame: Frame | None = None
-        self.problem = ""
-        """Why no more frames come, or empty."""
-        self.history = History()
         self._frame_waits = False
         self._hang_up: HangUp | None = None
         self.animation_level = "none"
@@ -176,11 +170,6 @@ class EbpfApp(App[None]):
             if isinstance(screen, Room) and self.frame is not None and screen.is_mounted:
                 screen.show_frame(self.frame)
 
-    def commands(self, scopes: Iterable[str]) -> list[Command]:
-        """Return the commands of these scopes that can be used here, with the keys that they have."""
-        found = commands(scopes, self.config.keys)
-        return [command for command in found if not (self.settings.read_only and command.id in CHANGES)]
-
     def action_room(self, name: str) -> None:
         self.switch_mode(name)
 
@@ -192,11 +181,6 @@ class EbpfApp(App[None]):
     def is_live(self) -> bool:
         """Return whether what is shown is this host now, not a recording."""
         return self._open_probe is not None
-
-    @property
-    def past(self) -> Past:
-        """Return how far behind what is shown stands."""
-        return self.frame.header.past if self.frame is not None else Past()
 
     @changes("the probe is not loaded anew")
     def action_reload(self) -> None:

@@ -9,15 +9,12 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from textual.app import SuspendNotSupported
 
 from buildgen.owner import environment, identity, invoking_user
 from core.text.safe import safe_text
-
-if TYPE_CHECKING:
-    from tui.app import EbpfApp
+from tui.base_app import BaseApp
 
 _PLUS = frozenset({"vi", "vim", "nvim", "nano", "emacs", "emacsclient", "kak", "hx", "micro"})
 """Editors that take `+LINE file`."""
@@ -55,7 +52,7 @@ def editor_command(environ: Mapping[str, str], file: Path, line: int | None) -> 
     return [program, *words[1:], *at]
 
 
-def edit(app: EbpfApp, file: Path, line: int | None) -> None:
+def edit(app: BaseApp, file: Path, line: int | None) -> None:
     """Open the editor and wait for its end; whatever kept it from its work is told. Main thread only.
 
     Under sudo it runs as the invoking user, as the compilers do: root has no business in his files.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.screen import Screen
@@ -12,12 +12,10 @@ from textual.worker import Worker, WorkerState
 
 from core.model.view import Frame
 from core.text.safe import safe_text
+from tui.base_app import BaseApp
 from tui.widgets.footer_bar import FooterBar
 from tui.widgets.header_bar import HeaderBar
 from tui.widgets.tab_line import TabLine
-
-if TYPE_CHECKING:
-    from tui.app import EbpfApp
 
 _LOG = logging.getLogger(__name__)
 
@@ -34,7 +32,7 @@ class Room(Screen[None]):
     }
     """
 
-    app: EbpfApp
+    app: BaseApp
 
     def compose(self) -> ComposeResult:
         yield HeaderBar()
