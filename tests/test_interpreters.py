@@ -104,11 +104,12 @@ def test_a_checkout_that_is_not_installed_finds_its_own_modules(tmp_path: Path) 
         ).returncode
     ):
         pytest.skip("no Python here that lacks this program")
-    (tmp_path / "core").mkdir()
-    for name in ("__init__", "interpreter"):
-        (tmp_path / f"core/{name}.py").write_text((ROOT / f"core/{name}.py").read_text())
+    (tmp_path / "core/system").mkdir(parents=True)
+    for name in ("core/__init__.py", "core/system/__init__.py", "core/system/interpreter.py"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
     (tmp_path / "core/here.py").write_text("import sys; print(__file__, *sys.argv[1:])")
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from core.system.interpreter import *; import subprocess\n"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from core.system.interpreter import *\n"
+    code += "import subprocess; "
     code += "subprocess.run(python_module('core.here', 'one', 'two'), cwd=NEUTRAL, check=True)"
     here = [system, "-I", "-c", code, str(tmp_path)]
     ran = subprocess.run(here, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Prints the rooms of each top-level package, their floors and their arrows; fails on a circle or an arrow up.
+"""Prints the rooms of each top-level package, their floors and arrows; fails on a circle or an arrow up.
 
 A room is a direct child of `core`, `buildgen` or `tui`; an arrow is an import between two rooms, also one for
 type checkers only. A room is on the floor above the highest room that it imports. An arrow goes up when
@@ -62,9 +62,9 @@ class Graph:
     def upward(self) -> Iterator[tuple[str, str]]:
         for importer, imported in sorted(self.arrows.items()):
             for target in sorted(imported):
-                if importer in self.ranks and target in self.ranks:
-                    if self.ranks[importer] > self.ranks[target]:
-                        yield importer, target
+                ranks = self.ranks.get(importer), self.ranks.get(target)
+                if ranks[0] is not None and ranks[1] is not None and ranks[0] > ranks[1]:
+                    yield importer, target
 
 
 def _reachable(arrows: dict[str, frozenset[str]], start: str) -> set[str]:

@@ -40,7 +40,6 @@ def probe_object() -> Path:
     loaded runs in the kernel.
     """
     from buildgen.owner import invoking_user
-    from buildgen.session.board import own_probe
     from core.system.arch import parse_arch  # what builds is imported when it is asked for
 
     _, out = own_probe(user_cache_path("ebpf-tui"))
@@ -55,3 +54,8 @@ def probe_object() -> Path:
         shown = safe_text(str(built))
         raise ProbeUnavailable(f"others can write {shown}", "remove it, and build it again (2, b)")
     return built
+
+
+def own_probe(cache: Path) -> tuple[Path, Path]:
+    """Return where this program's own probe is, and a place of the person's own for its objects."""
+    return Path(os.path.abspath(SHIPPED_OBJECT.parent)), cache / "probe"

@@ -189,7 +189,7 @@ def read_board(host: Host, projects: list[tuple[Path, Path | None]]) -> Board:
     for directory, out in projects:
         try:
             project = load_project(directory)
-            trust = _of_ours(project.root)
+            trust = None if out is None else trust_of_ours(project.root)
             made = with_states(plan(project, host=host, out=out, trust=trust, looking=True))
         except ConfigError as error:
             board.problems.append(str(error))
@@ -206,28 +206,24 @@ def read_board(host: Host, projects: list[tuple[Path, Path | None]]) -> Board:
     return board
 
 
-def narrowed(plan_: BuildPlan, targets: list[Target], host: Host) -> BuildPlan:
-    """Return the plan of these targets of a project alone, to be built. Runs the compiler it names."""
+def narrowed(plan_: BuildPlan, targets: list[Target], host: Host, trust: Trust | None = None) -> BuildPlan:
+    """Return the plan of these targets of a project alone, to be built. Runs the compiler it names.
+
+    `trust` None: judge again who can change the project.
+    """
     return plan(
         plan_.project,
         host=host,
         arches=list(dict.fromkeys(target.arch for target in targets)),
         objects=[target.label for target in targets],
         out=plan_.out,
-        trust=_of_ours(plan_.project.root),
+        trust=trust,
     )
 
 
-def _of_ours(root: Path) -> Trust | None:
-    """Return the judgement of this program's own probe; whoever can change that can change us anyway."""
-    return Trust(root, builder=invoking_user()) if root == own_probe(root)[0] else None
-
-
-def own_probe(cache: Path) -> tuple[Path, Path]:
-    """Return where this program's own probe is, and a place of the person's own for its objects."""
-    import core.probe
-
-    return Path(os.path.abspath(core.probe.__path__[0])), cache / "probe"
+def trust_of_ours(root: Path) -> Trust:
+    """Return the judgement of this program's own probe: who can change that can change us anyway."""
+    return Trust(root, builder=invoking_user())
 
 
 def shown_path(path: Path, root: Path) -> str:

@@ -66,7 +66,7 @@ class SaveWatch:
             self._thread.join(timeout=2)
 
     def _run(self) -> None:
-        from watchfiles import watch
+        from watchfiles import watch  # noqa: PLC0415 - only who watches pays for its import
 
         there = [directory for directory in self._directories if os.path.isdir(directory)]
         if len(there) > MOST_DIRECTORIES:

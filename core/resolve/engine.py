@@ -69,22 +69,27 @@ class Engine:
         self.feed.snapshot()
         self.resolver.snapshotted = True
 
-    def pump(self) -> list[Event]:
-        """Apply what has happened; return it. A loss is answered by a resync."""
-        events = self._take_events()
+    def pump(self, on_event: Callable[[Event, Process | None], None] | None = None) -> list[Event]:
+        """Apply what has happened; return it. A loss is answered by a resync.
+
+        `on_event` is called right after each event was applied, with the process that it was about.
+        """
+        events = self._take_events(on_event)
         while self.feed.sweep_due:
             self.sweep()
-            events += self._take_events()
+            events += self._take_events(on_event)
         return events
 
-    def _take_events(self) -> list[Event]:
+    def _take_events(self, on_event: Callable[[Event, Process | None], None] | None = None) -> list[Event]:
         leaving, self._leaving = self._leaving, []
         for process in leaving:
             self._reparent_children(process)
         now_ns = self.feed.now_ns()
         events = self.feed.events()
         for event in events:
-            self.apply(event)
+            about = self.apply(event)
+            if on_event is not None:
+                on_event(event, about)
         # A replay's clock has gone back to the sweep that it has come to.
         self._sweeper.heard_ns = min(now_ns, self.feed.now_ns())
         return events

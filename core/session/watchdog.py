@@ -1,7 +1,7 @@
 """Notices that a thread does not come back from its work, and reports it from a thread of its own.
 
 The collector reads /proc, the kernel's iterators and the state of container runtimes. What is known to wait
-at times is read by somebody else (core/sources/bounded_read.py, core/system/users.py); this is for everything else.
+at times is read by somebody else (core/sources/bounded_read.py, core/system/users.py); this is for all else.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The process that reads for core/sources/bounded_read.py what may never be answered: a script that imports none of ours.
+"""The process that reads for bounded_read.py what may never be answered: a script that imports none of ours.
 
 A request is a folder of /proc and what is wanted there; each answer is sent as soon as it is there. Both are
 marshalled values behind their length (4 bytes): requests `(folder, ((kind, name, limit), …))`, answers the

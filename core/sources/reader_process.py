@@ -30,7 +30,7 @@ class ReaderGone(OSError):
 
 
 class ReaderProcess:
-    """One process of core/sources/reader.py. It ends by itself with this program, as soon as the kernel lets it."""
+    """One process of reader.py. It ends by itself with this program, as soon as the kernel lets it."""
 
     def __init__(self) -> None:
         """Return when it is ready. Raises ReaderGone."""

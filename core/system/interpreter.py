@@ -14,7 +14,7 @@ from pathlib import Path
 NEUTRAL = Path("/")
 """Where a child runs that has no business in any directory: a relative name leads nowhere of a stranger's."""
 
-_ROOT = str(Path(__file__).resolve().parents[1])
+_ROOT = str(Path(__file__).resolve().parents[2])
 _RUN = "import runpy, sys; sys.path += {paths!r}; runpy.run_module({module!r}, None, '__main__', True)"
 
 

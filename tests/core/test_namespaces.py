@@ -134,7 +134,11 @@ def test_start_times_in_a_time_namespace_are_the_kernels(offset: str) -> None:
     assert compared
 
 
-AGE = "from core.sources.feed import open_feed\nfrom core.system.host import LOCAL\nprint(open_feed(LOCAL).now_ns())"
+AGE = (
+    "from core.sources.feed import open_feed\n"
+    "from core.system.host import LOCAL\n"
+    "print(open_feed(LOCAL).now_ns())"
+)
 
 
 @pytest.mark.parametrize("offset", ["1000000", "-50"])

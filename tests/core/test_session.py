@@ -15,7 +15,8 @@ from core.model.entities import ProcessKey
 from core.model.view import Find, Frame, Row, ViewRequest
 from core.probe.loader import ProbeOptions
 from core.resolve.engine import Engine
-from core.session.session import ANSWER_NS, Session, open_replay
+from core.session.scheduler import ANSWER_NS
+from core.session.session import Session, open_replay
 from core.sources.feed import Feed, open_feed
 from core.system.host import LOCAL
 from core.text.units import age, percent
@@ -212,7 +213,7 @@ def test_a_reload_keeps_the_tree(tmp_path: Path) -> None:
             return after[0]
 
         listener.session.reload(opener)
-        frame = listener.wait(lambda frame: "loaded anew" in frame.header.message)
+        frame = listener.wait(lambda frame: "reloaded" in frame.header.message)
         row = row_of(frame, child.pid)
         assert row is not None
         assert row.source == "cache‹event"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import click
 
 from core.resolve.audit import Audit
 from core.resolve.engine import Engine
+from core.resolve.follow import follow
 from tui.cli.live import live_engine, narrate_unread
 from tui.output import Exit, emit
 from tui.settings import Settings
@@ -41,13 +41,8 @@ def command(settings: Settings, duration: float, as_json: bool) -> int:
 
 
 def _wait(engine: Engine, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while True:
-        engine.pump()
-        left = until - time.monotonic()
-        if left <= 0:
-            return
-        time.sleep(min(left, 0.05))
+    for _ in follow(engine, duration_s=seconds):
+        pass
 
 
 def _object(audit: Audit) -> dict[str, Any]:

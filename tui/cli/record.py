@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import select
-import time
 from pathlib import Path
 
 import click
 
 from core.resolve.engine import Engine
+from core.resolve.follow import follow
 from core.sources.feed import open_feed
 from core.sources.recording.file import Writer
 from core.sources.recording.record import RecordingFeed
@@ -43,29 +42,16 @@ def command(settings: Settings, file: Path, duration: float | None, as_json: boo
         engine.start()
         _note(engine, feed)
         narrate(f"recording {len(engine.lineage)} processes to {shown}; ctrl+c ends it")
-        _follow(engine, feed, None if duration is None else time.monotonic() + duration)
+        for _ in follow(engine, duration_s=duration, sweep_every_s=_SWEEP_EVERY_S):
+            _note(engine, feed)
+            if feed.full:
+                break
     size = file.stat().st_size
     if as_json:
         told = {"file": str(file), "bytes": size, "events": feed.recorded_events, "full": feed.full}
         emit("record", told)
     else:
         narrate(f"{shown}: {feed.recorded_events} events, {size} bytes" + (" (full)" if feed.full else ""))
-
-
-def _follow(engine: Engine, feed: RecordingFeed, until: float | None) -> None:
-    poller = select.poll()
-    if feed.fileno() >= 0:
-        poller.register(feed.fileno(), select.POLLIN)
-    next_sweep = time.monotonic() + _SWEEP_EVERY_S
-    while not feed.full and (until is None or time.monotonic() < until):
-        wake = next_sweep if until is None else min(next_sweep, until)
-        poller.poll(max(0, (wake - time.monotonic()) * 1000))
-        engine.pump()
-        if time.monotonic() >= next_sweep:
-            engine.refresh_names()
-            engine.sweep()
-            next_sweep = time.monotonic() + _SWEEP_EVERY_S
-        _note(engine, feed)
 
 
 def _note(engine: Engine, feed: RecordingFeed) -> None:

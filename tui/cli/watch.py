@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import select
-import time
+from functools import partial
 from typing import Any
 
 import click
 
 from core.model.events import CgroupMove, Event, Exec, Exit, Fork, Lost, Reaped
 from core.resolve.engine import Engine
+from core.resolve.follow import follow
 from core.resolve.process_cache import Process
 from core.text.safe import json_text, safe_text
 from core.text.secrets import scrub_cmdline
@@ -18,7 +18,7 @@ from tui.output import CommandError, emit, narrate
 from tui.output import Exit as ExitCode
 from tui.settings import Settings
 
-_RESYNC_EVERY_S = 2.0
+_SWEEP_EVERY_S = 2.0
 
 
 @click.command()
@@ -37,24 +37,9 @@ def command(settings: Settings, duration: float | None, as_json: bool) -> None:
         engine.start()
         _line(as_json, "snapshot_done", engine.feed.now_ns(), None, engine)
         narrate_unread(engine)
-        _follow(engine, as_json, None if duration is None else time.monotonic() + duration)
-
-
-def _follow(engine: Engine, as_json: bool, until: float | None) -> None:
-    poller = select.poll()
-    poller.register(engine.feed.fileno(), select.POLLIN)
-    next_sweep = time.monotonic() + _RESYNC_EVERY_S
-    while until is None or time.monotonic() < until:
-        timeout = next_sweep - time.monotonic()
-        if until is not None:
-            timeout = min(timeout, until - time.monotonic())
-        poller.poll(max(0, timeout * 1000))
-        for event in engine.feed.events():
-            process = engine.apply(event)
-            _report(engine, as_json, event, process)
-        if time.monotonic() >= next_sweep:
-            engine.sweep()
-            next_sweep = time.monotonic() + _RESYNC_EVERY_S
+        report = partial(_report, engine, as_json)
+        for _ in follow(engine, duration_s=duration, sweep_every_s=_SWEEP_EVERY_S, on_event=report):
+            engine.lineage.changed.clear()  # nobody draws them
 
 
 def _report(engine: Engine, as_json: bool, event: Event, process: Process | None) -> None:

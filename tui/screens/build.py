@@ -23,7 +23,6 @@ from buildgen.session.board import (
     Board,
     TargetState,
     narrowed,
-    own_probe,
     place_of,
     read_board,
 )
@@ -32,6 +31,7 @@ from core.text.safe import safe_text
 from tui.editor import edit
 from tui.keymap import bindings
 from tui.read_only import changes
+from tui.reload import own_probe
 from tui.screens.build_rows import detail_of, target_row, tools_of
 from tui.screens.confirm_project import ConfirmProject
 from tui.screens.rebuilding import SavingScreen
@@ -259,7 +259,8 @@ class BuildScreen(SavingScreen):
         took: dict[str, float] = {}
         objects: dict[str, Built] = {}
         try:
-            part = narrowed(made, targets, self.app.settings.host)
+            ours = made.project.root == own_probe(user_cache_path("ebpf-tui"))[0]
+            part = narrowed(made, targets, self.app.settings.host, made.trust if ours else None)
             self._run = run = run_build(part, keep_going=True)
             if self._stop.is_set():
                 run.cancel()

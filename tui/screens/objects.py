@@ -19,10 +19,11 @@ from buildgen.objects.disassembly import disassemble
 from buildgen.objects.verify import ObjectVerdict, verify_object
 from buildgen.plan.ninja_file import PREVIOUS
 from buildgen.project.toolchain import find_toolchain
-from buildgen.session.board import UNASKED, own_probe, read_board
+from buildgen.session.board import UNASKED, read_board
 from core.text.safe import safe_text
 from tui.keymap import bindings
 from tui.read_only import changes
+from tui.reload import own_probe
 from tui.screens import object_views as views
 from tui.screens.base_screen import Room
 from tui.screens.object_views import Page

@@ -1,0 +1,154 @@
+"""Frames: what the screens get of a session, when something has changed."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+
+import msgspec
+
+from core.model.events import MapFill
+from core.model.view import Explanation, Frame, Header, RowKey, ViewRequest, Window
+from core.resolve.engine import Engine
+from core.resolve.process_cache import MAX_LIVE
+from core.session.explainer import Explainer
+from core.session.live_tree import LiveTree
+from core.session.watchdog import stuck_frame
+from core.sources.feed import Feed
+
+_SECOND = 1_000_000_000
+_LOGGER = logging.getLogger("ebpf_tui.session")
+
+
+class Audience:
+    """Who gets the frames. Its frames are numbered; any thread may hand one out."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[Frame], None]] = []
+        self._latest: Frame | None = None
+        self._revision = 0
+        self.told_stuck = False
+        """The latest frame says that the collector waits: another one has to follow it."""
+
+    def subscribe(self, callback: Callable[[Frame], None]) -> None:
+        self._callbacks.append(callback)
+
+    def next_revision(self) -> int:
+        with self._lock:
+            self._revision += 1
+            return self._revision
+
+    def hand_out(self, frame: Frame) -> None:
+        self._latest = frame
+        for callback in self._callbacks:
+            callback(frame)
+
+    def say_stuck(self, feed: Feed | None, what: str, seconds: int) -> None:
+        """Hand out the latest frame again, with what the collector waits for; None: it opens the feed."""
+        self.told_stuck = True
+        self.hand_out(stuck_frame(feed, self._latest, self.next_revision(), what, seconds))
+
+
+class Publisher:
+    """Makes frames of a tree. Owned by the collector thread."""
+
+    def __init__(self, engine: Engine, live: LiveTree, explainer: Explainer, audience: Audience) -> None:
+        self._engine = engine
+        self._live = live
+        self._explainer = explainer
+        self._audience = audience
+        self.view = ViewRequest()
+        self.explained: RowKey | None = None
+        self.message = ""
+        self.fills: tuple[MapFill, ...] = ()
+        self.dirty = True
+        """Something that the tree does not know of has changed: a frame is due."""
+        self.asked = False
+        """A person waits for the next frame."""
+        self._second_shown = 0
+        self._fresh_until = 0
+        self._refused: type[Exception] | None = None
+
+    @property
+    def is_due(self) -> bool:
+        """Return whether the next frame would be different from the latest one."""
+        now_ns = self._engine.feed.now_ns()
+        if self._fresh_until and now_ns >= self._fresh_until:
+            return True  # a new row is not marked as new any more
+        if self._live.timeline.held:  # how long ago this was goes on
+            return self.dirty or self._audience.told_stuck or now_ns // _SECOND != self._second_shown
+        return self.dirty or self._audience.told_stuck or self._live.is_behind
+
+    def publish(self) -> bool:
+        """Bring the tree up to date and hand out a frame, if anything changed; return whether."""
+        if not self.is_due:
+            return False
+        self._live.update()
+        engine, timeline = self._engine, self._live.timeline
+        self._second_shown = engine.feed.now_ns() // _SECOND
+        now_ns = timeline.at_ns
+        self.dirty = self.asked = self._audience.told_stuck = False
+        window = self._window(now_ns)
+        fresh_until = self._live.tree.fresh_until()
+        self._fresh_until = fresh_until if fresh_until > now_ns and not timeline.held else 0
+        self._audience.hand_out(
+            Frame(
+                revision=self._audience.next_revision(),
+                header=self._header(window, now_ns),
+                window=window,
+                explanation=self._explanation(),
+                stats=engine.stats.snapshot(),
+                latency=engine.resolver.latency if engine.feed.live else (),
+                fills=self.fills,
+                cached=len(engine.lineage),
+                cache_limit=MAX_LIVE,
+            )
+        )
+        return True
+
+    def _window(self, now_ns: int) -> Window:
+        """Return the rows that are asked for; a view that cannot be made costs only itself."""
+        try:
+            return self._live.tree.window(self.view, now_ns)
+        except Exception as error:  # a boundary: people type the filter, and it walks what others named
+            self._refuse("this view", error)
+        window = Window()
+        with contextlib.suppress(Exception):
+            window = self._live.tree.window(ViewRequest(height=self.view.height), now_ns)
+        problem = "this view cannot be shown: see the log"
+        return msgspec.structs.replace(window, request=self.view, problem=problem)
+
+    def _explanation(self) -> Explanation | None:
+        try:
+            return self._explainer.explain(self.explained)
+        except Exception as error:  # the same boundary
+            self._refuse(f"the explanation of {self.explained!r}", error)
+            return None
+
+    def _refuse(self, what: str, error: Exception) -> None:
+        """Log what went wrong with a request, once for each kind of error: frames come ten times a second."""
+        if self._refused is not type(error):
+            self._refused = type(error)
+            _LOGGER.error("%s failed", what, exc_info=error)
+
+    def _header(self, window: Window, now_ns: int) -> Header:
+        engine, facts = self._engine, self._live.timeline.facts
+        return Header(
+            hostname=engine.feed.host.hostname,
+            kernel=engine.feed.host.kernel,
+            arch=engine.feed.host.arch,
+            tiers=facts.tiers,
+            processes=window.processes,
+            containers=window.containers,
+            events_per_second=facts.events_per_second,
+            lost=facts.lost,
+            drift=facts.drift,
+            paused=self._live.timeline.held,
+            now_ns=now_ns,
+            message=self.message,
+            past=self._live.playback.past(engine.feed.now_ns()),
+            replay=self._live.playback.position,
+        )
