@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from core.model.counters import Counter
 from core.model.entities import ContainerContext, Origin, Resolution, Tier, Usage
 from core.model.events import CgroupMove, Event, Exec, Exit, Fork, Found, Lost, Reaped
 from core.model.view import ProcessView
@@ -23,6 +24,7 @@ from core.sources.feed import Feed
 from core.sources.procfs import ProcfsError
 
 _ENDED = Usage(state="Z", cpu_percent=0.0)
+_HITS_CACHE = Counter.HITS_CACHE
 _CACHE = Tier.CACHE  # a name of the module is found in half the time, and every event asks for it
 
 
@@ -105,7 +107,7 @@ class Engine:
         process = self.lineage.exit(event)
         if process is None:
             if self.resolver.snapshotted:
-                self.stats.count("miss")
+                self.stats.count(Counter.MISS)
         elif process.children:
             self._reparent_children(process)
             self._leaving.append(process)  # the kernel may not have moved them all yet
@@ -125,7 +127,7 @@ class Engine:
 
     def _lose(self, event: Lost) -> None:
         self.lost += event.count
-        self.stats.count("lost", by=event.count)
+        self.stats.count(Counter.LOST, by=event.count)
         self.resync()
 
     def _answered_by_cache(self, process: Process) -> None:
@@ -135,11 +137,11 @@ class Engine:
         """
         process.source = _CACHE
         if not process.entry.kthread:
-            self._counters["hits cache"] += 1
+            self._counters[_HITS_CACHE] += 1
 
     def resync(self) -> None:
         """Read the whole truth again after a loss."""
-        self.stats.count("resync")
+        self.stats.count(Counter.RESYNC)
         found = self.feed.snapshot()
         self.take(found)
         self.sweep()
@@ -235,7 +237,7 @@ class Engine:
         creator = parent if event.creator == event.ppid else self.lineage.get(event.creator) or parent
         process = self.lineage.fork(event, parent, creator)
         if lost:
-            self.stats.count("inode error fork_parent_missing")
+            self.stats.count(Counter.FORK_PARENT_MISSING)
         if lost or (parent is None and event.ppid and self.resolver.snapshotted):
             self.lineage.flag(process)
         return process
@@ -272,4 +274,4 @@ class Engine:
         if parent is not None and parent.exited_ns is not None:
             return
         self.lineage.reparent(child, parent, ppid)
-        self.stats.count("reparent success" if parent or not ppid else "reparent failed")
+        self.stats.count(Counter.REPARENT_SUCCESS if parent or not ppid else Counter.REPARENT_FAILED)

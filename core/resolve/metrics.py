@@ -1,27 +1,26 @@
-"""Counters of the resolver, named as people see them: `hits cache`, `miss`, `added event`, …"""
+"""How often each thing happened; core/model/counters.py lists them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 
+from core.model.counters import Counter
+
 
 class Stats:
-    """Counts what happened, by whole names: `count("hits cache")`.
-
-    `counters` is for what is counted with every event: `counters["hits cache"] += 1` needs no call.
-    """
+    """Counts what happened. `counters` is for what is counted with every event: it needs no call."""
 
     __slots__ = ("counters",)
 
     def __init__(self) -> None:
-        self.counters: defaultdict[str, int] = defaultdict(int)
+        self.counters: defaultdict[Counter, int] = defaultdict(int)
 
-    def count(self, name: str, by: int = 1) -> None:
+    def count(self, name: Counter, by: int = 1) -> None:
         self.counters[name] += by
 
-    def get(self, name: str) -> int:
+    def get(self, name: Counter) -> int:
         return self.counters.get(name, 0)
 
-    def snapshot(self) -> tuple[tuple[str, int], ...]:
+    def snapshot(self) -> tuple[tuple[Counter, int], ...]:
         """Return all counters that are not zero, by name."""
         return tuple(sorted(self.counters.items()))

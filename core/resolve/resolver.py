@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from core.model.counters import Counter
 from core.model.entities import (
     Origin,
     Outcome,
@@ -111,7 +112,7 @@ class Resolver:
         took = time.perf_counter_ns() - started
         self._note_cache(took)
         if process is not None:
-            self._stats.count("hits cache")
+            self._stats.count(Counter.HITS_CACHE)
             step = TrailStep(Tier.CACHE, Outcome.HIT, reason, took)
             return self._answer(process, Tier.CACHE, (step,))
         trail = [TrailStep(Tier.CACHE, Outcome.MISS, reason, took)]
@@ -124,7 +125,7 @@ class Resolver:
         if process is not None:
             return self._answer(process, Tier.PROCFS, tuple(trail))
         if pid != 0:
-            self._stats.count("miss")
+            self._stats.count(Counter.MISS)
         return Resolution(pid, None, None, None, tuple(trail))
 
     def _try_maps(self, trail: list[TrailStep], query: _Query) -> Process | None:
@@ -136,7 +137,7 @@ class Resolver:
             return None
         process = self._step(trail, Tier.MAPS, self._from_maps, query)
         if process is not None:
-            self._stats.count("hits maps")
+            self._stats.count(Counter.HITS_MAPS)
         return process
 
     def _try_procfs(self, trail: list[TrailStep], query: _Query) -> Process | None:
@@ -145,12 +146,12 @@ class Resolver:
             trail.append(TrailStep(Tier.PROCFS, Outcome.SKIPPED, "not asked (--no-procfs)"))
             return None
         if pid and query.limited and not self._limiter.allow(pid, self._clock_ns()):
-            self._stats.count("limited")
+            self._stats.count(Counter.LIMITED)
             trail.append(TrailStep(Tier.PROCFS, Outcome.SKIPPED, "asked less than 30 s ago for this pid"))
             return None
         process = self._step(trail, Tier.PROCFS, self._from_procfs, query)
         if process is not None:
-            self._stats.count("hits procfs")
+            self._stats.count(Counter.HITS_PROCFS)
         return process
 
     def _step(
@@ -228,7 +229,7 @@ class Resolver:
             raise _NoAnswer("a kernel thread has no image to resolve")
         mismatch = 0 != inode != entry.inode != 0
         if mismatch:
-            self._stats.count("inode error procfs_mismatch")
+            self._stats.count(Counter.PROCFS_MISMATCH)
             entry = msgspec.structs.replace(
                 entry, inode=inode, problem=f"the kernel saw inode {inode}, /proc has {entry.inode}"
             )
@@ -259,9 +260,9 @@ class Resolver:
         ):
             return entry
         if entry.cmdline_truncated:
-            self._stats.count("args truncated")
+            self._stats.count(Counter.ARGS_TRUNCATED)
         if entry.problem:
-            self._stats.count("path error")
+            self._stats.count(Counter.PATH_ERROR)
         try:
             seen, _ = self._procfs.entry(entry.pid)
         except ProcfsError:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from core.model.counters import Counter
 from core.model.view import ProcessView
 from core.resolve.engine import Engine
 from core.system.users import NAMES_WAIT_S
@@ -19,11 +20,11 @@ def list_object(engine: Engine) -> dict[str, Any]:
     feed = engine.feed
     views = _named_views(engine)
     counters = dict(engine.stats.snapshot())
-    hits = {tier: counters.get(f"hits {tier}", 0) for tier in ("cache", "maps", "procfs")}
+    hits = {tier: counters.get(Counter(f"hits {tier}"), 0) for tier in ("cache", "maps", "procfs")}
     return {
         "host": {"name": feed.host.hostname, "kernel": feed.host.kernel, "arch": feed.host.arch},
         "tiers": tiers_json(feed.tiers),
-        "stats": {"hits": hits, "misses": counters.get("miss", 0), "lost": engine.lost},
+        "stats": {"hits": hits, "misses": counters.get(Counter.MISS, 0), "lost": engine.lost},
         "processes": [process_json(view, feed.user_name) for view in views],
     }
 

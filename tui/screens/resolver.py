@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
+from core.model.counters import Counter
 from core.model.entities import Tier, Tiers, TierState
 from core.model.latency import TierLatency
 from core.model.view import Frame, Past
@@ -18,22 +19,6 @@ _RATE_BUCKETS = 5
 _BAR = 20
 _WIDE = 100
 _SEEN = 4
-
-_MEANINGS = {
-    "miss": "no tier knew the pid",
-    "lost": "events the kernel could not hand over",
-    "resync": "walks over all tasks after a loss",
-    "limited": "procfs tries held back: one per pid and 30 s",
-    "added event": "processes that a fork or an exec brought in",
-    "added snapshot": "processes that the task iterator brought in",
-    "added maps": "entries taken from the kernel maps",
-    "added procfs": "entries read from /proc",
-    "flushed limit": "entries that made room for newer ones",
-    "flushed vanished": "entries whose process was gone without an event",
-    "reparent success": "children that got a new parent",
-    "reparent failed": "children whose new parent is not known",
-    "inode error procfs_mismatch": "exe changed between request and answer",
-}
 
 
 class ResolverScreen(Room):
@@ -141,16 +126,24 @@ class ResolverScreen(Room):
         for name, value in sorted(self.app.history.counters.items()):
             if name.startswith("hits "):
                 continue
-            bad = value and name in ("lost", "resync")
+            bad = value and name in (Counter.LOST, Counter.RESYNC)
             rows.append(
                 [
                     *cells((safe_text(name), 28, "warn" if bad else ""), (fmt.count(value), -12)),
                     *cells((self._rate(name), -10)),
-                    Cell(f"  {_MEANINGS.get(name, '')}", "dim"),
+                    Cell(f"  {_meaning(name)}", "dim"),
                 ]
             )
         head = titles(("COUNTER", 28), ("TOTAL", -12), ("PER SECOND", -10))
         self.counters.show(head, rows or [[Cell("nothing was counted yet", "dim")]])
+
+
+def _meaning(name: str) -> str:
+    """Return what a counter means; a recording of a later version may bring one that is not known here."""
+    try:
+        return Counter(name).meaning
+    except ValueError:
+        return ""
 
 
 def _reach(past: Past) -> str:
