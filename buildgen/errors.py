@@ -14,10 +14,6 @@ class BuildgenError(Exception):
         super().__init__(safe_text(message))
 
 
-class ArchError(BuildgenError):
-    """A word that names no architecture this package knows."""
-
-
 class KernelReleaseError(BuildgenError):
     """A text without a kernel version in it."""
 

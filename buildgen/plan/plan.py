@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from buildgen.diagnostics import Diagnosis
-from buildgen.errors import ArchError, ConfigError, ToolchainError, VmlinuxError
+from buildgen.errors import ConfigError, ToolchainError, VmlinuxError
 from buildgen.headers.find import HeaderDirs, HeadersNotFound, find_header_dirs
 from buildgen.plan.ninja_file import Edges, write_ninja
 from buildgen.project.flags import BASES, FORMS, Flag, Variant, parse_variant
@@ -21,7 +21,7 @@ from buildgen.project.project import FILE_NAME, ObjectSpec, Project, absolute
 from buildgen.project.toolchain import Toolchain, find_ninja, find_toolchain
 from buildgen.project.trust import Trust, chooses_of_the_system, judge
 from buildgen.project.vmlinux import cached_vmlinux, find_vmlinux, wants_vmlinux
-from core.system.arch import Arch, parse_arch
+from core.system.arch import Arch, ArchError, parse_arch
 from core.system.host import LOCAL, Host
 
 State = Literal["missing", "stale", "fresh", "blocked", "unknown"]

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from buildgen.errors import ArchError, ConfigError, KernelReleaseError
+from buildgen.errors import ConfigError, KernelReleaseError
 from buildgen.kernel_release import parse_kernel_release
 from buildgen.project.flags import BASES, FORMS, Base, Form, Variant
 from buildgen.project.toml_text import line_of, read_toml
-from core.system.arch import Arch, local_arch, parse_arch
+from core.system.arch import Arch, ArchError, local_arch, parse_arch
 
 FILE_NAME = "ebpf.toml"
 DEFAULT_OUT = "build/ebpf"

@@ -11,7 +11,14 @@ import re
 import sys
 from dataclasses import dataclass, field
 
-from buildgen.errors import ArchError
+from core.text.safe import safe_text
+
+
+class ArchError(Exception):
+    """A word that names no architecture of ARCHES; the message is one safe line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(safe_text(message))
 
 
 @dataclass(frozen=True, slots=True)

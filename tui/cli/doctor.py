@@ -61,12 +61,13 @@ def _headers_check(settings: Settings) -> Check:
     from buildgen.errors import BuildgenError
     from buildgen.headers.find import find_header_dirs
     from core.doctor import Check
+    from core.system.arch import ArchError
     from core.system.distribution import headers_hint
 
     release = settings.host.kernel_release()
     try:
         headers = find_header_dirs(settings.host)
-    except BuildgenError:
+    except (ArchError, BuildgenError):
         hint = safe_text(headers_hint(release, settings.host))
         return Check("kernel-headers", False, "none that are complete (`ebpf-tui headers` says why)", hint)
     trees = ", ".join(settings.host.inside(tree) for tree in headers.trees)

@@ -17,11 +17,11 @@ from tui.settings import Settings
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 def command(settings: Settings, arch: str | None, variant: str, as_json: bool) -> None:
-    from buildgen.errors import ArchError, ConfigError, ToolchainError
+    from buildgen.errors import ConfigError, ToolchainError
     from buildgen.headers.find import HeadersNotFound, find_header_dirs
     from buildgen.project.flags import compile_flags, parse_variant, whole_command
     from buildgen.project.toolchain import find_toolchain
-    from core.system.arch import local_arch, parse_arch
+    from core.system.arch import ArchError, local_arch, parse_arch
 
     try:
         target = parse_arch(arch) if arch else local_arch()

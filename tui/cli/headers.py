@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 def command(
     settings: Settings, arch: str | None, release: str | None, min_release: str | None, as_json: bool
 ) -> None:
-    from buildgen.errors import ArchError, KernelReleaseError
+    from buildgen.errors import KernelReleaseError
     from buildgen.headers.find import HeadersNotFound, find_header_dirs
+    from core.system.arch import ArchError
 
     try:
         headers = find_header_dirs(settings.host, release=release, minimal=min_release, arch=arch)
