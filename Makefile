@@ -13,7 +13,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := /root/.cache/hypothesis
 endif
 endif
 
-.PHONY: help run test test-kernels test-scenarios test-distributions fuzz check screenshots snapshots bench probe clean set-up
+.PHONY: help run test test-kernels test-scenarios test-distributions fuzz check architecture screenshots snapshots bench probe clean set-up
 
 help:
 	@echo 'make run          set up and open the screens on this host (as root: with the eBPF probe)'
@@ -23,6 +23,7 @@ help:
 	@echo 'make fuzz         every parser of foreign bytes for FUZZ_SECONDS (300) each'
 	@echo 'make test-distributions set-up and every screen in Debian 12, 13 and sid, by debootstrap (some 15 minutes)'
 	@echo 'make check        ruff, mypy --strict, import-linter'
+	@echo 'make architecture print rooms, floors and imports; fails on a circle'
 	@echo 'make screenshots  draw screenshots/ anew'
 	@echo 'make snapshots    accept how the screens look now as what the tests compare with'
 	@echo 'make bench        measure the figures that the README quotes'
@@ -61,6 +62,9 @@ check: set-up
 
 test-distributions: set-up
 	$(PYTHON) tools/test_distributions.py
+
+architecture: set-up
+	$(PYTHON) tools/architecture.py
 
 screenshots: set-up
 	$(PYTHON) tools/screenshots.py

@@ -2,11 +2,13 @@
 
 A room is a direct child of `core`, `buildgen` or `tui`; an arrow is an import between two rooms, also one for
 type checkers only. A room is on the floor above the highest room that it imports. An arrow goes up when
-it leads against the layers that pyproject.toml sets for import-linter.
+it leads against the layers that pyproject.toml sets for import-linter. `--page` writes the floors into
+docs/architecture.md.
 """
 
 from __future__ import annotations
 
+import ast
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -18,6 +20,12 @@ import grimp
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("core", "buildgen", "tui")
+PAGE = ROOT / "docs/architecture.md"
+_BEGIN, _END = (
+    "<!-- floors: written by `python tools/architecture.py --page` -->\n",
+    "<!-- end of floors -->\n",
+)
+_WIDTH = 96
 
 
 @dataclass(frozen=True)
@@ -107,12 +115,48 @@ def graph_of(package: str, imports: grimp.ImportGraph) -> Graph:
     )
 
 
+def drawing(package: str, graph: Graph) -> str:
+    """Return the floors of a package as text, the highest first, with the first line of each docstring."""
+    lines = [f"{package}/  {_story(package)}"]
+    for floor in graph.floors:
+        lines.append("  " + "─" * (_WIDTH - 2))
+        lines += [f"  {room + _kind(package, room):<17}{_story(f'{package}.{room}')}" for room in floor]
+    return "\n".join(line[: _WIDTH - 1] + "…" if len(line) > _WIDTH else line for line in lines)
+
+
+def _kind(package: str, room: str) -> str:
+    return "/" if (ROOT / package / room).is_dir() else ""
+
+
+def _story(module: str) -> str:
+    """Return the first line of a module's docstring."""
+    path = ROOT / module.replace(".", "/")
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
+
+
+def page_with(graphs: dict[str, Graph]) -> str:
+    """Return docs/architecture.md with the floors as they are now."""
+    before, _, rest = PAGE.read_text().partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    drawn = "\n\n".join(drawing(package, graphs[package]) for package in reversed(PACKAGES))
+    return f"{before}{_BEGIN}```\n{drawn}\n```\n{_END}{after}"
+
+
+def graphs() -> dict[str, Graph]:
+    """Return the graph of each package of this checkout."""
+    imports = grimp.build_graph(*PACKAGES, cache_dir=None)
+    return {package: graph_of(package, imports) for package in PACKAGES}
+
+
 def main() -> int:
     sys.path.insert(0, str(ROOT))  # grimp imports the packages that it reads: those of this checkout
-    imports = grimp.build_graph(*PACKAGES)
+    measured = graphs()
+    if "--page" in sys.argv:
+        PAGE.write_text(page_with(measured))
+        return 0
     wrong = 0
-    for package in PACKAGES:
-        graph = graph_of(package, imports)
+    for package, graph in measured.items():
         upward = list(graph.upward)
         wrong += len(graph.circles) + len(upward)
         print(
