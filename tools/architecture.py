@@ -21,7 +21,8 @@ import grimp
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("core", "buildgen", "tui")
 PAGE = ROOT / "docs/architecture.md"
-_BEGIN, _END = (
+_BEGIN = "<!-- floors: written by `python tools/architecture.py --page` -->\n"
+_END = "<!-- end of floors -->\n"
     "<!-- floors: written by `python tools/architecture.py --page` -->\n",
     "<!-- end of floors -->\n",
 )
