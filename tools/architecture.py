@@ -23,9 +23,6 @@ PACKAGES = ("core", "buildgen", "tui")
 PAGE = ROOT / "docs/architecture.md"
 _BEGIN = "<!-- floors: written by `python tools/architecture.py --page` -->\n"
 _END = "<!-- end of floors -->\n"
-    "<!-- floors: written by `python tools/architecture.py --page` -->\n",
-    "<!-- end of floors -->\n",
-)
 _WIDTH = 96
 
 

@@ -15,7 +15,7 @@ from buildgen.ninja.out_directory import COMPILE_COMMANDS, LOCK, held
 from buildgen.ninja.output import unquoted
 from buildgen.owner import acting_for, environment, identity
 from buildgen.plan.ninja_file import TOOLCHAIN_STAMP
-from buildgen.plan.plan import BuildPlan, State, Target
+from buildgen.plan.plan import BuildPlan, Target, TargetStatus
 from core.system.files import read_regular, write_whole
 from core.text.safe import safe_text
 
@@ -129,12 +129,12 @@ def with_states(plan: BuildPlan) -> BuildPlan:
         return replace(plan, warnings=(*plan.warnings, problem))
     todo = objects_to_make(plan)
 
-    def state(target: Target) -> State:
+    def state(target: Target) -> TargetStatus:
         if target.diagnosis is not None:
-            return "blocked"
+            return TargetStatus.BLOCKED
         if not target.output.exists():
-            return "missing"
-        return "stale" if target.label in todo else "fresh"
+            return TargetStatus.MISSING
+        return TargetStatus.STALE if target.label in todo else TargetStatus.FRESH
 
     return replace(plan, targets=tuple(replace(target, state=state(target)) for target in plan.targets))
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import Literal
 
 from buildgen.diagnostics import Diagnosis
 from buildgen.errors import ConfigError, ToolchainError, VmlinuxError
@@ -24,7 +24,19 @@ from buildgen.project.vmlinux import cached_vmlinux, find_vmlinux, wants_vmlinux
 from core.system.arch import Arch, ArchError, parse_arch
 from core.system.host import LOCAL, Host
 
-State = Literal["missing", "stale", "fresh", "blocked", "unknown"]
+
+class TargetStatus(StrEnum):
+    """What is known of a target. A plan knows the first five, a build makes the others of them."""
+
+    MISSING = "missing"
+    STALE = "stale"
+    FRESH = "fresh"
+    BLOCKED = "blocked"
+    UNKNOWN = "unknown"
+    BUILDING = "building"
+    BUILT = "built"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 _LONGEST_NAME = 255 - len(".o.tmp.temp-stream-123456")
@@ -41,7 +53,7 @@ class Target:
     source: Path
     arch: Arch
     variant: Variant
-    state: State = "unknown"
+    state: TargetStatus = TargetStatus.UNKNOWN
     diagnosis: Diagnosis | None = None
 
 
@@ -186,14 +198,16 @@ class _Planner:
         edges: list[Edges] = []
         for spec, arch, variant, target in specs:
             if self.held_back:
-                targets.append(_with(target, "unknown" if target.output.exists() else "missing", None))
+                targets.append(_with(target, TargetStatus.UNKNOWN if target.output.exists() else "missing", None))
                 continue
             cause, fix, extra = problem or self._needs(spec, arch, variant)
             if cause:
                 blocked = Diagnosis(target.label, cause, fix, str(spec.source))
-                targets.append(_with(target, "blocked", blocked))
+                targets.append(_with(target, TargetStatus.BLOCKED, blocked))
                 continue
-            targets.append(_with(target, "unknown" if target.output.exists() else "missing", None))
+            targets.append(
+                _with(target, TargetStatus.UNKNOWN if target.output.exists() else TargetStatus.MISSING, None)
+            )
             flags = (*self._project_flags(spec, variant), *extra, *spec.flags)
             edges.append(Edges(Path(target.label), spec.source, arch, variant, flags, spec.strip))
         headers = tuple(h for h in self.headers.values() if isinstance(h, HeaderDirs))
@@ -283,7 +297,7 @@ class _Planner:
         )
 
 
-def _with(target: Target, state: State, diagnosis: Diagnosis | None) -> Target:
+def _with(target: Target, state: TargetStatus, diagnosis: Diagnosis | None) -> Target:
     return Target(
         target.name, target.label, target.output, target.source, target.arch, target.variant, state, diagnosis
     )

@@ -13,7 +13,7 @@ from buildgen.events import BuildEvent, Diagnosed, Done, EdgeFinished, EdgeStart
 from buildgen.ninja.edge_times import edge_seconds, of_outputs, seconds_left
 from buildgen.ninja.workspace import with_states
 from buildgen.owner import invoking_user
-from buildgen.plan.plan import BuildPlan, Target, plan
+from buildgen.plan.plan import BuildPlan, Target, TargetStatus, plan
 from buildgen.project.project import load_project
 from buildgen.project.trust import Trust
 from buildgen.session.history import KEPT, Built, built, read_history
@@ -29,11 +29,11 @@ _UNASKED_ALL = 32 << 20
 
 @dataclass(slots=True)
 class TargetState:
-    """One row of the table. `state` is the plan's word, or building, built, failed."""
+    """One row of the table. `state`: what the plan knew, and what builds made of it."""
 
     plan: BuildPlan
     target: Target
-    state: str
+    state: TargetStatus
     seconds: float | None = None
     size: int | None = None
     insns: int | None = None
@@ -83,10 +83,10 @@ class Board:
             if was is None:
                 continue
             row.seconds, row.log, row.insns_before = was.seconds, was.log, was.insns_before
-            if row.state in ("stale", "missing") and was.state == "failed":
-                row.state, row.diagnosis = "failed", was.diagnosis
-            elif row.state == "fresh" and was.state == "built":
-                row.state = "built"
+            if row.state in (TargetStatus.STALE, TargetStatus.MISSING) and was.state == TargetStatus.FAILED:
+                row.state, row.diagnosis = TargetStatus.FAILED, was.diagnosis
+            elif row.state == TargetStatus.FRESH and was.state == TargetStatus.BUILT:
+                row.state = TargetStatus.BUILT
 
     def made(self, plan: BuildPlan, output: str, built: Built) -> None:
         """A new object was looked at."""
@@ -124,7 +124,7 @@ class Board:
                 self.total += total
             case EdgeStarted(output):
                 self.running[output] = time.monotonic()
-                self._mark(plan, output, "building")
+                self._mark(plan, output, TargetStatus.BUILDING)
             case EdgeFinished():
                 self._finished(plan, event)
             case Diagnosed(diagnosis):
@@ -133,7 +133,7 @@ class Board:
                     self.problems.append(f"{diagnosis.cause}: {diagnosis.fix}")
                 else:
                     row.diagnosis = diagnosis
-                    row.state = "blocked" if row.target.diagnosis else "failed"
+                    row.state = TargetStatus.BLOCKED if row.target.diagnosis else TargetStatus.FAILED
             case Done():
                 self._done(event)
 
@@ -148,16 +148,16 @@ class Board:
         row.seconds = event.seconds + (0.0 if started_over or row.seconds is None else row.seconds)
         row.log = [*row.log, *event.log.splitlines()][:_MOST_LOG_LINES]
         if not event.ok:
-            row.state = "failed"
+            row.state = TargetStatus.FAILED
         elif event.output.endswith(".o"):
-            row.state = "built"
+            row.state = TargetStatus.BUILT
 
     def _done(self, event: Done) -> None:
         self.running = {}
         self.done.append(event)
         for row in self.targets:
-            if row.state == "building":
-                row.state = "cancelled"
+            if row.state == TargetStatus.BUILDING:
+                row.state = TargetStatus.CANCELLED
 
     def end(self, problem: str = "") -> None:
         """Nothing more is to be built; `problem` when something kept the last project from it."""
@@ -170,7 +170,7 @@ class Board:
             self.problems.append(problem)
             self.said = f"FAILED: {problem}"
 
-    def _mark(self, plan: BuildPlan, output: str, state: str) -> None:
+    def _mark(self, plan: BuildPlan, output: str, state: TargetStatus) -> None:
         row = self.row(plan, output)
         if row is not None:
             row.state = state

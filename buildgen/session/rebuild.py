@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from buildgen.ninja.dependencies import files_read
+from buildgen.plan.plan import TargetStatus
 from buildgen.project.project import FILE_NAME
 from buildgen.session.board import Board, TargetState
 from buildgen.session.save_watch import key_of
@@ -67,12 +68,13 @@ def to_rebuild(board: Board, files: Watched, saved: Collection[str]) -> list[Tar
     return [
         row
         for row in board.targets
-        if row.state in ("stale", "missing", "failed", "unknown")
+        if row.state
+        in (TargetStatus.STALE, TargetStatus.MISSING, TargetStatus.FAILED, TargetStatus.UNKNOWN)
         and row.plan.trust.may_build
         and (
             (key := (row.plan.out, row.target.label)) in touched
             or key not in files.targets
-            or row.state == "failed"
-            or (whole and row.state == "stale")
+            or row.state == TargetStatus.FAILED
+            or (whole and row.state == TargetStatus.STALE)
         )
     ]

@@ -228,9 +228,18 @@ class TierState(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class LadderStep(StrEnum):
+    """How much the host allows, from everything to the least; the header shows it."""
+
+    EVENTS_AND_MAPS = "events+maps"
+    ITERATOR_ONLY = "iterator only"
+    PROCFS = "procfs"
+    OWN_PROCESSES = "procfs, own processes only"
+    OPENING = "opening"  # not known yet: the probe is being loaded
+
+
 class Tiers(msgspec.Struct, frozen=True):
     cache: TierState
     maps: TierState
     procfs: TierState
-    step: str
-    """The step of the ladder: `events+maps`, `iterator only`, `procfs`, `procfs, own processes only`."""
+    step: LadderStep

@@ -114,6 +114,15 @@ class ViewRequest(msgspec.Struct, frozen=True):
     find: Find | None = None
 
 
+class RowKind(StrEnum):
+    """What a line of the tree is about."""
+
+    PROCESS = "process"
+    CONTAINER = "container"
+    POD = "pod"
+    HOST = "host"
+
+
 class Row(msgspec.Struct, frozen=True):
     """One line of the tree, ready to be drawn. Text fields are safe; there is no markup in them.
 
@@ -123,7 +132,7 @@ class Row(msgspec.Struct, frozen=True):
     """
 
     key: RowKey
-    kind: str  # process, container, pod, host
+    kind: RowKind
     guides: str
     text: str
     folded: bool | None = None

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from core.model.entities import Tiers, TierState
+from core.model.entities import LadderStep, Tiers, TierState
 from core.model.view import Frame, Header, Window
 from core.session.waiting import waits_for
 from core.sources.feed import Feed, HostFacts
@@ -22,7 +22,7 @@ PATIENCE_S = 5
 """Work that takes longer is reported. A snapshot of 10,000 processes takes two seconds."""
 
 _OPENING = TierState(False, "it is being opened")
-_NONE = Tiers(_OPENING, _OPENING, _OPENING, "opening")
+_NONE = Tiers(_OPENING, _OPENING, _OPENING, LadderStep.OPENING)
 
 _WORK = {
     "core/containers/": "the state of container runtimes",

@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from core.containers.names import ContainerNames
-from core.model.entities import ContainerContext, ProcessEntry, Tiers, TierState, Usage
+from core.model.entities import ContainerContext, LadderStep, ProcessEntry, Tiers, TierState, Usage
 from core.model.events import Event, Found, Lost, MapFill, Sample
 from core.probe import layout
 from core.probe.loader import Probe, ProbeOptions
@@ -275,10 +275,10 @@ def open_feed(
     except ProbeUnavailable as why:
         if need_maps:
             raise
-        step = "procfs, own processes only" if limited else "procfs"
+        step = LadderStep.OWN_PROCESSES if limited else LadderStep.PROCFS
         tiers = Tiers(cache, TierState(False, str(why)), procfs_state, step)
         return ProcfsFeed(sources, tiers)
-    step = "events+maps" if loaded.events_on else "iterator only"
+    step = LadderStep.EVENTS_AND_MAPS if loaded.events_on else LadderStep.ITERATOR_ONLY
     tiers = Tiers(cache, TierState(True, _shortcomings(loaded)), procfs_state, step)
     return ProbeFeed(loaded, sources, tiers)
 

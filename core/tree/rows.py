@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from core.model.entities import ContainerContext, ProcessEntry, Tier
-from core.model.view import ProcessView, Row
+from core.model.view import ProcessView, Row, RowKind
 from core.text.safe import safe_text
 from core.text.secrets import scrub_cmdline
 from core.tree.filter import state_of
@@ -161,7 +161,7 @@ def _process_row(
         cpu, rss = node.cpu / 1000, node.rss
     return Row(
         key=view.key,
-        kind="process",
+        kind=RowKind.PROCESS,
         guides=guides,
         text=node.text,
         folded=folded,
@@ -189,7 +189,7 @@ def _group_row(node: Node, indent: str) -> Row:
     name = group_name(node)
     return Row(
         key=node.key,
-        kind="host" if is_host else "pod" if is_pod(node.key) else "container",
+        kind=RowKind.HOST if is_host else RowKind.POD if is_pod(node.key) else RowKind.CONTAINER,
         guides=indent,
         text=name,
         folded=node.folded,

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from core.containers.names import ContainerNames
-from core.model.entities import ProcessEntry, Tiers, TierState, Usage
+from core.model.entities import LadderStep, ProcessEntry, Tiers, TierState, Usage
 from core.model.events import Event, Exec, Exit, Fork, Found, Lost, MapFill, Reaped, Sample
 from core.probe.maps import KernelMaps
 from core.resolve.engine import Engine
@@ -25,7 +25,7 @@ class World:
     exact = True
     live = True
     host = HostFacts("scripted", "6.1", "amd64")
-    tiers = Tiers(TierState(True), TierState(True), TierState(True), "events+maps")
+    tiers = Tiers(TierState(True), TierState(True), TierState(True), LadderStep.EVENTS_AND_MAPS)
 
     def __init__(self, *living: ProcessEntry) -> None:
         self.living = {one.pid: one for one in living}

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.model.entities import ContainerContext, ProcessEntry, Tiers, TierState, Usage
+from core.model.entities import ContainerContext, LadderStep, ProcessEntry, Tiers, TierState, Usage
 from core.model.events import CgroupMove, Exec, Exit, Found, Lost, Reaped, Sample
 from core.model.view import ViewRequest
 from core.resolve.engine import Engine
@@ -50,7 +50,7 @@ from tests.world import settle
 
 SECOND = 1_000_000_000
 HOST = HostFacts("vm", "6.18", "amd64")
-NO_TIERS = Tiers(TierState(True), TierState(True), TierState(True), "events+maps")
+NO_TIERS = Tiers(TierState(True), TierState(True), TierState(True), LadderStep.EVENTS_AND_MAPS)
 
 
 def record(path: Path, probe: bool, what: list[list[str]]) -> Engine:

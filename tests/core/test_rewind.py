@@ -7,14 +7,14 @@ import random
 import msgspec
 import pytest
 
-from core.model.entities import Origin, ProcessEntry, ProcessKey, Tier, Tiers, TierState, Usage
+from core.model.entities import LadderStep, Origin, ProcessEntry, ProcessKey, Tier, Tiers, TierState, Usage
 from core.model.view import ProcessView, ViewRequest, Window
 from core.session.timeline import Facts, Timeline
 from core.tree.tree import Tree
 
 SECOND = 1_000_000_000
 ALL = ViewRequest(height=10_000)
-TIERS = Tiers(TierState(True), TierState(True), TierState(True), "events+maps")
+TIERS = Tiers(TierState(True), TierState(True), TierState(True), LadderStep.EVENTS_AND_MAPS)
 
 
 def view(pid: int, parent: int = 0, args: bytes = b"sleep\0", cpu: float = 0.0) -> ProcessView:

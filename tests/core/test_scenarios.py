@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from core.model.entities import Tiers, TierState
+from core.model.entities import LadderStep, Tiers, TierState
 from core.model.events import Lost
 from core.probe.loader import ProbeOptions
 from core.resolve.engine import Engine
@@ -222,7 +222,7 @@ def test_a_loss_is_counted_and_mended(scenario: Scenario, run: int) -> None:
     """A ring of 4 KB under the storm: the tree is true within a second, and nothing grows."""
     probe = load_probe(ProbeOptions(ring_bytes=4096))
     on = TierState(True)
-    engine = Engine(ProbeFeed(probe, HostSources(LOCAL), Tiers(on, on, on, "events+maps")))
+    engine = Engine(ProbeFeed(probe, HostSources(LOCAL), Tiers(on, on, on, LadderStep.EVENTS_AND_MAPS)))
     try:
         engine.start()
         with running(engine, [scenario("storm"), "500" if SHORT else "5000"]) as pids:
@@ -241,7 +241,7 @@ def test_a_lost_process_is_there_again_at_once(scenario: Scenario) -> None:
     """Its fork and exec found no room; the answer to the loss brings it, not a later sweep."""
     probe = load_probe(ProbeOptions(ring_bytes=4096))
     on = TierState(True)
-    engine = Engine(ProbeFeed(probe, HostSources(LOCAL), Tiers(on, on, on, "events+maps")))
+    engine = Engine(ProbeFeed(probe, HostSources(LOCAL), Tiers(on, on, on, LadderStep.EVENTS_AND_MAPS)))
     child = None
     try:
         engine.start()

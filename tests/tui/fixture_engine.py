@@ -14,6 +14,7 @@ from core.explain.process import Moment, explanation
 from core.model.entities import (
     ContainerContext,
     Credentials,
+    LadderStep,
     Origin,
     Outcome,
     ProcessEntry,
@@ -38,7 +39,7 @@ SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
 NOW = 40 * DAY
 
-ALL_ON = Tiers(TierState(True), TierState(True), TierState(True), "events+maps")
+ALL_ON = Tiers(TierState(True), TierState(True), TierState(True), LadderStep.EVENTS_AND_MAPS)
 NO_PROBE = Tiers(
     TierState(True),
     TierState(False, "needs CAP_BPF and CAP_PERFMON, this process has neither: run `sudo ebpf-tui`"),

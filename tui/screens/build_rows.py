@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from buildgen.plan.plan import TargetStatus
 from buildgen.project.trust import what_runs
 from buildgen.session.board import Board, TargetState, shown_path
 from core.text.safe import safe_text
@@ -10,14 +11,14 @@ from tui.widgets import format as fmt
 from tui.widgets.list_pane import Cell, Line, cells
 
 _SIGNS = {
-    "missing": ("·", "dim"),
-    "stale": ("~", "warn"),
-    "fresh": ("✓", "good"),
-    "built": ("✓", "good"),
-    "building": ("▸", "key"),
-    "failed": ("✗", "bad"),
-    "blocked": ("✗", "warn"),
-    "cancelled": ("·", "warn"),
+    TargetStatus.MISSING: ("·", "dim"),
+    TargetStatus.STALE: ("~", "warn"),
+    TargetStatus.FRESH: ("✓", "good"),
+    TargetStatus.BUILT: ("✓", "good"),
+    TargetStatus.BUILDING: ("▸", "key"),
+    TargetStatus.FAILED: ("✗", "bad"),
+    TargetStatus.BLOCKED: ("✗", "warn"),
+    TargetStatus.CANCELLED: ("·", "warn"),
 }
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from textual.strip import Strip
 
-from core.model.entities import TierState
+from core.model.entities import LadderStep, TierState
 from core.model.view import Header, Past, Position
 from core.text.safe import safe_text
 from tui.widgets.format import age, clock, count, size
@@ -153,7 +153,7 @@ class HeaderBar(LineWidget):
     def _notes_of(self, header: Header, width: int) -> list[str]:
         notes = []
         tiers = header.tiers
-        if tiers.step != "events+maps":
+        if tiers.step is not LadderStep.EVENTS_AND_MAPS:
             off = {"cache": tiers.cache, "maps": tiers.maps, "procfs": tiers.procfs}
             reasons = [
                 f"{name}: {safe_text(state.reason)}"

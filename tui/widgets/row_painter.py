@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.style import Style
 
-from core.model.view import Row
+from core.model.view import Row, RowKind
 from tui.widgets import format as fmt
 from tui.widgets.columns import Column
 from tui.widgets.lines import Part, fit
@@ -25,12 +25,12 @@ class RowPainter:
 
     def parts(self, row: Row, age: str, columns: tuple[Column, ...], selected: bool) -> list[Part]:
         """Return the line of a row; what is left of the width is filled in `rest`."""
-        draw = self._process if row.kind == "process" else self._group
+        draw = self._process if row.kind is RowKind.PROCESS else self._group
         return draw(row, age, columns, selected)
 
     def rest(self, row: Row, selected: bool) -> Style:
         """Return the style of what is right of the text."""
-        return self.style("tree--group" if row.kind != "process" else "", selected)
+        return self.style("tree--group" if row.kind is not RowKind.PROCESS else "", selected)
 
     def _process(self, row: Row, age: str, columns: tuple[Column, ...], selected: bool) -> list[Part]:
         plain = "tree--ended" if row.ended else "tree--dim" if row.dim else ""
@@ -64,7 +64,7 @@ class RowPainter:
 
     def _group(self, row: Row, age: str, columns: tuple[Column, ...], selected: bool) -> list[Part]:
         name, detail = self.style("tree--group", selected), self.style("tree--group-detail", selected)
-        sign = "" if row.kind == "host" else "⬢ "
+        sign = "" if row.kind is RowKind.HOST else "⬢ "
         label = f"{row.guides}{'▸' if row.folded else '▾'} {sign}{row.text}"
         count = f"{fmt.count(row.count)} process{'' if row.count == 1 else 'es'}"
         about = " · ".join(part for part in (count, row.detail) if part)

@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from core.model.entities import ProcessKey
-from core.model.view import Found, Grouping, Row, RowKey, SortKey
+from core.model.view import Found, Grouping, Row, RowKey, RowKind, SortKey
 from tui.keymap import bindings
 from tui.widgets import format as fmt
 from tui.widgets.columns import columns_for
@@ -265,7 +265,7 @@ class TreeView(TreeWindow):
 
 def _depth(row: Row) -> int:
     """How far a row is indented; every group stands outside of every process."""
-    return len(row.guides) - (0 if row.kind == "process" else 1000)
+    return len(row.guides) - (0 if row.kind is RowKind.PROCESS else 1000)
 
 
 def process_key(row: Row | None) -> ProcessKey | None:

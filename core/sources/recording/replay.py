@@ -328,5 +328,5 @@ def _recorded_tiers(tiers: Tiers) -> Tiers:
         cache=TierState(tiers.cache.on),
         maps=TierState(maps.on, maps.reason or (word if maps.on else "")),
         procfs=TierState(procfs.on, procfs.reason or word),
-        step=safe_text(tiers.step, 64),
+        step=tiers.step,
     )
