@@ -198,16 +198,14 @@ class _Planner:
         edges: list[Edges] = []
         for spec, arch, variant, target in specs:
             if self.held_back:
-                targets.append(_with(target, TargetStatus.UNKNOWN if target.output.exists() else "missing", None))
+                targets.append(_with(target, _unasked(target), None))
                 continue
             cause, fix, extra = problem or self._needs(spec, arch, variant)
             if cause:
                 blocked = Diagnosis(target.label, cause, fix, str(spec.source))
                 targets.append(_with(target, TargetStatus.BLOCKED, blocked))
                 continue
-            targets.append(
-                _with(target, TargetStatus.UNKNOWN if target.output.exists() else TargetStatus.MISSING, None)
-            )
+            targets.append(_with(target, _unasked(target), None))
             flags = (*self._project_flags(spec, variant), *extra, *spec.flags)
             edges.append(Edges(Path(target.label), spec.source, arch, variant, flags, spec.strip))
         headers = tuple(h for h in self.headers.values() if isinstance(h, HeaderDirs))
@@ -301,3 +299,8 @@ def _with(target: Target, state: TargetStatus, diagnosis: Diagnosis | None) -> T
     return Target(
         target.name, target.label, target.output, target.source, target.arch, target.variant, state, diagnosis
     )
+
+
+def _unasked(target: Target) -> TargetStatus:
+    """Return what is known of a target before ninja is asked."""
+    return TargetStatus.UNKNOWN if target.output.exists() else TargetStatus.MISSING

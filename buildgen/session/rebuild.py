@@ -68,8 +68,7 @@ def to_rebuild(board: Board, files: Watched, saved: Collection[str]) -> list[Tar
     return [
         row
         for row in board.targets
-        if row.state
-        in (TargetStatus.STALE, TargetStatus.MISSING, TargetStatus.FAILED, TargetStatus.UNKNOWN)
+        if row.state in (TargetStatus.STALE, TargetStatus.MISSING, TargetStatus.FAILED, TargetStatus.UNKNOWN)
         and row.plan.trust.may_build
         and (
             (key := (row.plan.out, row.target.label)) in touched
