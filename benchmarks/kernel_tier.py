@@ -111,17 +111,17 @@ def resolved_by(engine: Engine) -> Step:
 def shown_by(engine: Engine) -> Step:
     """Take events as the session does: changed processes into the tree, which is settled for a frame."""
     tree = Tree()
-    lineage = engine.lineage
+    cache = engine.cache
     resolve = resolved_by(engine)
     batches = iter(range(1 << 30))
 
     def step(batch: list[bytes]) -> None:
         resolve(batch)
-        for process in lineage.changed:
+        for process in cache.changed:
             tree.put(engine.view(process))
-        lineage.changed.clear()
+        cache.changed.clear()
         if next(batches) % 8 == 7:  # history is short, as it is between two sweeps
-            for process in lineage.expire(2**63):
+            for process in cache.expire(2**63):
                 tree.drop(process.key)
         tree.window(ViewRequest(height=0), 0)
 
@@ -136,7 +136,7 @@ def maps_hit(engine: Engine, runs: int = 25) -> float:
         engine.pump()
         for _ in range(runs):
             for sleeper in sleepers:
-                engine.lineage.evict(sleeper.pid)
+                engine.cache.evict(sleeper.pid)
             started = time.process_time_ns()
             answers = [engine.resolver.resolve(sleeper.pid) for sleeper in sleepers]
             times.append(time.process_time_ns() - started)
@@ -165,7 +165,7 @@ def main() -> None:
     def fresh() -> Engine:
         engine = Engine(source)
         engine.resolver.snapshotted = True
-        engine.lineage.insert(parent, Origin.SNAPSHOT)
+        engine.cache.insert(parent, Origin.SNAPSHOT)
         return engine
 
     with filling():  # as in a session

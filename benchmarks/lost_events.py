@@ -38,7 +38,7 @@ PUMP_S = 0.01
 
 def children(engine: Engine) -> set[tuple[int, bytes]]:
     """Our running children as the cache has them, by pid and argv."""
-    own = engine.lineage.get(os.getpid())
+    own = engine.cache.get(os.getpid())
     assert own is not None
     running = (child for child in own.children if child.exited_ns is None and child.ended_ns is None)
     return {(child.entry.pid, child.entry.cmdline) for child in running}
@@ -100,7 +100,7 @@ def main() -> None:
     print(f"the longest of them             {max(times):7.1f} ms")
     print(f"psutil, one look at all {len(all_of_them):4}    {listed:7.1f} ms")
     print(f"memory                          {(own.memory_info().rss - before) / 1e6:+7.1f} MB")
-    print(f"history                         {len(engine.lineage.ended):7} of {MAX_ENDED}")
+    print(f"history                         {len(engine.cache.ended):7} of {MAX_ENDED}")
     engine.feed.close()
 
 

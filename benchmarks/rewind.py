@@ -18,12 +18,12 @@ import msgspec
 
 from core.model.entities import Origin, ProcessEntry, ProcessKey, Tier, Tiers, TierState, Usage
 from core.model.view import ProcessView, ViewRequest
-from core.session.timeline import Facts, Timeline
+from core.session.timeline import HeaderFacts, Timeline
 from core.tree.tree import Tree
 
 SECOND = 1_000_000_000
 PROCESSES, FORKS, FRAMES, BUSY, SECONDS = 10_000, 200, 10, 500, 60
-FACTS = Facts(Tiers(TierState(True), TierState(True), TierState(True), "events+maps"))
+FACTS = HeaderFacts(Tiers(TierState(True), TierState(True), TierState(True), "events+maps"))
 
 
 def process(pid: int, start_ns: int) -> ProcessView:

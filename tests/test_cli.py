@@ -14,7 +14,7 @@ import pytest
 from core.doctor import check_probe
 from core.system.host import LOCAL
 from tui.cli.main import COMMANDS
-from tui.output import Exit
+from tui.output import ExitCode
 
 PROGRAM = [sys.executable, "-m", "tui.cli.main"]
 ROOT = Path(__file__).parents[1]
@@ -54,7 +54,7 @@ SHORT_HELP = [["-h"], ["config", "show", "-h"], *([name, "-h"] for name in COMMA
 )
 def test_help_is_data(args: list[str]) -> None:
     ran = run(*args)
-    assert (ran.returncode, ran.stderr) == (Exit.OK, "")
+    assert (ran.returncode, ran.stderr) == (ExitCode.OK, "")
     assert ran.stdout
 
 
@@ -68,14 +68,14 @@ def test_help_names_every_command() -> None:
 )
 def test_a_wrong_command_line_is_one_line_and_2(args: list[str]) -> None:
     ran = run(*args)
-    assert ran.returncode == Exit.USAGE
+    assert ran.returncode == ExitCode.USAGE
     assert "--help" in one_line(ran)
     assert "\x1b" not in ran.stderr
 
 
 def test_a_host_root_that_is_not_there_is_2() -> None:
     ran = run("--host-root", "/does/not/exist", "ps")
-    assert ran.returncode == Exit.USAGE
+    assert ran.returncode == ExitCode.USAGE
     assert "/does/not/exist" in one_line(ran)
 
 
@@ -84,37 +84,37 @@ def test_a_host_root_that_is_not_there_is_2() -> None:
 )
 def test_no_terminal_is_one_line_and_2(script: str) -> None:
     ran = shell(script)
-    assert ran.returncode == Exit.USAGE
+    assert ran.returncode == ExitCode.USAGE
     assert "no terminal" in one_line(ran)
 
 
 @pytest.mark.parametrize("args", ["ps", "ps --json", "doctor --json", "info", "--help", "ps --help"])
 def test_a_reader_that_goes_away_is_141_in_silence(args: str) -> None:
     ran = shell(f'set -o pipefail; "$@" {args} | true')
-    assert (ran.returncode, ran.stderr) == (Exit.READER_GONE, "")
+    assert (ran.returncode, ran.stderr) == (ExitCode.READER_GONE, "")
 
 
 @pytest.mark.parametrize("args", ["ps", "ps --json", "--help"])
 def test_a_full_disk_is_one_line_and_1(args: str) -> None:
     ran = shell(f'"$@" {args} >/dev/full')
-    assert ran.returncode == Exit.FAILED
+    assert ran.returncode == ExitCode.FAILED
     assert "No space left" in one_line(ran)
 
 
 def test_closed_streams_do_not_hurt() -> None:
     ran = shell('"$@" info <&- >&- 2>&-')
-    assert (ran.returncode, ran.stderr) == (Exit.OK, "")
+    assert (ran.returncode, ran.stderr) == (ExitCode.OK, "")
 
 
 def test_a_terminal_that_lacks_characters_gets_escapes() -> None:
     ran = shell('"$@" ps', PYTHONIOENCODING="latin-1")
-    assert (ran.returncode, ran.stderr) == (Exit.OK, "")
+    assert (ran.returncode, ran.stderr) == (ExitCode.OK, "")
 
 
 def test_a_working_directory_that_is_gone_does_not_hurt(tmp_path: Path) -> None:
     here = f"mkdir {tmp_path}/x && cd {tmp_path}/x && rmdir {tmp_path}/x && PYTHONPATH={ROOT}"
     ran = shell(f'{here} exec "$@" info --json')
-    assert (ran.returncode, ran.stderr) == (Exit.OK, "")
+    assert (ran.returncode, ran.stderr) == (ExitCode.OK, "")
 
 
 @pytest.mark.parametrize("args", ["build", "build --out x", "build --json", "--host-root . ps"])
@@ -123,7 +123,7 @@ def test_a_relative_path_in_a_directory_that_is_gone_is_one_line(args: str, tmp_
         f'mkdir {tmp_path}/x && cd {tmp_path}/x && rmdir {tmp_path}/x && exec "$@" {args}',
         PYTHONPATH=str(ROOT),
     )
-    assert ran.returncode == Exit.USAGE
+    assert ran.returncode == ExitCode.USAGE
     assert "the current directory was deleted" in one_line(ran)
 
 
@@ -135,13 +135,13 @@ PROC_WITHOUT_FILES = ("subset=pid", "subset=pid,hidepid=2", "hidepid=4")
 def test_a_proc_without_files_of_the_system_does_not_hurt(args: str, options: str, as_root: None) -> None:
     mount = f"mount -t proc -o {options} proc /proc"
     ran = shell(f'unshare -m bash -c \'{mount} && exec "$@" {args}\' bash "$@"')
-    assert ran.returncode in (Exit.OK, Exit.FAILED), ran.stderr
+    assert ran.returncode in (ExitCode.OK, ExitCode.FAILED), ran.stderr
     assert "Traceback" not in ran.stderr
 
 
 def test_stderr_that_is_full_is_no_traceback() -> None:
     ran = shell('"$@" nonsense 2>/dev/full')
-    assert (ran.returncode, ran.stdout) == (Exit.USAGE, "")
+    assert (ran.returncode, ran.stdout) == (ExitCode.USAGE, "")
 
 
 def test_a_home_is_always_a_place(tmp_path: Path) -> None:
@@ -154,23 +154,23 @@ def test_a_home_is_always_a_place(tmp_path: Path) -> None:
     )  # fmt: skip
     if ran.returncode == 126:
         pytest.skip("this Python cannot be run by others")
-    assert ran.returncode == Exit.OK, ran.stderr
+    assert ran.returncode == ExitCode.OK, ran.stderr
     assert all(path.startswith("/") for path in json.loads(ran.stdout)["paths"].values())
 
 
 @pytest.mark.parametrize("args", [["info"], ["doctor"], ["ps"], ["flags"]])
 def test_json_is_one_object_with_its_schema(args: list[str]) -> None:
     ran = run(*args, "--json")
-    assert ran.returncode == Exit.OK
+    assert ran.returncode == ExitCode.OK
     assert len(ran.stdout.splitlines()) == 1
     assert ran.stdout.isascii()
     assert json.loads(ran.stdout)["schema"] == f"ebpf-tui/{args[0]}/1"
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, Exit.TERMINATED), (signal.SIGINT, Exit.INTERRUPTED)]
+    ("number", "code"), [(signal.SIGTERM, ExitCode.TERMINATED), (signal.SIGINT, ExitCode.INTERRUPTED)]
 )
-def test_signals_end_it_with_their_code(number: signal.Signals, code: Exit) -> None:
+def test_signals_end_it_with_their_code(number: signal.Signals, code: ExitCode) -> None:
     probe = check_probe(LOCAL)
     if not probe.ok:
         pytest.skip(f"watch needs the probe: {probe.detail}")

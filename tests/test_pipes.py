@@ -14,7 +14,7 @@ from core.doctor import check_probe
 from core.system.host import LOCAL
 from tests.needs import lacks
 from tui.cli.main import COMMANDS
-from tui.output import Exit
+from tui.output import ExitCode
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = [sys.executable, "-m", "tui.cli.main"]
@@ -66,6 +66,6 @@ def test_a_reader_that_goes_away(name: str, reader: str, tmp_path: Path) -> None
     )  # fmt: skip
     assert "Traceback" not in ran.stderr
     assert "Error" not in ran.stderr
-    assert ran.returncode in (*Exit, 0)
+    assert ran.returncode in (*ExitCode, 0)
     if name in ("ps", "watch") and reader == "true":
-        assert (ran.returncode, ran.stderr) == (Exit.READER_GONE, "")
+        assert (ran.returncode, ran.stderr) == (ExitCode.READER_GONE, "")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core.model.events import Event
 from core.resolve.engine import Engine
-from core.resolve.process_cache import Lineage, Process
+from core.resolve.process_cache import Process, ProcessCache
 from core.sources.feed import open_feed
 from core.system.host import LOCAL
 
@@ -66,11 +66,11 @@ def check_process(process: Process) -> None:
     assert process.key == process.entry.key
 
 
-def check_links(lineage: Lineage) -> None:
+def check_links(cache: ProcessCache) -> None:
     """The same for every process, living or ended; and one living process per pid."""
-    for process in {*lineage, *lineage.ended}:
+    for process in {*cache, *cache.ended}:
         check_process(process)
-    pids = [process.entry.pid for process in lineage]
+    pids = [process.entry.pid for process in cache]
     assert len(pids) == len(set(pids))
 
 
@@ -110,7 +110,7 @@ def differences(engine: Engine, pids: set[int] | None = None, *, sweeps: bool = 
 def _differences(engine: Engine, pids: set[int] | None) -> list[str]:
     engine.pump()
     outside = look_at_all()
-    inside = {process.entry.pid: process for process in engine.lineage}
+    inside = {process.entry.pid: process for process in engine.cache}
     found = []
     for pid in sorted(outside.keys() | inside.keys()):
         if pids is not None and pid not in pids:

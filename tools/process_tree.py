@@ -20,7 +20,7 @@ def main() -> int:
             engine.start()
             engine.refresh_names()
             tree = Tree(engine.feed.user_name)
-            for process in engine.lineage:
+            for process in engine.cache:
                 tree.put(engine.view(process))
             rows = tree.window(ViewRequest(height=_ALL), engine.feed.now_ns()).rows
     except CommandError as error:

@@ -22,12 +22,12 @@ from core.model.view import Frame
 from core.text.safe import safe_text
 from tui.base_app import BaseApp
 from tui.config import Config
-from tui.frame_source import Engine
+from tui.frame_source import FrameSource
 from tui.keymap import bindings
-from tui.output import Exit
+from tui.output import ExitCode
 from tui.palette import CommandProvider
 from tui.read_only import changes
-from tui.screens.base_screen import Room
+from tui.screens.base_screen import BaseScreen
 from tui.screens.help import HelpScreen
 from tui.screens.processes import ProcessesScreen
 from tui.screens.resolver import ResolverScreen
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 
 _HANGUP = 129
 _SIGNALS = {
-    signal.SIGTERM: int(Exit.TERMINATED),
+    signal.SIGTERM: int(ExitCode.TERMINATED),
     signal.SIGHUP: _HANGUP,
-    signal.SIGINT: int(Exit.INTERRUPTED),
+    signal.SIGINT: int(ExitCode.INTERRUPTED),
 }
 
 
@@ -84,7 +84,7 @@ class EbpfApp(BaseApp):
 
     def __init__(
         self,
-        engine: Engine,
+        engine: FrameSource,
         settings: Settings,
         config: Config | None = None,
         open_probe: Callable[[Feed], Feed] | None = None,
@@ -153,7 +153,7 @@ class EbpfApp(BaseApp):
         self.call_later(self._show_problem)
 
     def _show_problem(self) -> None:
-        if isinstance(self.screen, Room):
+        if isinstance(self.screen, BaseScreen):
             self.screen.show_problem(self.problem)
         self.notify(self.problem, severity="error", timeout=10, markup=False)
 
@@ -167,14 +167,14 @@ class EbpfApp(BaseApp):
                 rate = round(header.events_per_second)
                 self.history.note(now_ns, (("events/s", rate), ("drift", header.drift)))
         for screen in self.screen_stack:
-            if isinstance(screen, Room) and self.frame is not None and screen.is_mounted:
+            if isinstance(screen, BaseScreen) and self.frame is not None and screen.is_mounted:
                 screen.show_frame(self.frame)
 
-    def action_room(self, name: str) -> None:
+    def action_screen(self, name: str) -> None:
         self.switch_mode(name)
 
     def action_help(self) -> None:
-        if isinstance(self.screen, Room):
+        if isinstance(self.screen, BaseScreen):
             self.push_screen(HelpScreen(self.commands(self.screen.live_scopes())))
 
     @property
@@ -198,7 +198,7 @@ class EbpfApp(BaseApp):
             super().action_suspend_process()
 
     def action_interrupt(self) -> None:
-        self.exit(return_code=int(Exit.INTERRUPTED))
+        self.exit(return_code=int(ExitCode.INTERRUPTED))
 
 
 def run(settings: Settings, config: Config) -> int:
@@ -216,7 +216,7 @@ def run(settings: Settings, config: Config) -> int:
 
 
 def show(
-    engine: Engine,
+    engine: FrameSource,
     settings: Settings,
     config: Config | None = None,
     open_probe: Callable[[Feed], Feed] | None = None,

@@ -9,7 +9,7 @@ from textual.app import App
 from core.model.view import Frame, Past
 from tui.config import Config
 from tui.counter_history import History
-from tui.frame_source import Engine
+from tui.frame_source import FrameSource
 from tui.keymap import CHANGES, Command, commands
 from tui.settings import Settings
 
@@ -18,7 +18,7 @@ class BaseApp(App[None]):
     """The state that all screens share. The app itself opens the screens and feeds them frames."""
 
     def __init__(
-        self, engine: Engine, settings: Settings, config: Config, *, ansi_color: bool | None = None
+        self, engine: FrameSource, settings: Settings, config: Config, *, ansi_color: bool | None = None
     ) -> None:
         super().__init__(ansi_color=ansi_color)
         self.engine = engine

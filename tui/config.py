@@ -23,7 +23,7 @@ from platformdirs import user_config_path
 
 from core.text.safe import safe_text
 from tui.keymap import COMMANDS, clash, key_name
-from tui.output import CommandError, Exit
+from tui.output import CommandError, ExitCode
 
 THEMES = ("dark", "light", "colour-blind", "mono")
 COLUMNS = ("pid", "user", "state", "threads", "tty", "cpu", "memory", "age", "container")
@@ -62,14 +62,14 @@ def load_config(path: Path) -> Config:
     except (FileNotFoundError, NotADirectoryError):
         return Config()
     except PermissionError as error:
-        raise UnreadableConfig(f"{safe_text(str(path))}: {error.strerror}", Exit.USAGE) from None
+        raise UnreadableConfig(f"{safe_text(str(path))}: {error.strerror}", ExitCode.USAGE) from None
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise CommandError(f"{safe_text(str(path))}: {why}", Exit.USAGE) from None
+        raise CommandError(f"{safe_text(str(path))}: {why}", ExitCode.USAGE) from None
     try:
         tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise CommandError(f"{safe_text(str(path))}: {safe_text(str(error))}", Exit.USAGE) from None
+        raise CommandError(f"{safe_text(str(path))}: {safe_text(str(error))}", ExitCode.USAGE) from None
     return _Reader(path, text).config(tables)
 
 
@@ -150,7 +150,7 @@ class _Reader:
     def _fail(self, name: str, what: str) -> NoReturn:
         line = self._line_of(name)
         where = safe_text(str(self._path)) + (f":{line}" if line else "")
-        raise CommandError(f"{where}: {safe_text(name, 80)}: {what}", Exit.USAGE)
+        raise CommandError(f"{where}: {safe_text(name, 80)}: {what}", ExitCode.USAGE)
 
     def _line_of(self, name: str) -> int | None:
         """Return the first line that names the last part of a key; tomllib keeps no lines."""

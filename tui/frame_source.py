@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from core.sources.feed import Feed
 
 
-class Engine(Protocol):
+class FrameSource(Protocol):
     """The source of frames: core.session.session.Session, a replay, or a fixture.
 
     Every method may be called from the screen's thread and returns at once.

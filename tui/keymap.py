@@ -96,11 +96,13 @@ _changes = partial(Command, "changes")
 """There is no third way into the registry: whoever adds a command says what it does to the host."""
 
 COMMANDS: tuple[Command, ...] = (
-    _looks("room.processes", "1", "room('processes')", "Processes", "the live tree", "everywhere"),
-    _looks("room.build", "2", "room('build')", "Build", "objects, progress, diagnoses", "everywhere"),
-    _looks("room.headers", "3", "room('headers')", "Headers", "header directories and flags", "everywhere"),
-    _looks("room.objects", "4", "room('objects')", "Objects", "what is inside an object", "everywhere"),
-    _looks("room.resolver", "5", "room('resolver')", "Resolver", "who answers, how often", "everywhere"),
+    _looks("screen.processes", "1", "screen('processes')", "Processes", "the live tree", "everywhere"),
+    _looks("screen.build", "2", "screen('build')", "Build", "objects, progress, diagnoses", "everywhere"),
+    _looks(
+        "screen.headers", "3", "screen('headers')", "Headers", "header directories and flags", "everywhere"
+    ),
+    _looks("screen.objects", "4", "screen('objects')", "Objects", "what is inside an object", "everywhere"),
+    _looks("screen.resolver", "5", "screen('resolver')", "Resolver", "who answers, how often", "everywhere"),
     _changes("app.reload", "L", "reload", "Load probe", "load the probe anew, as it was built", "everywhere"),
     _looks("app.help", "question_mark,f1", "help", "Help", "this list of keys", "everywhere", 90),
     _looks(

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 
-class Exit(IntEnum):
+class ExitCode(IntEnum):
     """Exit codes are an interface; docs/cli.md lists them."""
 
     OK = 0
@@ -25,7 +25,7 @@ class Exit(IntEnum):
 class CommandError(click.ClickException):
     """One clear line (what, where, what to do) and the exit code that goes with it."""
 
-    def __init__(self, message: str, code: Exit = Exit.FAILED) -> None:
+    def __init__(self, message: str, code: ExitCode = ExitCode.FAILED) -> None:
         super().__init__(message)
         self.code = code
 

@@ -7,7 +7,7 @@ from functools import partial
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from tui.keymap import Command
-from tui.screens.base_screen import Room
+from tui.screens.base_screen import BaseScreen
 
 
 class CommandProvider(Provider):
@@ -27,7 +27,7 @@ class CommandProvider(Provider):
 
     def _live(self) -> list[Command]:
         screen = self.screen
-        if not isinstance(screen, Room):
+        if not isinstance(screen, BaseScreen):
             return []
         live = screen.app.commands(screen.live_scopes())
         return [command for command in live if command.id != "app.palette"]

@@ -30,7 +30,7 @@ class Candidate:
 
 
 @dataclass(slots=True)
-class Found:
+class JudgedCandidate:
     """A candidate while it is being judged."""
 
     path: Path
@@ -59,12 +59,12 @@ class Found:
         )
 
 
-def look(host: Host) -> list[Found]:
+def look(host: Host) -> list[JudgedCandidate]:
     """Return every candidate, those that lead to a directory already seen merged into the first."""
     found = [*_dangling(host)]
-    seen: dict[Path, Found] = {}
+    seen: dict[Path, JudgedCandidate] = {}
     for name, module_release in places(host):
-        here = Found(host.path(name))
+        here = JudgedCandidate(host.path(name))
         found.append(here)
         try:
             resolved = host.realpath(name)
@@ -90,24 +90,26 @@ def _leads_nowhere(host: Host, error: DanglingPathError) -> str:
     )
 
 
-def _dangling(host: Host) -> Iterator[Found]:
+def _dangling(host: Host) -> Iterator[JudgedCandidate]:
     """Yield each directory of candidates that is itself a link to where nothing is."""
     for directory in DIRECTORIES:
         if host.path(directory).is_symlink():
             try:
                 host.realpath(directory)
             except DanglingPathError as error:
-                yield Found(host.path(directory), reason=_leads_nowhere(host, error))
+                yield JudgedCandidate(host.path(directory), reason=_leads_nowhere(host, error))
             except OSError as error:
-                yield Found(host.path(directory), reason=str(error))
+                yield JudgedCandidate(host.path(directory), reason=str(error))
 
 
-def carried(host: Host, wanted: KernelRelease, arch: Arch, found: list[Found]) -> list[Found]:
+def carried(
+    host: Host, wanted: KernelRelease, arch: Arch, found: list[JudgedCandidate]
+) -> list[JudgedCandidate]:
     """Return the headers that the running kernel carries in itself, unpacked only when nothing else fits.
 
     Unpacking takes seconds the first time, and is left out for any other kernel or architecture.
     """
-    here = Found(host.path(ARCHIVE))
+    here = JudgedCandidate(host.path(ARCHIVE))
     if not here.path.is_file():
         return []
     exact = any(

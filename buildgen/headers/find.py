@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from buildgen.errors import BuildgenError
-from buildgen.headers.candidates import Candidate, Found, carried, look
+from buildgen.headers.candidates import Candidate, JudgedCandidate, carried, look
 from buildgen.headers.tree import HeaderTree, examine
 from buildgen.kernel_release import KernelRelease, parse_kernel_release
 from buildgen.project.flags import Flag
@@ -109,7 +109,7 @@ def find_header_dirs(
 # --- verdicts --------------------------------------------------------------------------------------
 
 
-def _judge(found: Found, arch: Arch, least: KernelRelease | None) -> bool:
+def _judge(found: JudgedCandidate, arch: Arch, least: KernelRelease | None) -> bool:
     """Return whether this may be the tree to start from; otherwise leave the reason why not."""
     tree = found.tree
     if tree is None or found.reason:
@@ -129,7 +129,9 @@ def _judge(found: Found, arch: Arch, least: KernelRelease | None) -> bool:
     return False
 
 
-def _other_half(host: Host, found: Found, all_found: list[Found], arch: Arch) -> HeaderTree | None:
+def _other_half(
+    host: Host, found: JudgedCandidate, all_found: list[JudgedCandidate], arch: Arch
+) -> HeaderTree | None:
     """Return the common half that belongs to an arch half: the one it names, else the one of its version.
 
     Its own word (Makefile, `source` link) is taken for the same series only: a link left over from an
@@ -157,7 +159,7 @@ def _other_half(host: Host, found: Found, all_found: list[Found], arch: Arch) ->
     return None
 
 
-def _module_sources(tree: HeaderTree, all_found: list[Found]) -> Iterator[Path]:
+def _module_sources(tree: HeaderTree, all_found: list[JudgedCandidate]) -> Iterator[Path]:
     """Yield where /lib/modules/R/source leads for each R whose `build` is this tree."""
     builds = {
         f.path.parent for f in all_found if f.path.name == "build" and f.tree and f.tree.path == tree.path
@@ -167,7 +169,7 @@ def _module_sources(tree: HeaderTree, all_found: list[Found]) -> Iterator[Path]:
             yield other.tree.path
 
 
-def _usable(found: Found, common: HeaderTree | None, arch: Arch) -> bool:
+def _usable(found: JudgedCandidate, common: HeaderTree | None, arch: Arch) -> bool:
     tree = found.tree
     if tree is None:
         return False
@@ -183,7 +185,7 @@ def _usable(found: Found, common: HeaderTree | None, arch: Arch) -> bool:
     return True
 
 
-def _rank(wanted: KernelRelease, found: Found) -> tuple[object, ...]:
+def _rank(wanted: KernelRelease, found: JudgedCandidate) -> tuple[object, ...]:
     """Order usable trees, best first: this very release, then its numbers and flavour, then nearness."""
     release = found.release
     return (
@@ -197,7 +199,7 @@ def _rank(wanted: KernelRelease, found: Found) -> tuple[object, ...]:
     )
 
 
-def _settle(best: Found, usable: list[Found], wanted: KernelRelease) -> None:
+def _settle(best: JudgedCandidate, usable: list[JudgedCandidate], wanted: KernelRelease) -> None:
     release = best.release
     best.chosen = True
     if release.text == wanted.text:
@@ -215,7 +217,7 @@ def _settle(best: Found, usable: list[Found], wanted: KernelRelease) -> None:
             )
 
 
-def _settle_common(found: list[Found], common: HeaderTree | None, arch: Arch) -> None:
+def _settle_common(found: list[JudgedCandidate], common: HeaderTree | None, arch: Arch) -> None:
     """Give the candidates that are only a common half their verdict, and duplicates their `chosen`."""
     chosen = {f.tree.path for f in found if f.chosen and f.tree}
     for one in found:
@@ -230,11 +232,11 @@ def _settle_common(found: list[Found], common: HeaderTree | None, arch: Arch) ->
             one.reason = f"only a common half, and no arch half for {arch} that is used belongs to it"
 
 
-def _verdicts(found: list[Found], common: HeaderTree | None, arch: Arch) -> tuple[Candidate, ...]:
+def _verdicts(found: list[JudgedCandidate], common: HeaderTree | None, arch: Arch) -> tuple[Candidate, ...]:
     """Return the verdicts; a common half outside the usual places is named as well."""
     verdicts = [f.verdict(arch) for f in found]
     if common is not None and all(c.resolved != common.path for c in verdicts):
-        extra = Found(common.path, common, True, "the common half that the arch half names")
+        extra = JudgedCandidate(common.path, common, True, "the common half that the arch half names")
         verdicts.append(extra.verdict(arch))
     return tuple(verdicts)
 
@@ -242,7 +244,7 @@ def _verdicts(found: list[Found], common: HeaderTree | None, arch: Arch) -> tupl
 # --- the answer ------------------------------------------------------------------------------------
 
 
-def _trees(best: Found, common: HeaderTree | None) -> tuple[Path, ...]:
+def _trees(best: JudgedCandidate, common: HeaderTree | None) -> tuple[Path, ...]:
     assert best.tree is not None
     return (best.tree.path,) if common is None else (best.tree.path, common.path)
 
@@ -256,7 +258,7 @@ def _directories(trees: tuple[Path, ...], arch: Arch) -> Iterator[Path]:
                 yield path
 
 
-def _warnings(wanted: KernelRelease, best: Found, host: Host, arch: Arch) -> tuple[str, ...]:
+def _warnings(wanted: KernelRelease, best: JudgedCandidate, host: Host, arch: Arch) -> tuple[str, ...]:
     release = best.release
     if release.bare == wanted.bare:
         return ()

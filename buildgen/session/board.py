@@ -28,7 +28,7 @@ _UNASKED_ALL = 32 << 20
 
 
 @dataclass(slots=True)
-class TargetState:
+class TargetRow:
     """One row of the table. `state`: what the plan knew, and what builds made of it."""
 
     plan: BuildPlan
@@ -49,7 +49,7 @@ class TargetState:
 class Board:
     """All targets of all projects, in a stable order, and the build that is going on."""
 
-    targets: list[TargetState] = field(default_factory=list)
+    targets: list[TargetRow] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     total: int = 0
@@ -109,7 +109,7 @@ class Board:
             if row is not None:
                 row.diagnosis, row.log = target.diagnosis, []
 
-    def row(self, plan: BuildPlan, output: str) -> TargetState | None:
+    def row(self, plan: BuildPlan, output: str) -> TargetRow | None:
         """Return the row that an output belongs to: its object, or the bitcode in front of it."""
         label = output.removesuffix(".bc") + ".o" if output.endswith(".bc") else output
         for row in self.targets:
@@ -231,7 +231,7 @@ def shown_path(path: Path, root: Path) -> str:
     return safe_text(str(path.relative_to(root) if path.is_relative_to(root) else path))
 
 
-def place_of(row: TargetState) -> tuple[Path, int | None] | None:
+def place_of(row: TargetRow) -> tuple[Path, int | None] | None:
     """Return the file and the line that a row's diagnosis names, else its source; None: no such file.
 
     Compilers run in the plan's `out` and may name anything: only an ordinary file is taken.
@@ -244,9 +244,9 @@ def place_of(row: TargetState) -> tuple[Path, int | None] | None:
     return (row.target.source, None) if row.target.source.is_file() else None
 
 
-def _state_of(plan: BuildPlan, target: Target, history: tuple[Built, ...], most: int) -> TargetState:
+def _state_of(plan: BuildPlan, target: Target, history: tuple[Built, ...], most: int) -> TargetRow:
     known = built(target.output, 0, most)
-    return TargetState(
+    return TargetRow(
         plan,
         target,
         target.state,

@@ -10,7 +10,7 @@ from pathlib import Path
 from buildgen.ninja.dependencies import files_read
 from buildgen.plan.plan import TargetStatus
 from buildgen.project.project import FILE_NAME
-from buildgen.session.board import Board, TargetState
+from buildgen.session.board import Board, TargetRow
 from buildgen.session.save_watch import key_of
 
 _SOURCES = (".c", ".h")
@@ -58,7 +58,7 @@ def watched(board: Board) -> Watched:
     return Watched({path: frozenset(keys) for path, keys in of.items()}, frozenset(own), targets)
 
 
-def to_rebuild(board: Board, files: Watched, saved: Collection[str]) -> list[TargetState]:
+def to_rebuild(board: Board, files: Watched, saved: Collection[str]) -> list[TargetRow]:
     """Return the targets of a board, just read, that these saves put out of date.
 
     Those made of a saved file, new ones, those that failed before, and all that a new ebpf.toml makes stale.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from core.containers.facts import Facts
+from core.containers.facts import ContainerFacts
 from core.containers.state_files import Stamp, StateFiles
 
 _CONTAINERS_KEPT = 8192
@@ -19,14 +19,14 @@ Key = tuple[str, str, int | None]
 """Id and runtime as the path tells them (an lxc container and one of runc may share a name), and the user in
 whose slice it runs: a user can make a cgroup there with anybody's id, and write down a name for it."""
 
-Search = Callable[[Key], tuple[Facts | None, str | None]]
+Search = Callable[[Key], tuple[ContainerFacts | None, str | None]]
 """Returns what the state on disk says of a container, or why there is nothing."""
 
 
 class Answer(msgspec.Struct):
     """What is known of one container, and when to look again."""
 
-    facts: Facts | None
+    facts: ContainerFacts | None
     reason: str | None
     stamp: Stamp | None
     retry_s: float
@@ -92,5 +92,5 @@ class Answers:
         facts, reason = self._search(key)
         return Answer(facts, reason, self._stamp(facts), retry_s, time.monotonic() + retry_s)
 
-    def _stamp(self, facts: Facts | None) -> Stamp | None:
+    def _stamp(self, facts: ContainerFacts | None) -> Stamp | None:
         return self._files.stamp(facts.source) if facts and facts.source and not facts.is_users else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from core.containers.facts import Facts, facts_from_labels, joined
+from core.containers.facts import ContainerFacts, facts_from_labels, joined
 from core.containers.state_files import StateFiles
 from core.containers.work import StateError
 
@@ -17,7 +17,7 @@ class _Spec(msgspec.Struct):
 
 def facts_of_bundle(
     files: StateFiles, bundle: str, container_id: str, owner: int | None = None
-) -> Facts | None:
+) -> ContainerFacts | None:
     """Return the facts of BUNDLE/config.json, None when there is none. Raises StateError.
 
     The name is an annotation's, else the id where that is a word (`ctr run … web`), not 64 digits.

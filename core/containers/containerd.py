@@ -10,7 +10,7 @@ import msgspec
 
 from core.containers.bundle import facts_of_bundle
 from core.containers.daemons import Daemons, Home
-from core.containers.facts import Facts, facts_from_labels, joined, shown, shown_labels
+from core.containers.facts import ContainerFacts, facts_from_labels, joined, shown, shown_labels
 from core.containers.state_files import StateFiles
 from core.containers.work import StateError
 
@@ -30,7 +30,7 @@ class ContainerdState:
         self._files = files
         self._daemons = daemons
 
-    def facts(self, container_id: str, home: Home | None) -> Facts | None:
+    def facts(self, container_id: str, home: Home | None) -> ContainerFacts | None:
         """Return what the bundle says, None when there is none. Raises StateError."""
         for state in _STATES:
             for tasks in _TASKS:
@@ -41,7 +41,7 @@ class ContainerdState:
                         return self.completed(facts, namespace, container_id)
         return None
 
-    def completed(self, facts: Facts, namespace: str, container_id: str) -> Facts:
+    def completed(self, facts: ContainerFacts, namespace: str, container_id: str) -> ContainerFacts:
         """Return the facts of a bundle with those that only the database has: labels, and ctr's image."""
         bucket = (b"v1", namespace.encode(), b"containers", container_id.encode())
         roots = dict.fromkeys((*_ROOTS, *self._daemons.containerd_roots()))
@@ -59,7 +59,7 @@ class ContainerdState:
         return facts
 
 
-def _merged(facts: Facts, image: bytes, labels: dict[bytes, bytes], database: str) -> Facts:
+def _merged(facts: ContainerFacts, image: bytes, labels: dict[bytes, bytes], database: str) -> ContainerFacts:
     words = {_text(key): _text(value) for key, value in labels.items()}
     told = facts_from_labels(words, database, facts.runtime, facts.name)
     found = facts.image or told.image or shown(_text(image))

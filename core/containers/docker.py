@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from core.containers.daemons import Daemons, Home
-from core.containers.facts import Facts, facts_from_labels
+from core.containers.facts import ContainerFacts, facts_from_labels
 from core.containers.state_files import StateFiles
 
 _DEFAULT_ROOTS = ("/var/lib/docker", "/var/snap/docker/common/var-lib-docker")
@@ -34,7 +34,7 @@ class DockerState:
         self._files = files
         self._daemons = daemons
 
-    def facts(self, container_id: str, home: Home | None) -> Facts | None:
+    def facts(self, container_id: str, home: Home | None) -> ContainerFacts | None:
         """Return what Docker knows of a container, None when it knows none. Raises StateError."""
         for root, owner in self._roots(home):
             source = f"{root}/containers/{container_id}/config.v2.json"

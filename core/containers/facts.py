@@ -37,7 +37,7 @@ _POD_UID = ("io.kubernetes.cri.sandbox-uid", "io.kubernetes.pod.uid")
 _TYPE = ("io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType", "io.kubernetes.docker.type")
 
 
-class Facts(msgspec.Struct, frozen=True):
+class ContainerFacts(msgspec.Struct, frozen=True):
     """One container as its runtime knows it. Text is safe; None is what the state does not say.
 
     `source` is the file it came from, as the host names it. `runtime` is who wrote that file, "" where
@@ -69,7 +69,7 @@ def facts_from_labels(
     runtime: str,
     name: str | None = None,
     image: str | None = None,
-) -> Facts:
+) -> ContainerFacts:
     """Return the facts that labels or OCI annotations hold; a label's name goes before `name`.
 
     (The runtime's own name of a pod's container is made of the label's and of much that repeats the pod.)
@@ -79,7 +79,7 @@ def facts_from_labels(
     container = _first(found, _NAME) or name
     if _first(found, _TYPE) in ("sandbox", "podsandbox"):
         container = "POD"  # what the kubelet calls the container that holds a pod's namespaces
-    return Facts(
+    return ContainerFacts(
         source=source,
         runtime=runtime,
         name=shown(container),

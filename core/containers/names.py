@@ -16,7 +16,7 @@ from core.containers.container_id import container_of_cgroup, context_of_levels,
 from core.containers.containerd import ContainerdState
 from core.containers.daemons import Daemons, Home
 from core.containers.docker import DockerState
-from core.containers.facts import Facts
+from core.containers.facts import ContainerFacts
 from core.containers.freezer import FrozenCgroups
 from core.containers.oci_folder import Placed
 from core.containers.oci_runtimes import OciRuntimes
@@ -48,7 +48,7 @@ _USER_SLICE = re.compile(rb"/user\.slice/user-([0-9]{1,9})\.slice/")
 
 
 class _RuntimeState(Protocol):
-    def facts(self, container_id: str, home: Home | None) -> Facts | None: ...
+    def facts(self, container_id: str, home: Home | None) -> ContainerFacts | None: ...
 
 
 class ContainerNames:
@@ -241,7 +241,7 @@ class ContainerNames:
         except StateError:
             return None
 
-    def _facts(self, key: Key) -> tuple[Facts | None, str | None]:
+    def _facts(self, key: Key) -> tuple[ContainerFacts | None, str | None]:
         """Return what is known of a container: a user's own state goes before root's in the user's slice."""
         container_id, runtime, uid = key
         owner = self._oci.owner_of(container_id)
@@ -255,11 +255,11 @@ class ContainerNames:
         answer = self._answers.get(key)
         return answer.facts, (reason if answer.facts is None else None) or answer.reason
 
-    def _search(self, key: Key) -> tuple[Facts | None, str | None]:
+    def _search(self, key: Key) -> tuple[ContainerFacts | None, str | None]:
         """Return what root's state says of a container, or why there is nothing."""
         container_id, runtime, uid = key
         if runtime in ("lxc", "nspawn"):
-            return Facts(source="", name=container_id, note=f"{runtime} keeps no image name"), None
+            return ContainerFacts(source="", name=container_id, note=f"{runtime} keeps no image name"), None
         if runtime not in self._readers or not _can_be_looked_for(container_id):
             return None, f"{runtime} keeps no names on this host that can be read"
         readers = self._readers[runtime]

@@ -11,7 +11,7 @@ from itertools import islice
 import msgspec
 
 from core.containers.bundle import facts_of_bundle
-from core.containers.facts import Facts
+from core.containers.facts import ContainerFacts
 from core.containers.state_files import Stamp, StateFiles
 from core.containers.storage import StorageState
 from core.containers.work import StateError
@@ -128,10 +128,10 @@ def read_state(files: StateFiles, place: str, owner: int | None) -> RuncState | 
 
 def facts_in_bundle(
     files: StateFiles, storage: StorageState, place: str, bundle: str, owner: int | None
-) -> Facts:
+) -> ContainerFacts:
     """Return what the bundle of a container in the folder `place` says. Raises StateError."""
     name = posixpath.basename(place)
-    return _facts_in(files, storage, bundle, name, owner) or Facts(
+    return _facts_in(files, storage, bundle, name, owner) or ContainerFacts(
         source=place,
         name=None if SIXTY_FOUR.fullmatch(name) else name,
         note=f"no image name: there is no bundle in {safe_text(bundle) or 'the state'} any more",
@@ -140,7 +140,7 @@ def facts_in_bundle(
 
 def _facts_in(
     files: StateFiles, storage: StorageState, bundle: str, container_id: str, owner: int | None
-) -> Facts | None:
+) -> ContainerFacts | None:
     if not bundle.startswith("/"):
         return None
     # podman or CRI-O with a storage folder of their own choice

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from core.containers.container_id import Level
 from core.containers.containerd import ContainerdState
 from core.containers.daemons import Home
-from core.containers.facts import Facts
+from core.containers.facts import ContainerFacts
 from core.containers.oci_folder import (
     Placed,
     StateFolder,
@@ -132,7 +132,7 @@ class OciRuntimes:
         removed = self._removed.get(place)
         return removed[0] if removed else self._live.get(place)
 
-    def facts(self, container_id: str, home: Home | None) -> Facts | None:
+    def facts(self, container_id: str, home: Home | None) -> ContainerFacts | None:
         """Return what the bundle of a container of root's says, found through runc's or crun's state."""
         placed = self._by_id.get(container_id)
         if placed and placed.owner is None:
@@ -144,7 +144,7 @@ class OciRuntimes:
                 return self._facts_of(place, bundle_of(state))
         return None
 
-    def _facts_of(self, place: str, bundle: str) -> Facts:
+    def _facts_of(self, place: str, bundle: str) -> ContainerFacts:
         facts = facts_in_bundle(self._files, self._storage, place, bundle, None)
         folder, name = posixpath.split(place)
         if runtime_of_folder(folder) != "containerd":

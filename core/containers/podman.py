@@ -19,7 +19,7 @@ _QUERY = """
 """
 
 
-class Member(msgspec.Struct, frozen=True):
+class PodMember(msgspec.Struct, frozen=True):
     """What the database says of a container; None where it says nothing. The texts are not safe yet."""
 
     pod_id: str | None = None
@@ -31,16 +31,16 @@ class _Config(msgspec.Struct):
     labels: dict[str, str] | None = None
 
 
-def podman_member(files: StateFiles, root: str, container_id: str, owner: int | None) -> Member:
+def podman_member(files: StateFiles, root: str, container_id: str, owner: int | None) -> PodMember:
     """Return what podman's database in a storage folder says of a container. Raises StateError."""
     return (
         _in_bolt(files, f"{root}/libpod/bolt_state.db", container_id, owner)
         or _in_sqlite(files, root, container_id, owner)
-        or Member()
+        or PodMember()
     )
 
 
-def _in_bolt(files: StateFiles, database: str, container_id: str, owner: int | None) -> Member | None:
+def _in_bolt(files: StateFiles, database: str, container_id: str, owner: int | None) -> PodMember | None:
     container = files.read_bolt(database, (b"ctr", container_id.encode()), owner)
     if container is None:
         return None
@@ -52,7 +52,7 @@ def _in_bolt(files: StateFiles, database: str, container_id: str, owner: int | N
     return _member(pod_id, name, container.get(b"config"), database)
 
 
-def _in_sqlite(files: StateFiles, root: str, container_id: str, owner: int | None) -> Member | None:
+def _in_sqlite(files: StateFiles, root: str, container_id: str, owner: int | None) -> PodMember | None:
     for name in _SQLITE:
         database = f"{root}/{name}"
         rows = files.read_sqlite(database, _TABLES, _QUERY, (container_id,), owner)
@@ -62,14 +62,14 @@ def _in_sqlite(files: StateFiles, root: str, container_id: str, owner: int | Non
     return None
 
 
-def _member(pod_id: bytes | None, pod: bytes | None, config: bytes | None, database: str) -> Member:
+def _member(pod_id: bytes | None, pod: bytes | None, config: bytes | None, database: str) -> PodMember:
     try:
         labels = msgspec.json.decode(config or b"{}", type=_Config).labels
     except (ValueError, RecursionError):
         raise StateError(database, "the labels of the container are not understood") from None
     if not pod_id:
-        return Member(labels=labels or {})
-    return Member(_text(pod_id), _text(pod or pod_id), labels or {})
+        return PodMember(labels=labels or {})
+    return PodMember(_text(pod_id), _text(pod or pod_id), labels or {})
 
 
 def _text(value: bytes) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from core.containers.daemons import Daemons
-from core.containers.facts import Facts, facts_from_labels
+from core.containers.facts import ContainerFacts, facts_from_labels
 from core.containers.state_files import StateFiles
 from core.text.safe import safe_text
 
@@ -55,7 +55,7 @@ class _Container(msgspec.Struct):
 class _Answer(msgspec.Struct):
     """What the sockets said of a container, and when they were asked."""
 
-    facts: Facts | None
+    facts: ContainerFacts | None
     problem: str
     asked: float
 
@@ -73,7 +73,7 @@ class RuntimeSockets:
         self._thread: threading.Thread | None = None
         self._patience_s = _ALL_WAITS_S
 
-    def facts(self, container_id: str) -> tuple[Facts | None, str]:
+    def facts(self, container_id: str) -> tuple[ContainerFacts | None, str]:
         """Return what the runtimes say of a container, or None and why there is nothing (yet)."""
         if not _ID.fullmatch(container_id):
             return None, "runtimes are asked about ids of 64 digits only"
@@ -186,7 +186,7 @@ def _ask(container_id: str, sockets: tuple[tuple[str, str], ...]) -> _Answer:
     return _Answer(None, "; ".join(problems) or "no socket of Docker or podman was found", time.monotonic())
 
 
-def _ask_one(container_id: str, shown_path: str, path: str) -> Facts | None:
+def _ask_one(container_id: str, shown_path: str, path: str) -> ContainerFacts | None:
     """Return one runtime's answer, None when it does not know the container."""
     connection = _UnixConnection(path)
     try:

@@ -9,8 +9,8 @@ import msgspec
 
 from core.containers.bundle import facts_of_bundle
 from core.containers.daemons import Home
-from core.containers.facts import NAME_LIMIT, Facts, joined, shown, shown_labels
-from core.containers.podman import Member, podman_member
+from core.containers.facts import NAME_LIMIT, ContainerFacts, joined, shown, shown_labels
+from core.containers.podman import PodMember, podman_member
 from core.containers.state_files import Stamp, StateFiles
 from core.containers.work import StateError
 
@@ -42,7 +42,7 @@ class StorageState:
         self._files = files
         self._records: dict[str, tuple[Stamp, dict[str, _Record]]] = {}
 
-    def facts(self, container_id: str, home: Home | None) -> Facts | None:
+    def facts(self, container_id: str, home: Home | None) -> ContainerFacts | None:
         """Return what the storage knows of a container, None when it knows none. Raises StateError."""
         for root, owner in self._roots(home):
             for driver in _DRIVERS:
@@ -51,7 +51,7 @@ class StorageState:
                     return found
         return None
 
-    def facts_below(self, folder: str, container_id: str, owner: int | None = None) -> Facts | None:
+    def facts_below(self, folder: str, container_id: str, owner: int | None = None) -> ContainerFacts | None:
         """Return the facts of one container of one `DRIVER-containers` folder."""
         source = f"{folder}/containers.json"
         record = self._index(source, owner).get(container_id)
@@ -59,8 +59,8 @@ class StorageState:
             return None
         metadata = self._metadata(record, source)
         bundle = facts_of_bundle(self._files, f"{folder}/{container_id}/userdata", container_id, owner)
-        facts = bundle or Facts(source=source)
-        member, problem = Member(), None
+        facts = bundle or ContainerFacts(source=source)
+        member, problem = PodMember(), None
         if facts.runtime != "cri-o":
             try:
                 member = podman_member(self._files, posixpath.dirname(folder), container_id, owner)

@@ -10,7 +10,7 @@ import struct
 
 import msgspec
 
-from core.containers.facts import Facts, shown, shown_labels
+from core.containers.facts import ContainerFacts, shown, shown_labels
 from core.containers.oci_folder import NAME, Placed
 from core.text.safe import safe_text
 
@@ -55,7 +55,7 @@ class Told(msgspec.Struct):
 
     id: str
     runtime: str
-    facts: Facts | None
+    facts: ContainerFacts | None
     reason: str | None
 
 
@@ -83,12 +83,12 @@ def framed(message: Question | Reply) -> bytes:
     return LENGTH.pack(len(data)) + data
 
 
-def checked_facts(facts: Facts | None) -> Facts | None:
+def checked_facts(facts: ContainerFacts | None) -> ContainerFacts | None:
     """Return facts as `facts_from_labels` would have made them: safe text, with all its limits."""
     if facts is None:
         return None
     labels, left_out = shown_labels(dict(facts.labels))
-    return Facts(
+    return ContainerFacts(
         source=safe_text(facts.source, _NOTE),
         runtime=facts.runtime if facts.runtime in _RUNTIMES else "",
         name=shown(facts.name),

@@ -10,7 +10,7 @@ from core.containers.answers import Answers, Key
 from core.containers.bundle import facts_of_bundle
 from core.containers.daemons import Daemons, Home
 from core.containers.docker import DockerState
-from core.containers.facts import Facts
+from core.containers.facts import ContainerFacts
 from core.containers.oci_folder import (
     Placed,
     StateFolder,
@@ -34,7 +34,7 @@ BUNDLE = "bundle:"
 
 
 class _Reader(Protocol):
-    def __call__(self, container_id: str, home: Home, /) -> Facts | None: ...
+    def __call__(self, container_id: str, home: Home, /) -> ContainerFacts | None: ...
 
 
 class UserState:
@@ -86,7 +86,7 @@ class UserState:
         self._claims = claims
         return claims
 
-    def _search(self, key: Key) -> tuple[Facts | None, str | None]:
+    def _search(self, key: Key) -> tuple[ContainerFacts | None, str | None]:
         container_id, runtime, _ = key
         problems = []
         for reader in self._readers(runtime):
@@ -109,7 +109,7 @@ class UserState:
             "unknown": (self._docker.facts, self._storage.facts, self._oci_facts),
         }.get(runtime, (self._docker.facts, self._oci_facts))
 
-    def _oci_facts(self, container_id: str, home: Home) -> Facts | None:
+    def _oci_facts(self, container_id: str, home: Home) -> ContainerFacts | None:
         for placed in self._claims:
             if placed.id == container_id:
                 return facts_in_bundle(self.files, self._storage, placed.place, placed.bundle, home.uid)

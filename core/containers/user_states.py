@@ -16,7 +16,7 @@ import msgspec
 
 from core.containers.answers import Key
 from core.containers.daemons import Home
-from core.containers.facts import Facts
+from core.containers.facts import ContainerFacts
 from core.containers.oci_folder import Placed
 from core.containers.user_folders import UserFolders
 from core.containers.user_process import ChildEnded, UserProcess
@@ -60,7 +60,7 @@ class _User(msgspec.Struct):
     unasked: dict[tuple[str, str], None] = {}
     """Those of them that this child does not know of yet."""
     unwanted: list[tuple[str, str]] = []
-    told: dict[tuple[str, str], tuple[Facts | None, str | None]] = {}
+    told: dict[tuple[str, str], tuple[ContainerFacts | None, str | None]] = {}
     claims: tuple[Placed, ...] = ()
     looks: bool = False
     """Whether there is a folder of runc or crun to be looked at."""
@@ -93,7 +93,7 @@ class UserStates:
         """What could not be read, one text for each user."""
         return [user.problem for user in self._users.values() if user.problem]
 
-    def facts(self, uid: int, container_id: str, runtime: str) -> tuple[Facts | None, str | None]:
+    def facts(self, uid: int, container_id: str, runtime: str) -> tuple[ContainerFacts | None, str | None]:
         """Return what the state of a user says of a container; None and None: it says nothing."""
         if os.geteuid() not in (0, uid):
             return None, f"the state of user {uid} may not be read (run as root to see container names)"

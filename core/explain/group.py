@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from core.containers.container_id import container_of_cgroup
 from core.model.entities import ContainerContext
-from core.model.view import Explanation, Facts, ProcessView
+from core.model.view import Explanation, LabelledFacts, ProcessView
 from core.text.safe import safe_text
 from core.text.units import age, percent, size
 from core.tree.node import HOST, Node, is_pod
@@ -24,7 +24,7 @@ def group_explanation(
     `cpu_history` are the shares of the last `span_ns`, None where nobody looked.
     """
     container = group.container
-    facts: Facts
+    facts: LabelledFacts
     if group.key == HOST or container is None:
         title, facts = HOST, [("what", "processes that are in no container")]
     elif is_pod(group.key):
@@ -56,7 +56,7 @@ def _known(facts: Iterable[tuple[str, str | None]]) -> Iterator[tuple[str, str]]
     return ((label, text) for label, text in facts if text)
 
 
-def _costs(group: Node, now_ns: int, history: tuple[float | None, ...], span_ns: int) -> Facts:
+def _costs(group: Node, now_ns: int, history: tuple[float | None, ...], span_ns: int) -> LabelledFacts:
     yield "state", _state(group)
     yield "processes", str(group.count)
     yield "memory", f"{size(group.rss)}, shared pages counted in each process"
@@ -94,7 +94,7 @@ def _oldest(group: Node) -> ProcessView | None:
     return found
 
 
-def _container(container: ContainerContext) -> Facts:
+def _container(container: ContainerContext) -> LabelledFacts:
     yield "id", safe_text(container.id or "", 256)
     yield "runtime", container.runtime
     yield "image", container.image or "not known"
@@ -120,7 +120,7 @@ def _names_itself(container: ContainerContext) -> bool:
     return container_of_cgroup(container.cgroup_path).id == container.id
 
 
-def _pod(group: Node, container: ContainerContext) -> Facts:
+def _pod(group: Node, container: ContainerContext) -> LabelledFacts:
     name = container.pod_name
     yield (
         "pod",

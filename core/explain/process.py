@@ -9,7 +9,7 @@ import msgspec
 
 from core.explain.group import outside, pod_name
 from core.model.entities import Credentials, Outcome, ProcessEntry, ProcessKey, Resolution, TrailStep
-from core.model.view import Explanation, Facts, ProcessView
+from core.model.view import Explanation, LabelledFacts, ProcessView
 from core.resolve.process import Validity
 from core.resolve.process_cache import Process
 from core.system.capabilities import capability_names
@@ -147,7 +147,7 @@ def _broken(process: Process) -> str:
     return "" if validity is Validity.VALID else f"{validity} at pid {where.entry.pid}"
 
 
-def _facts(view: ProcessView) -> Facts:
+def _facts(view: ProcessView) -> LabelledFacts:
     entry = view.entry
     if not entry.kthread:
         exec_number = f"  exec #{entry.exec_id}" if entry.exec_id else ""
@@ -185,7 +185,7 @@ def _user(creds: Credentials) -> str:
     )
 
 
-def _capabilities(creds: Credentials) -> Facts:
+def _capabilities(creds: Credentials) -> LabelledFacts:
     effective, permitted = creds.cap_effective, creds.cap_permitted
     if effective == permitted:
         yield "caps", f"effective and permitted: {capability_names(effective)}"
@@ -194,7 +194,7 @@ def _capabilities(creds: Credentials) -> Facts:
     yield "", f"permitted: {capability_names(permitted)}"
 
 
-def _container(view: ProcessView) -> Facts:
+def _container(view: ProcessView) -> LabelledFacts:
     container = view.container
     if container is None or container.id is None:
         return

@@ -105,7 +105,7 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     """Its credentials are others than at the last look: told once."""
 
 
-class Found(msgspec.Struct, frozen=True, gc=False):
+class SnapshotRecord(msgspec.Struct, frozen=True, gc=False):
     """One running process as the start-up snapshot sees it."""
 
     entry: ProcessEntry

@@ -24,7 +24,7 @@ from core.model.latency import TierLatency
 class ProcessView(msgspec.Struct, frozen=True, gc=False):
     """One process as the tree knows it. The session makes a new one whenever a fact changes.
 
-    `parent` is the lineage's answer (an object there), not a pid look-up. `source` is the tier that
+    `parent` is the process cache's answer (an object there), not a pid look-up. `source` is the tier that
     answered the latest resolution; None for what was never resolved. `ended_ns` is set while an ended
     process is kept as history. core/resolve/engine.py makes it by position.
     """
@@ -78,7 +78,7 @@ class Find(msgspec.Struct, frozen=True):
     step: int = 0
 
 
-class Found(msgspec.Struct, frozen=True):
+class SearchMatches(msgspec.Struct, frozen=True):
     """The answer: the row, None when nothing matches, and which of how many matches it is (from 1).
 
     `hidden_by` holds the folded nodes it stands in. `problem` says what is wrong with the text.
@@ -171,7 +171,7 @@ class Window(msgspec.Struct, frozen=True):
     problem: str = ""
     request: ViewRequest = ViewRequest()
     below: tuple[RowKey, ...] = ()
-    found: Found | None = None
+    found: SearchMatches | None = None
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -220,7 +220,7 @@ class Header(msgspec.Struct, frozen=True):
     """None: this is a live host."""
 
 
-Facts = Iterable[tuple[str, str | None]]
+LabelledFacts = Iterable[tuple[str, str | None]]
 """Lines of the explain pane: label and text. Empty texts are left out, an empty label continues the last."""
 
 

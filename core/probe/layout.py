@@ -11,7 +11,7 @@ from struct import error as StructError
 from typing import Any
 
 from core.model.entities import Credentials, ProcessEntry, Usage
-from core.model.events import CgroupMove, Event, Exec, Exit, Fork, Found, Reaped
+from core.model.events import CgroupMove, Event, Exec, Exit, Fork, Reaped, SnapshotRecord
 
 FORK, EXEC, EXIT, REAPED, CGROUP, FOUND = 1, 2, 3, 4, 5, 6
 KTHREAD, EXE_UNLINKED, EXE_PARTIAL, ARGS_PARTIAL, CGROUP_PARTIAL, ZOMBIE, NEW_RIGHTS = 1, 2, 4, 8, 16, 32, 64
@@ -120,7 +120,7 @@ def decode_event(data: bytes) -> Event:
     raise ValueError(f"record of unknown kind {kind}")
 
 
-def decode_found(data: bytes) -> list[Found]:
+def decode_found(data: bytes) -> list[SnapshotRecord]:
     """Make the records of a whole snapshot; a cut last record is left out."""
     found = []
     at = 0
@@ -131,7 +131,7 @@ def decode_found(data: bytes) -> list[Found]:
             break
         entry = _entry(facts, data[at:end], exec_ns=facts[3])
         usage = Usage(facts[11], facts[12] * PAGE, state_letter(facts[23]), facts[22])
-        found.append(Found(entry, usage))
+        found.append(SnapshotRecord(entry, usage))
         at = end
     return found
 

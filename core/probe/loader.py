@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.model.events import Found, MapFill, Sample
+from core.model.events import MapFill, Sample, SnapshotRecord
 from core.probe import layout
 from core.probe.host_checks import check_host, reader_pid_namespace, v1_controller
 from core.probe.libbpf import (
@@ -128,7 +128,7 @@ class Probe:
         self._bpf.value("bpf_map_lookup_elem", self._maps["lost"], ctypes.byref(key), values)
         return sum(values)
 
-    def snapshot(self) -> list[Found]:
+    def snapshot(self) -> list[SnapshotRecord]:
         """Run the task iterator: every process, and the maps filled with them."""
         name = "snapshot" if "snapshot" in self._iterators else "snapshot_plain"
         return layout.decode_found(self._iterate(name))

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import msgspec
 
 from core.model.entities import ProcessEntry, ProcessKey, same_start
-from core.resolve.process_cache import Lineage, Process
+from core.resolve.process_cache import Process, ProcessCache
 from core.sources.bounded_read import WAITS
 from core.sources.feed import ProcfsSource
 from core.sources.procfs import ProcfsError, withheld
@@ -48,13 +48,13 @@ class Audit:
 
     def __init__(
         self,
-        lineage: Lineage,
+        cache: ProcessCache,
         procfs: ProcfsSource,
         container_id: Callable[[bytes], str | None],
         now_ns: Callable[[], int],
     ) -> None:
         """`now_ns` is the boot clock."""
-        self._lineage = lineage
+        self._cache = cache
         self._procfs = procfs
         self._container_id = container_id
         self._now_ns = now_ns
@@ -90,7 +90,7 @@ class Audit:
         if self.wanted is not None and self.wanted not in suspects:
             self._check(self.wanted, frozenset())
         if not self._queue:
-            self._queue = [process.key for process in self._lineage if not process.entry.kthread]
+            self._queue = [process.key for process in self._cache if not process.entry.kthread]
             self._queue.reverse()
         for _ in range(min(count, len(self._queue))):
             self._check(self._queue.pop(), frozenset())
@@ -98,7 +98,7 @@ class Audit:
     def whole(self, pause: Callable[[], None]) -> None:
         """Look at every process once; `pause` lets events come in before suspects are looked at again."""
         self._queue = []
-        self.step(len(self._lineage) or 1)
+        self.step(len(self._cache) or 1)
         self._queue = []
         pause()
         suspects, self._suspects = self._suspects, {}
@@ -106,7 +106,7 @@ class Audit:
             self._check(key, fields)
 
     def _check(self, key: ProcessKey, suspected: frozenset[str]) -> None:
-        process = self._lineage.find(key.tgid, key.start_ns)
+        process = self._cache.find(key.tgid, key.start_ns)
         if process is None or process.exited_ns is not None:
             return
         try:
@@ -179,10 +179,10 @@ class Audit:
         if "container" in confirmed:
             facts |= {"cgroup": seen.cgroup, "cgroup_id": 0}
         if "ppid" in confirmed:
-            self._lineage.reparent(process, self._lineage.get(seen.ppid), seen.ppid)
+            self._cache.reparent(process, self._cache.get(seen.ppid), seen.ppid)
         if facts:
             self.refreshed.update(facts.keys() & _TAKEN_OVER)
-            self._lineage.amend(process, **facts)
+            self._cache.amend(process, **facts)
 
 
 def _problem_now(entry: ProcessEntry, seen: ProcessEntry) -> str:

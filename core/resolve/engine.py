@@ -13,11 +13,11 @@ import msgspec
 
 from core.model.counters import Counter
 from core.model.entities import ContainerContext, Origin, Resolution, Tier, Usage
-from core.model.events import CgroupMove, Event, Exec, Exit, Fork, Found, Lost, Reaped
+from core.model.events import CgroupMove, Event, Exec, Exit, Fork, Lost, Reaped, SnapshotRecord
 from core.model.view import ProcessView
 from core.resolve.audit import Audit
-from core.resolve.metrics import Stats
-from core.resolve.process_cache import Lineage, Process
+from core.resolve.metrics import Counters
+from core.resolve.process_cache import Process, ProcessCache
 from core.resolve.resolver import Resolver
 from core.resolve.sweep import Sweeper
 from core.sources.feed import Feed
@@ -33,12 +33,12 @@ class Engine:
 
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
-        self.stats = Stats()
+        self.stats = Counters()
         self._counters = self.stats.counters
-        self.lineage = Lineage(self.stats)
+        self.cache = ProcessCache(self.stats)
         self._procfs = feed.procfs
         self.resolver = Resolver(
-            self.lineage,
+            self.cache,
             self.stats,
             self._procfs,
             feed.maps,
@@ -46,7 +46,7 @@ class Engine:
             clock_ns=feed.now_ns,
         )
         self._names = feed.names
-        self.audit = Audit(self.lineage, self._procfs, self._container_id, feed.now_ns)
+        self.audit = Audit(self.cache, self._procfs, self._container_id, feed.now_ns)
         self._sweeper = Sweeper(self)
         self._leaving: list[Process] = []
         self.lost = 0
@@ -104,7 +104,7 @@ class Engine:
         return process
 
     def _exit(self, event: Exit) -> Process | None:
-        process = self.lineage.exit(event)
+        process = self.cache.exit(event)
         if process is None:
             if self.resolver.snapshotted:
                 self.stats.count(Counter.MISS)
@@ -114,13 +114,13 @@ class Engine:
         return process
 
     def _reap(self, event: Reaped) -> Process | None:
-        process = self.lineage.reap(event)
+        process = self.cache.reap(event)
         if process is not None and process.children:
             self._reparent_children(process)
         return process
 
     def _move(self, event: CgroupMove) -> Process | None:
-        process = self.lineage.move(event)
+        process = self.cache.move(event)
         if process is not None and not event.cgroup:
             process.entry = self.resolver.completed(process.entry)
         return process
@@ -165,10 +165,10 @@ class Engine:
     def resolve(self, pid: int, *, evict: bool = False) -> Resolution:
         """Resolve a pid again; with `evict` the cache has to forget it first."""
         if evict:
-            self.lineage.evict(pid)
+            self.cache.evict(pid)
         resolution = self.resolver.resolve(pid)
         if evict:
-            self.lineage.adopt_orphans()
+            self.cache.adopt_orphans()
         return resolution
 
     def view(self, process: Process) -> ProcessView:
@@ -205,48 +205,48 @@ class Engine:
         """Look for containers that were started, named or removed; about twice a second."""
         changed = self._names.refresh()
         if changed:
-            for process in self.lineage:
+            for process in self.cache:
                 if process.entry.cgroup in changed:
-                    self.lineage.touch(process)
+                    self.cache.touch(process)
         self._names.forget_unused(self._cgroups)
 
     def _cgroups(self) -> set[bytes]:
         """Return the cgroups of all that is shown, those that have ended included."""
-        return {process.entry.cgroup for process in (*self.lineage, *self.lineage.ended)}
+        return {process.entry.cgroup for process in (*self.cache, *self.cache.ended)}
 
-    def take(self, found: list[Found]) -> None:
+    def take(self, found: list[SnapshotRecord]) -> None:
         """Put a snapshot into the cache, oldest first, so that parents come before children."""
         for record in sorted(found, key=lambda record: record.entry.start_ns):
             entry = self.resolver.completed(record.entry)
-            known = self.lineage.find(entry.pid, entry.start_ns)
+            known = self.cache.find(entry.pid, entry.start_ns)
             if known is not None and known.entry.exec_id >= entry.exec_id > 0:
                 continue  # an event told the same, or later news
-            process = self.lineage.insert(entry, Origin.SNAPSHOT)
+            process = self.cache.insert(entry, Origin.SNAPSHOT)
             process.usage = record.usage
             self._answered_by_cache(process)
-        self.lineage.adopt_orphans()
+        self.cache.adopt_orphans()
 
     def _fork(self, event: Fork) -> Process:
-        parent = self.lineage.get(event.ppid)
+        parent = self.cache.get(event.ppid)
         lost = False
         strange = parent is None or 0 != event.parent_inode != parent.entry.inode != 0
         if strange and event.ppid and not event.kthread and self.resolver.snapshotted:
             # An exec of the parent was lost, or the parent itself: ask for the one the kernel saw.
             lost = self.resolver.resolve(event.ppid, inode=event.parent_inode).entry is None
-            parent = self.lineage.get(event.ppid)
-        creator = parent if event.creator == event.ppid else self.lineage.get(event.creator) or parent
-        process = self.lineage.fork(event, parent, creator)
+            parent = self.cache.get(event.ppid)
+        creator = parent if event.creator == event.ppid else self.cache.get(event.creator) or parent
+        process = self.cache.fork(event, parent, creator)
         if lost:
             self.stats.count(Counter.FORK_PARENT_MISSING)
         if lost or (parent is None and event.ppid and self.resolver.snapshotted):
-            self.lineage.flag(process)
+            self.cache.flag(process)
         return process
 
     def _exec(self, event: Exec) -> Process:
         entry = event.entry
         if entry.cmdline_truncated or entry.problem:
             event = msgspec.structs.replace(event, entry=self.resolver.completed(entry))
-        process = self.lineage.exec(event)
+        process = self.cache.exec(event)
         if entry.ppid != process.entry.ppid and process.exited_ns is None:
             self.new_parent(process, entry.ppid)
         return process
@@ -267,11 +267,11 @@ class Engine:
         """Hang a process below its new parent, which is met if need be; not below one that has exited."""
         if ppid == child.entry.ppid and child.parent is not None and child.parent.exited_ns is None:
             return
-        parent = self.lineage.get(ppid)
+        parent = self.cache.get(ppid)
         if parent is None and ppid:
             self.resolver.resolve(ppid)
-            parent = self.lineage.get(ppid)
+            parent = self.cache.get(ppid)
         if parent is not None and parent.exited_ns is not None:
             return
-        self.lineage.reparent(child, parent, ppid)
+        self.cache.reparent(child, parent, ppid)
         self.stats.count(Counter.REPARENT_SUCCESS if parent or not ppid else Counter.REPARENT_FAILED)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from core.model.counters import Counter
 
 
-class Stats:
+class Counters:
     """Counts what happened. `counters` is for what is counted with every event: it needs no call."""
 
     __slots__ = ("counters",)

@@ -24,7 +24,7 @@ class Validity(StrEnum):
 
 
 class Process(msgspec.Struct, eq=False):
-    """One process. Owned by the Lineage; others read `entry` and follow `parent` and `children`.
+    """One process. Owned by the ProcessCache; others read `entry` and follow `parent` and `children`.
 
     A Struct because one is made for every fork, in a sixth of the time that a class of Python's takes.
     """

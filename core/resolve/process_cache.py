@@ -16,10 +16,10 @@ from core.model.counters import Counter
 from core.model.entities import Origin, ProcessEntry, ProcessKey, same_start
 from core.model.events import CgroupMove, Exec, Exit, Fork, Reaped
 from core.resolve.exec_images import newborn, refined, same_image
-from core.resolve.metrics import Stats
+from core.resolve.metrics import Counters
 from core.resolve.process import Process, Validity
 
-__all__ = ["MAX_ENDED", "MAX_LIVE", "Lineage", "Process", "Validity"]
+__all__ = ["MAX_ENDED", "MAX_LIVE", "ProcessCache", "Process", "Validity"]
 
 _EVENT = Origin.EVENT
 _ADDED = {origin: Counter(f"added {origin}") for origin in Origin}
@@ -32,10 +32,10 @@ MAX_ENDED = 4_096
 """Ended processes kept at most as history."""
 
 
-class Lineage:
+class ProcessCache:
     """The cache. One thread owns it; every method leaves the invariant intact."""
 
-    def __init__(self, stats: Stats, limit: int = MAX_LIVE) -> None:
+    def __init__(self, stats: Counters, limit: int = MAX_LIVE) -> None:
         self._stats = stats
         self._counters = stats.counters
         self._limit = limit

@@ -8,7 +8,7 @@ LIMIT_PIDS = 128
 LIMIT_WINDOW_NS = 30_000_000_000
 
 
-class Limiter:
+class RateLimiter:
     """One try per pid and window; the window starts at the first try, and refused tries do not extend it.
 
     Beyond `size` pids the least recently used one is forgotten. A try is used up even when it fails.

@@ -23,9 +23,9 @@ from core.model.entities import (
 )
 from core.model.latency import Latency, TierLatency
 from core.probe.maps import KernelMaps, MapsMiss
-from core.resolve.metrics import Stats
-from core.resolve.process_cache import Lineage, Process
-from core.resolve.rate_limit import Limiter
+from core.resolve.metrics import Counters
+from core.resolve.process_cache import Process, ProcessCache
+from core.resolve.rate_limit import RateLimiter
 from core.sources.procfs import ProcfsError, without_lost_path
 
 _CACHED_BY = {origin: f"in the cache by {origin}" for origin in Origin}
@@ -55,27 +55,27 @@ class Resolver:
     """The three tiers in their order. One thread owns it, together with the lineage it fills.
 
     Statistics: `hits cache|maps|procfs`, `miss`, `limited`, `inode error procfs_mismatch`, `args truncated`,
-    `path error`, and what the lineage counts.
+    `path error`, and what the process cache counts.
     While `snapshotted` is False only the cache answers, and what it does not know is not a miss.
     """
 
     def __init__(
         self,
-        lineage: Lineage,
-        stats: Stats,
+        cache: ProcessCache,
+        stats: Counters,
         procfs: ProcfsTier,
         maps: KernelMaps | None,
         *,
         maps_state: TierState,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._lineage = lineage
+        self._cache = cache
         self._stats = stats
         self._procfs = procfs
         self._maps = maps
         self._maps_state = maps_state
         self._clock_ns = clock_ns
-        self._limiter = Limiter()
+        self._limiter = RateLimiter()
         self._latencies = {tier: Latency() for tier in Tier}
         self._note_cache = self._latencies[Tier.CACHE].note
         self.snapshotted = False
@@ -179,7 +179,7 @@ class Resolver:
     def _answer(self, process: Process, source: Tier, trail: tuple[TrailStep, ...]) -> Resolution:
         if process.source is not source:
             process.source = source
-            self._lineage.touch(process)
+            self._cache.touch(process)
         entry = process.entry
         return Resolution(entry.pid, source, process.origin, entry, trail)
 
@@ -188,7 +188,7 @@ class Resolver:
 
         The one tier that raises nothing: it is asked for every event.
         """
-        process = self._lineage.get(pid)
+        process = self._cache.get(pid)
         if process is None:
             return None, f"no entry for pid {pid}" if pid else "pid 0 is the kernel's idle task"
         entry = process.entry
@@ -196,7 +196,7 @@ class Resolver:
             return None, "a kernel thread has no image to resolve"
         if inode and entry.inode != inode:
             return None, f"its executable has inode {entry.inode}, not {inode}"
-        self._lineage.seen(pid)
+        self._cache.seen(pid)
         return process, _CACHED_BY[process.origin]
 
     def _from_maps(self, query: _Query) -> tuple[Process, str]:
@@ -210,11 +210,11 @@ class Resolver:
             raise _NoAnswer(f"proc_cache has inode {entry.inode}, not {query.inode}")
         if query.use_procfs:
             entry = self.completed(entry)
-        if query.depth > 1 and entry.ppid and self._lineage.get(entry.ppid) is None:
+        if query.depth > 1 and entry.ppid and self._cache.get(entry.ppid) is None:
             # Asked like any other pid: it counts, and procfs may be asked after the maps.
             above = _Query(entry.ppid, 0, True, query.use_procfs, query.limited, query.depth - 1)
             self._resolve(above)
-        process = self._lineage.insert(entry, Origin.MAPS)
+        process = self._cache.insert(entry, Origin.MAPS)
         return process, f"pid_cache → cookie 0x{entry.cookie:x} → proc_cache"
 
     def _from_procfs(self, query: _Query) -> tuple[Process, str]:
@@ -233,15 +233,15 @@ class Resolver:
             entry = msgspec.structs.replace(
                 entry, inode=inode, problem=f"the kernel saw inode {inode}, /proc has {entry.inode}"
             )
-        if depth > 1 and entry.ppid and self._lineage.get(entry.ppid) is None:
+        if depth > 1 and entry.ppid and self._cache.get(entry.ppid) is None:
             # The whole chain is fetched with one slot of the limiter, and counts as one hit. Where
             # that fails the child stays unlinked, and its row shows it.
             with contextlib.suppress(_NoAnswer, OSError):
                 self._from_procfs(_Query(entry.ppid, 0, True, True, query.limited, depth - 1))
-        process = self._lineage.insert(entry, Origin.PROCFS)
+        process = self._cache.insert(entry, Origin.PROCFS)
         process.source = Tier.PROCFS
         if mismatch:
-            self._lineage.flag(process)
+            self._cache.flag(process)
         if self._maps is not None and entry.inode and not entry.problem:
             self._maps.push(process.entry)  # what is not whole would be told later without its reason
         return process, entry.problem or f"/proc/{pid}"

@@ -8,8 +8,8 @@ from typing import Protocol
 import msgspec
 
 from core.model.entities import Origin, Tier, Usage, same_start
-from core.model.events import Found, Reaped, Sample
-from core.resolve.process_cache import Lineage, Process
+from core.model.events import Reaped, Sample, SnapshotRecord
+from core.resolve.process_cache import Process, ProcessCache
 from core.resolve.resolver import Resolver
 from core.sources.feed import Feed
 from core.sources.procfs import ProcfsError, withheld
@@ -28,12 +28,12 @@ class SweptEngine(Protocol):
     def feed(self) -> Feed: ...
 
     @property
-    def lineage(self) -> Lineage: ...
+    def cache(self) -> ProcessCache: ...
 
     @property
     def resolver(self) -> Resolver: ...
 
-    def take(self, found: list[Found]) -> None: ...
+    def take(self, found: list[SnapshotRecord]) -> None: ...
 
     def new_parent(self, child: Process, ppid: int) -> None: ...
 
@@ -43,7 +43,7 @@ class Sweeper:
 
     def __init__(self, engine: SweptEngine) -> None:
         self._engine = engine
-        self._lineage = engine.lineage
+        self._cache = engine.cache
         self._resolver = engine.resolver
         self._procfs = engine.feed.procfs
         self._sampled_ns = 0
@@ -64,7 +64,7 @@ class Sweeper:
         behind, self._behind = self._behind, {}
         seen: set[Process] = set()
         strangers = []
-        live, find = self._lineage.get, self._lineage.find
+        live, find = self._cache.get, self._cache.find
         for sample in samples:
             process = live(sample.pid)
             if process is not None and _is_settled(process, sample):
@@ -82,11 +82,11 @@ class Sweeper:
         if strangers:
             self._meet(strangers, seen)
         self._meet_hidden(seen)
-        for process in self._lineage:
+        for process in self._cache:
             if process not in seen:
                 self._check_gone(process, now_ns)
         self._sampled_ns, self.heard_ns = sampled_ns, now_ns
-        self._lineage.expire(now_ns - HISTORY_NS)
+        self._cache.expire(now_ns - HISTORY_NS)
 
     def _is_newborn(self, start_ns: int) -> bool:
         """True for a process whose birth is still to be heard of; at the next sweep it is met anyway."""
@@ -113,7 +113,7 @@ class Sweeper:
             return False
         agreed = True
         if sample.comm != entry.comm and not (entry.kthread and entry.comm.startswith(sample.comm)):
-            self._lineage.amend(process, comm=sample.comm)
+            self._cache.amend(process, comm=sample.comm)
             agreed = False
         if sample.new_rights or 0 <= sample.uid != entry.credentials.euid:
             self._reread_rights(process)
@@ -128,17 +128,17 @@ class Sweeper:
         with contextlib.suppress(ProcfsError):
             seen, _ = self._procfs.entry(process.entry.pid)
             if same_start(seen.start_ns, process.entry.start_ns) and "status" not in withheld(seen):
-                self._lineage.amend(process, credentials=seen.credentials)
+                self._cache.amend(process, credentials=seen.credentials)
 
     def _reread(self, process: Process, sample: Sample) -> None:
         """Read an image again that changed without an event."""
         with contextlib.suppress(ProcfsError):
             entry, usage = self._procfs.entry(process.entry.pid)
             if same_start(entry.start_ns, process.entry.start_ns):
-                process = self._lineage.insert(entry, Origin.PROCFS)
+                process = self._cache.insert(entry, Origin.PROCFS)
                 process.usage = usage
                 if sample.exec_id:
-                    self._lineage.amend(process, exec_id=sample.exec_id)
+                    self._cache.amend(process, exec_id=sample.exec_id)
 
     def _meet(self, strangers: list[Sample], seen: set[Process]) -> None:
         """Get to know processes that a sweep saw and the cache does not."""
@@ -146,22 +146,22 @@ class Sweeper:
             # The iterator is a thousand times cheaper than /proc, and it fills the maps as well.
             self._engine.take(self._engine.feed.snapshot())
         for sample in strangers:
-            process = self._lineage.find(sample.pid, sample.start_ns)
+            process = self._cache.find(sample.pid, sample.start_ns)
             if process is None:
                 process = self._meet_one(sample)
             if process is not None:
                 seen.add(process)
                 process.usage = sample.usage
                 process.image_mark = sample.image_mark
-        self._lineage.adopt_orphans()
+        self._cache.adopt_orphans()
 
     def _meet_one(self, sample: Sample) -> Process | None:
         if not sample.kthread:
             self._resolver.resolve(sample.pid, limited=False)
-            return self._lineage.find(sample.pid, sample.start_ns)
+            return self._cache.find(sample.pid, sample.start_ns)
         with contextlib.suppress(ProcfsError):
             entry, _ = self._procfs.entry(sample.pid)
-            process = self._lineage.insert(entry, Origin.PROCFS)
+            process = self._cache.insert(entry, Origin.PROCFS)
             process.source = Tier.PROCFS
             return process
         return None
@@ -180,11 +180,11 @@ class Sweeper:
         self._sweeps += 1
         met = False
         for pid in self._hidden:
-            if self._lineage.get(pid) in seen:  # it was only too young for the sweep that listed it
+            if self._cache.get(pid) in seen:  # it was only too young for the sweep that listed it
                 continue
             with contextlib.suppress(ProcfsError):
                 stat = self._procfs.stat(pid)
-                process = self._lineage.find(pid, stat.start_ns)
+                process = self._cache.find(pid, stat.start_ns)
                 if process is None and not self._is_newborn(stat.start_ns):
                     sample = Sample(pid, stat.start_ns, 0, stat.ppid, stat.comm, -1, stat.kthread, stat.usage)
                     process = self._meet_one(sample)
@@ -193,7 +193,7 @@ class Sweeper:
                     seen.add(process)
                     self._use(process, stat.usage, 0)
         if met:
-            self._lineage.adopt_orphans()
+            self._cache.adopt_orphans()
 
     def _check_gone(self, process: Process, now_ns: int) -> None:
         """End a process that neither the iterator nor /proc shows any more."""
@@ -203,9 +203,9 @@ class Sweeper:
         except ProcfsError:
             pass
         if process.exited_ns is None:
-            self._lineage.vanish(process, now_ns)
+            self._cache.vanish(process, now_ns)
         else:  # reaped; the kernel reports that only after a grace period
-            self._lineage.reap(Reaped(now_ns, process.entry.pid, process.entry.start_ns))
+            self._cache.reap(Reaped(now_ns, process.entry.pid, process.entry.start_ns))
 
     def _use(self, process: Process, usage: Usage, elapsed_ns: int) -> None:
         before = process.usage
@@ -217,7 +217,7 @@ class Sweeper:
             process.usage = usage
             return
         process.usage = usage
-        self._lineage.touch(process)
+        self._cache.touch(process)
 
 
 def _is_settled(process: Process, sample: Sample) -> bool:

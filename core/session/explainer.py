@@ -63,9 +63,9 @@ class Explainer:
 
     def _process(self, key: ProcessKey, now_ns: int) -> Explanation | None:
         engine = self._engine
-        process = engine.lineage.find(key.tgid, key.start_ns)
+        process = engine.cache.find(key.tgid, key.start_ns)
         if process is None or self._timeline.rewound:
-            known = process or engine.lineage.recall(key)
+            known = process or engine.cache.recall(key)
             return past_explanation(key, self._tree.view, known, now_ns)
         resolution = self._latest.get(key.tgid)
         if resolution is None or resolution.entry is not process.entry:

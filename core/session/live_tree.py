@@ -7,7 +7,7 @@ from core.resolve.engine import Engine
 from core.resolve.process_cache import Process
 from core.session.event_rate import Rate
 from core.session.playback import Playback
-from core.session.timeline import Facts
+from core.session.timeline import HeaderFacts
 from core.tree.tree import Tree
 
 
@@ -29,7 +29,7 @@ class LiveTree:
 
         On a quiet host the end of a history is the only change.
         """
-        cache = self._engine.lineage
+        cache = self._engine.cache
         return bool(cache.changed) or self._forgotten != cache.forgotten
 
     def pump(self) -> int:
@@ -45,9 +45,9 @@ class LiveTree:
             return
         now_ns = engine.feed.now_ns()
         rate = self._rate.per_second(now_ns)
-        timeline.begin(now_ns, Facts(engine.feed.tiers, rate, engine.lost, engine.audit.total))
-        changed = list(engine.lineage.changed)
-        engine.lineage.changed.clear()
+        timeline.begin(now_ns, HeaderFacts(engine.feed.tiers, rate, engine.lost, engine.audit.total))
+        changed = list(engine.cache.changed)
+        engine.cache.changed.clear()
         for process in changed:
             view = engine.view(process)
             shown = self._shown.get(process)
@@ -55,8 +55,8 @@ class LiveTree:
                 timeline.drop(shown)
             timeline.put(view)
             self._shown[process] = view.key
-        if self._forgotten != engine.lineage.forgotten:
-            self._forgotten = engine.lineage.forgotten
+        if self._forgotten != engine.cache.forgotten:
+            self._forgotten = engine.cache.forgotten
             for process in [process for process in self._shown if process.forgotten]:
                 timeline.drop(self._shown.pop(process))
 

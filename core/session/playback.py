@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.model.view import Past, Position
-from core.session.timeline import LIMIT_BYTES, SPAN_NS, Facts, Timeline
+from core.session.timeline import LIMIT_BYTES, SPAN_NS, HeaderFacts, Timeline
 from core.sources.feed import Feed
 from core.sources.recording.replay import ReplayFeed
 from core.tree.tree import Tree
@@ -23,7 +23,7 @@ class Playback:
         self._replay = feed if isinstance(feed, ReplayFeed) else None
         # A recording is there to be gone through: as far back as the bytes last.
         span_ns = SPAN_NS if self._replay is None else 0
-        self.timeline = Timeline(tree, Facts(feed.tiers), span_ns=span_ns)
+        self.timeline = Timeline(tree, HeaderFacts(feed.tiers), span_ns=span_ns)
 
     def pause(self, on: bool, now_ns: int) -> None:
         """Hold the tree, or let it be live again; nothing that happened meanwhile is lost."""

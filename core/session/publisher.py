@@ -103,7 +103,7 @@ class Publisher:
                 stats=engine.stats.snapshot(),
                 latency=engine.resolver.latency if engine.feed.live else (),
                 fills=self.fills,
-                cached=len(engine.lineage),
+                cached=len(engine.cache),
                 cache_limit=MAX_LIVE,
             )
         )

@@ -32,7 +32,7 @@ _OVERHEAD = 400
 _WORTH_PACKING = 256
 
 
-class Facts(msgspec.Struct, frozen=True, gc=False):
+class HeaderFacts(msgspec.Struct, frozen=True, gc=False):
     """What the header says of a moment beside what the tree knows."""
 
     tiers: Tiers
@@ -70,8 +70,8 @@ class _Step(msgspec.Struct, frozen=True, gc=False):
 
     opened_ns: int
     closed_ns: int
-    before: Facts
-    after: Facts
+    before: HeaderFacts
+    after: HeaderFacts
     data: bytes
 
     @property
@@ -87,7 +87,7 @@ class Timeline:
     """
 
     def __init__(
-        self, tree: Tree, facts: Facts, *, limit_bytes: int = LIMIT_BYTES, span_ns: int = SPAN_NS
+        self, tree: Tree, facts: HeaderFacts, *, limit_bytes: int = LIMIT_BYTES, span_ns: int = SPAN_NS
     ) -> None:
         """`span_ns` 0: as far back as the bytes last."""
         self._tree = tree
@@ -128,7 +128,7 @@ class Timeline:
         """Return the oldest moment that `back` can reach."""
         return self._past[0].opened_ns if self._past else self.at_ns
 
-    def begin(self, now_ns: int, facts: Facts) -> None:
+    def begin(self, now_ns: int, facts: HeaderFacts) -> None:
         """Say when the changes happen that are put next."""
         if self._open and now_ns - self._opened_ns >= GRAIN_NS:
             self._close()

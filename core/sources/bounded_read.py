@@ -84,7 +84,7 @@ class _Debt:
     reader: ReaderProcess | None
 
 
-class Patience:
+class BoundedReader:
     """Asks a reader; one that does not answer in time is left behind, and another one goes on.
 
     At most MAX_STUCK are, besides the one at work and some that were ended and the kernel does not let go.
@@ -266,7 +266,7 @@ def _start(stat: bytes) -> list[bytes]:
     return stat.rpartition(b")")[2].split()[19:20]
 
 
-PATIENCE = Patience()
+PATIENCE = BoundedReader()
 """The readers of this program. They are started when first needed, and end with it."""
 
 atexit.register(PATIENCE.close)

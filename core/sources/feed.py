@@ -11,7 +11,7 @@ import msgspec
 
 from core.containers.names import ContainerNames
 from core.model.entities import ContainerContext, LadderStep, ProcessEntry, Tiers, TierState, Usage
-from core.model.events import Event, Found, Lost, MapFill, Sample
+from core.model.events import Event, Lost, MapFill, Sample, SnapshotRecord
 from core.probe import layout
 from core.probe.loader import Probe, ProbeOptions
 from core.probe.maps import KernelMaps, ProbeMaps
@@ -96,7 +96,7 @@ class Feed(Protocol):
     def now_ns(self) -> int:
         """Return the boot clock of the host that is looked at."""
 
-    def snapshot(self) -> list[Found]:
+    def snapshot(self) -> list[SnapshotRecord]:
         """Return every process that the kernel tier sees; fills the maps. Empty on procfs."""
 
     def events(self) -> list[Event]:
@@ -158,7 +158,7 @@ class ProbeFeed(_HostFeed):
     def fileno(self) -> int:
         return self._probe.ring_fd()
 
-    def snapshot(self) -> list[Found]:
+    def snapshot(self) -> list[SnapshotRecord]:
         return [self._named(found) for found in self._probe.snapshot()]
 
     def events(self) -> list[Event]:
@@ -182,7 +182,7 @@ class ProbeFeed(_HostFeed):
     def close(self) -> None:
         self._probe.close()
 
-    def _named(self, found: Found) -> Found:
+    def _named(self, found: SnapshotRecord) -> SnapshotRecord:
         """Give a kernel thread the name that /proc makes for it, as `ps` shows it.
 
         Only /proc knows what a kworker works for (`kworker/0:1-events`) and names longer than 15 bytes.
@@ -194,7 +194,7 @@ class ProbeFeed(_HostFeed):
             comm = self.procfs.stat(entry.pid).comm
         except ProcfsError:
             return found
-        return Found(msgspec.structs.replace(entry, comm=comm), found.usage)
+        return SnapshotRecord(msgspec.structs.replace(entry, comm=comm), found.usage)
 
 
 class ProcfsFeed(_HostFeed):
@@ -206,7 +206,7 @@ class ProcfsFeed(_HostFeed):
     def fileno(self) -> int:
         return -1
 
-    def snapshot(self) -> list[Found]:
+    def snapshot(self) -> list[SnapshotRecord]:
         return []
 
     def events(self) -> list[Event]:

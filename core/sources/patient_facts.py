@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable
 
-from core.sources.bounded_read import PATIENCE, NotAsked, Patience, Result, Waits, Want
+from core.sources.bounded_read import PATIENCE, BoundedReader, NotAsked, Result, Waits, Want
 from core.sources.mounts import Mount, mount_of
 from core.sources.reader import FACTS, READ, read_file
 from core.sources.reader_process import ReaderGone
@@ -26,16 +26,16 @@ Facts = dict[str, object]
 class PatientFacts:
     """Reads argv and the executable's file of the processes in one /proc, and says why one is not known."""
 
-    def __init__(self, proc: str, patience: Patience = PATIENCE) -> None:
+    def __init__(self, proc: str, patience: BoundedReader = PATIENCE) -> None:
         self._proc = os.path.abspath(proc)  # the reader has a working directory of its own
-        self._patience = patience
+        self._reader = patience
 
     def cmdline(self, pid: int, directory: int) -> tuple[bytes, bytes, bool]:
         """Return the `stat` of the process that answered, its argv, and whether that was cut.
 
         Raises OSError (ProcessLookupError when it is gone); its text says why there is none.
         """
-        stat, results = self._patience.read(f"{self._proc}/{pid}", [self._argv(pid, directory)])
+        stat, results = self._reader.read(f"{self._proc}/{pid}", [self._argv(pid, directory)])
         if isinstance(results[0], OSError):
             raise _explained(results[0], _cmdline_problem(results[0]))
         argv, cut = _cut(results[0])
@@ -47,10 +47,10 @@ class PatientFacts:
         `directory` is /proc/PID, `stat` what it said, `exe` where the executable is, if that is known. Raises
         ProcessLookupError when that process is gone; FileNotFoundError is no problem but a zombie's.
         """
-        mount = self._mount(directory, exe) if self._patience.troubled else None
+        mount = self._mount(directory, exe) if self._reader.troubled else None
         wants = [self._argv(pid, directory), _file(pid, mount)]
         try:
-            now, results = self._patience.read(f"{self._proc}/{pid}", wants)
+            now, results = self._reader.read(f"{self._proc}/{pid}", wants)
         except ReaderGone as error:
             return {}, [f"cmdline: {error.strerror}", f"exe's file: {error.strerror}"]
         except FileNotFoundError:
@@ -78,7 +78,7 @@ class PatientFacts:
         return facts, problems
 
     def _argv(self, pid: int, directory: int) -> Want:
-        suspect = self._patience.crowded and _may_be_stuck(directory)
+        suspect = self._reader.crowded and _may_be_stuck(directory)
         return Want(READ, "cmdline", CMDLINE_LIMIT + 1, ("memory", self._proc, pid), suspect)
 
     def _mount(self, directory: int, exe: bytes) -> Mount | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from core.model.view import Find, Found, RowKey
+from core.model.view import Find, RowKey, SearchMatches
 from core.tree.forest import Forest
 from core.tree.node import Node
 
 
-def find(forest: Forest, question: Find, matches: Callable[[Node], bool]) -> Found:
+def find(forest: Forest, question: Find, matches: Callable[[Node], bool]) -> SearchMatches:
     """Answer a question about a settled forest; `matches` says what is looked for."""
     start = forest.find(question.start) if question.start is not None else None
     hits: list[Node] = []
@@ -20,10 +20,10 @@ def find(forest: Forest, question: Find, matches: Callable[[Node], bool]) -> Fou
         if matches(node):
             hits.append(node)
     if not hits:
-        return Found()
+        return SearchMatches()
     at_start = before < len(hits) and hits[before] is start
     index = (before + (question.step if question.step < 0 or at_start else 0)) % len(hits)
-    return Found(hits[index].key, index + 1, len(hits), _hidden_by(hits[index]))
+    return SearchMatches(hits[index].key, index + 1, len(hits), _hidden_by(hits[index]))
 
 
 def _everyone(forest: Forest) -> Iterator[Node]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from core.model.entities import ProcessKey
-from core.model.view import Find, Found, Grouping, ProcessView, RowKey, SortKey, ViewRequest, Window
+from core.model.view import Find, Grouping, ProcessView, RowKey, SearchMatches, SortKey, ViewRequest, Window
 from core.system.users import Users
 from core.tree.cpu_history import GROUPS
 from core.tree.filter import Filter, FilterError, Subject, parse_filter
@@ -148,14 +148,14 @@ class Tree:
 
         return Subject(view, self._user_name(view.entry.credentials.euid), text)
 
-    def _find(self, question: Find) -> Found:
+    def _find(self, question: Find) -> SearchMatches:
         """Groups are found by a part of what their row says, processes by the filter language."""
         try:
             wanted = parse_filter(question.text)
         except FilterError as error:
-            return Found(problem=str(error))
+            return SearchMatches(problem=str(error))
         if wanted is None:
-            return Found()
+            return SearchMatches()
         needle = question.text.strip().lower()
 
         def matches(node: Node) -> bool:

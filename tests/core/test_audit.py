@@ -13,8 +13,8 @@ import pytest
 
 from core.model.entities import Origin, ProcessEntry
 from core.resolve.audit import CHECKS_KEPT, DIFFERENCES_KEPT, Audit
-from core.resolve.metrics import Stats
-from core.resolve.process_cache import Lineage, Process
+from core.resolve.metrics import Counters
+from core.resolve.process_cache import Process, ProcessCache
 from core.session.explainer import drift_words
 from core.sources.procfs import Procfs
 from core.system.host import LOCAL
@@ -25,11 +25,11 @@ class Bench:
     """A cache with one real process in it, read from /proc."""
 
     def __init__(self, pid: int) -> None:
-        self.lineage = Lineage(Stats())
+        self.cache = ProcessCache(Counters())
         self.pid = pid
         self.now_ns = 7_000_000_000
-        self.audit = Audit(self.lineage, Procfs(LOCAL), lambda cgroup: None, self.clock)
-        self.process = self.lineage.insert(Procfs(LOCAL).entry(pid)[0], Origin.PROCFS)
+        self.audit = Audit(self.cache, Procfs(LOCAL), lambda cgroup: None, self.clock)
+        self.process = self.cache.insert(Procfs(LOCAL).entry(pid)[0], Origin.PROCFS)
 
     def clock(self) -> int:
         return self.now_ns

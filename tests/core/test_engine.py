@@ -9,7 +9,7 @@ import pytest
 
 from core.containers.names import ContainerNames
 from core.model.entities import LadderStep, ProcessEntry, Tiers, TierState, Usage
-from core.model.events import Event, Exec, Exit, Fork, Found, Lost, MapFill, Reaped, Sample
+from core.model.events import Event, Exec, Exit, Fork, Lost, MapFill, Reaped, Sample, SnapshotRecord
 from core.probe.maps import KernelMaps
 from core.resolve.engine import Engine
 from core.sources.feed import HostFacts
@@ -48,8 +48,8 @@ class World:
         self.now += 1
         return self.now
 
-    def snapshot(self) -> list[Found]:
-        return [Found(one, Usage()) for one in self.living.values()]
+    def snapshot(self) -> list[SnapshotRecord]:
+        return [SnapshotRecord(one, Usage()) for one in self.living.values()]
 
     def events(self) -> list[Event]:
         events, self.ring = self.ring, []
@@ -107,9 +107,9 @@ def test_a_fork_whose_parent_runs_another_image_than_is_cached_breaks_the_line()
     del world.living[10]
     world.ring = [fork(11, 10, parent_inode=777)]
     engine.pump()
-    child = engine.lineage.get(11)
+    child = engine.cache.get(11)
     assert child is not None
-    assert child.parent is engine.lineage.get(10)
+    assert child.parent is engine.cache.get(10)
     assert child.parent_missing
     assert engine.stats.get("inode error fork_parent_missing") == 1
     assert engine.stats.get("broken lineage") == 1
@@ -120,7 +120,7 @@ def test_a_fork_whose_parents_exec_was_lost_finds_it_below() -> None:
     world.born(entry(10, ppid=1, comm=b"bash", inode=777, exec_id=2))
     world.ring = [fork(11, 10, parent_inode=777)]
     engine.pump()
-    child = engine.lineage.get(11)
+    child = engine.cache.get(11)
     assert child is not None
     assert not child.parent_missing
     assert child.entry.inode == 777
@@ -140,9 +140,9 @@ def test_what_is_replayed_after_the_snapshot_misses_and_flags_nobody() -> None:
     world.ring = [fork(11, 10, parent_inode=777), Exit(5, 10, SHELL.start_ns, 0)]
     engine = Engine(world)
     engine.start()
-    child = engine.lineage.get(11)
+    child = engine.cache.get(11)
     assert child is not None
-    assert (child.parent, child.parent_missing) == (engine.lineage.get(1), False)
+    assert (child.parent, child.parent_missing) == (engine.cache.get(1), False)
     assert [name for name, _ in engine.stats.snapshot()] == ["hits cache"]
 
 
@@ -162,14 +162,14 @@ def test_children_that_the_exit_did_not_move_yet_are_moved_when_their_parent_is_
     world, engine = started(INIT, SHELL, child)
     world.ring = [Exit(5, 10, SHELL.start_ns, 0)]
     engine.pump()
-    process = engine.lineage.get(11)
+    process = engine.cache.get(11)
     assert process is not None
     assert process.entry.ppid == 10  # /proc shows the dead parent still
     del world.living[10]
     world.born(msgspec.structs.replace(child, ppid=1))
     world.ring = [Reaped(6, 10, SHELL.start_ns)]
     engine.pump()
-    assert process.parent is engine.lineage.get(1)
+    assert process.parent is engine.cache.get(1)
     assert engine.stats.get("reparent success") == 1
 
 
@@ -179,9 +179,9 @@ def test_an_exec_tells_of_a_new_parent_as_well() -> None:
     world.born(image)
     world.ring = [Exec(5, image)]
     engine.pump()
-    process = engine.lineage.get(11)
+    process = engine.cache.get(11)
     assert process is not None
-    assert (process.entry.ppid, process.parent) == (1, engine.lineage.get(1))
+    assert (process.entry.ppid, process.parent) == (1, engine.cache.get(1))
 
 
 def test_a_sweep_leaves_to_the_event_what_is_on_its_way() -> None:
@@ -190,10 +190,10 @@ def test_a_sweep_leaves_to_the_event_what_is_on_its_way() -> None:
     world.now += 500
     world.born(newborn)
     engine.sweep()
-    assert engine.lineage.get(11) is None
+    assert engine.cache.get(11) is None
     world.ring = [fork(11, 10, start=newborn.start_ns)]
     engine.pump()
-    process = engine.lineage.get(11)
+    process = engine.cache.get(11)
     assert process is not None
     assert process.origin == "event"
 
@@ -202,16 +202,16 @@ def test_a_newborn_that_no_event_tells_of_is_met_by_the_next_sweep() -> None:
     world, engine = started(INIT, SHELL)
     world.born(entry(11, start=world.now + 5, ppid=10))
     engine.sweep()
-    assert engine.lineage.get(11) is None
+    assert engine.cache.get(11) is None
     world.now += 2_000_000_000
     for _ in range(2):
         engine.sweep()
-    assert engine.lineage.get(11) is not None
+    assert engine.cache.get(11) is not None
 
 
 def test_an_exec_that_no_event_tells_of_is_read_again_at_the_second_sweep() -> None:
     world, engine = started(INIT, SHELL)
-    process = engine.lineage.get(10)
+    process = engine.cache.get(10)
     assert process is not None
     for number in (2, 3):  # and the next one after it as well
         world.born(entry(10, ppid=1, exec_id=number, inode=500 + number, comm=b"new"))
@@ -228,7 +228,7 @@ def test_a_sample_older_than_the_exec_changes_nothing() -> None:
     world.ring = [Exec(5, image)]
     engine.pump()  # while the sweep still has what was before
     engine.sweep()
-    process = engine.lineage.get(10)
+    process = engine.cache.get(10)
     assert process is not None
     assert process.entry.comm == b"newer"
 
@@ -240,7 +240,7 @@ def test_a_loss_is_counted_and_answered_by_a_resync() -> None:
     world.ring = [Lost(5, 7)]
     engine.pump()
     assert (engine.lost, engine.stats.get("lost"), engine.stats.get("resync")) == (7, 7, 1)
-    assert [process.entry.pid for process in engine.lineage] == [1, 12]
+    assert [process.entry.pid for process in engine.cache] == [1, 12]
     assert engine.stats.get("flushed vanished") == 1
 
 
@@ -250,7 +250,7 @@ def test_a_repeated_fork_of_the_reaped_changes_nothing() -> None:
     gone: list[Event] = [Exit(6, 11, birth.start_ns, 0), Reaped(7, 11, birth.start_ns)]
     world.ring = [birth, *gone, birth, *gone]
     engine.pump()
-    assert engine.lineage.get(11) is None
+    assert engine.cache.get(11) is None
     assert isinstance(birth, Fork)
     assert engine.stats.get("miss") == 0
 
@@ -272,9 +272,9 @@ def test_who_shows_the_same_as_at_the_last_sweep_is_not_compared_again(
     )
     engine.sweep()
     assert compared == []
-    process = engine.lineage.get(100)
+    process = engine.cache.get(100)
     assert process is not None
-    engine.lineage.amend(process, comm=b"told wrongly")
+    engine.cache.amend(process, comm=b"told wrongly")
     engine.sweep()
     assert compared == [100]
     assert process.entry.comm == entry(100).comm
@@ -289,9 +289,9 @@ def test_cgroups_that_came_and_went_are_forgotten() -> None:
         world.ring = [fork(pid, 10, cgroup=b"/docker/%064x" % pid) for pid in pids]
         world.ring += [Reaped(6, pid, pid * 1001) for pid in pids]
         engine.pump()
-        for process in engine.lineage.changed:
+        for process in engine.cache.changed:
             engine.view(process)
-        engine.lineage.changed.clear()
+        engine.cache.changed.clear()
         world.now += 10_000_000_000  # longer than the history
         engine.sweep()
         engine.refresh_names()

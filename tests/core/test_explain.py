@@ -7,8 +7,8 @@ import msgspec
 from core.explain.process import Moment, explanation
 from core.model.entities import Credentials, Origin, ProcessEntry, Resolution
 from core.model.view import Explanation, ProcessView
-from core.resolve.metrics import Stats
-from core.resolve.process_cache import Lineage, Process
+from core.resolve.metrics import Counters
+from core.resolve.process_cache import Process, ProcessCache
 
 SECOND = 1_000_000_000
 NOW = 1000 * SECOND
@@ -16,10 +16,10 @@ NOW = 1000 * SECOND
 
 def explain(*entries: ProcessEntry, **state: object) -> Explanation:
     """Explain the last of these processes."""
-    lineage = Lineage(Stats())
+    cache = ProcessCache(Counters())
     process: Process | None = None
     for entry in entries:
-        process = lineage.insert(entry, Origin.SNAPSHOT)
+        process = cache.insert(entry, Origin.SNAPSHOT)
     assert process is not None
     for name, value in state.items():
         setattr(process, name, value)

@@ -43,7 +43,7 @@ def test_children_are_moved_when_their_parent_has_exited_without_a_sweep(engine:
         pass
     exits = {event.pid for event in seen if isinstance(event, Exit)}
     orphans = [event.pid for event in seen if isinstance(event, Fork) and event.ppid in exits]
-    alive = [process for pid in orphans if (process := engine.lineage.get(pid)) and process.exited_ns is None]
+    alive = [process for pid in orphans if (process := engine.cache.get(pid)) and process.exited_ns is None]
     assert alive, "the orphan is still there"
     for process in alive:
         with open(f"/proc/{process.entry.pid}/stat", "rb") as file:

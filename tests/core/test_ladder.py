@@ -256,7 +256,7 @@ def test_a_refused_optional_program_costs_its_feature_only(tmp_path: Path, progr
         try:
             assert differences(engine, {os.getpid(), os.getppid(), child.pid}) == []
             engine.sweep()
-            process = engine.lineage.get(child.pid)
+            process = engine.cache.get(child.pid)
             assert process is not None
             assert process.usage is not None
         finally:
@@ -264,7 +264,7 @@ def test_a_refused_optional_program_costs_its_feature_only(tmp_path: Path, progr
             child.wait()
         settle(engine)
         engine.sweep()
-        assert engine.lineage.get(child.pid) is None
+        assert engine.cache.get(child.pid) is None
     finally:
         feed.close()
 
@@ -283,14 +283,14 @@ def test_without_one_of_the_life_events_only_the_iterators_answer(tmp_path: Path
         try:
             engine.sweep()
             assert differences(engine, {os.getpid(), child.pid}, sweeps=True) == []
-            process = engine.lineage.get(child.pid)
+            process = engine.cache.get(child.pid)
             assert process is not None
-            assert process.parent is engine.lineage.get(os.getpid())
+            assert process.parent is engine.cache.get(os.getpid())
         finally:
             child.kill()
             child.wait()
         engine.sweep()
-        assert engine.lineage.get(child.pid) is None
+        assert engine.cache.get(child.pid) is None
     finally:
         feed.close()
 
@@ -312,7 +312,7 @@ def test_procfs_alone_notices_an_exec_that_keeps_the_name() -> None:
             time.sleep(0.01)
         engine.sweep()
         assert differences(engine, {child.pid}) == []
-        process = engine.lineage.get(child.pid)
+        process = engine.cache.get(child.pid)
         assert process is not None
         assert process.entry.args[-1] == b"second"
         assert process.entry.comm == b"sh"

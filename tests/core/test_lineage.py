@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from core.model.entities import TICK_NS, Credentials, Origin, ProcessEntry
 from core.model.events import CgroupMove, Exec, Exit, Fork, Reaped
-from core.resolve.metrics import Stats
-from core.resolve.process_cache import MAX_ENDED, Lineage, Process, Validity
+from core.resolve.metrics import Counters
+from core.resolve.process_cache import MAX_ENDED, Process, ProcessCache, Validity
 
 
 def entry(pid: int, start: int = 0, **facts: object) -> ProcessEntry:
@@ -40,9 +40,9 @@ def fork(pid: int, ppid: int, ts: int = 5, start: int = 0, **more: object) -> Fo
     return msgspec.structs.replace(made, **more)
 
 
-def check(lineage: Lineage) -> None:
+def check(cache: ProcessCache) -> None:
     """child in parent.children <=> child.parent is parent; no circle; one live process per pid."""
-    everyone = {*lineage, *lineage.ended}
+    everyone = {*cache, *cache.ended}
     for process in everyone:
         for child in process.children:
             assert child.parent is process
@@ -50,252 +50,252 @@ def check(lineage: Lineage) -> None:
             assert process in process.parent.children
         assert process not in set(process.ancestors())
         assert process.key == process.entry.key
-    pids = [process.entry.pid for process in lineage]
+    pids = [process.entry.pid for process in cache]
     assert len(pids) == len(set(pids))
 
 
-def new() -> Lineage:
-    return Lineage(Stats())
+def new() -> ProcessCache:
+    return ProcessCache(Counters())
 
 
-def do_fork(lineage: Lineage, event: Fork) -> Process:
-    return lineage.fork(event, lineage.get(event.ppid), lineage.get(event.creator))
+def do_fork(cache: ProcessCache, event: Fork) -> Process:
+    return cache.fork(event, cache.get(event.ppid), cache.get(event.creator))
 
 
 def test_a_child_runs_its_parents_image_until_it_executes() -> None:
-    lineage = new()
-    lineage.insert(entry(10, exe=b"/bin/sh", cmdline=b"sh\0-c\0", cgroup=b"/box"), Origin.SNAPSHOT)
-    child = do_fork(lineage, fork(11, 10))
+    cache = new()
+    cache.insert(entry(10, exe=b"/bin/sh", cmdline=b"sh\0-c\0", cgroup=b"/box"), Origin.SNAPSHOT)
+    child = do_fork(cache, fork(11, 10))
     assert (child.entry.exe, child.entry.args, child.entry.cgroup) == (b"/bin/sh", (b"sh", b"-c"), b"/box")
-    assert child.parent is lineage.get(10)
+    assert child.parent is cache.get(10)
     image = entry(11, exe=b"/bin/true", exec_id=2, ppid=10)
-    lineage.exec(Exec(6, image))
+    cache.exec(Exec(6, image))
     assert child.entry.exe == b"/bin/true"
     assert [old.exe for old in child.images] == [b"/bin/sh"]
-    check(lineage)
+    check(cache)
 
 
 def test_a_lost_fork_is_flagged_unless_the_parent_is_known() -> None:
-    lineage = new()
-    stranger = lineage.exec(Exec(6, entry(11, ppid=10)))
+    cache = new()
+    stranger = cache.exec(Exec(6, entry(11, ppid=10)))
     assert stranger.parent_missing
-    lineage.insert(entry(20), Origin.SNAPSHOT)
-    assert not lineage.exec(Exec(6, entry(21, ppid=20))).parent_missing
-    check(lineage)
+    cache.insert(entry(20), Origin.SNAPSHOT)
+    assert not cache.exec(Exec(6, entry(21, ppid=20))).parent_missing
+    check(cache)
 
 
 def test_a_lost_exec_of_the_process_itself_is_flagged() -> None:
-    lineage = new()
-    process = lineage.insert(entry(10, inode=5), Origin.SNAPSHOT)
-    lineage.exec(Exec(6, entry(10, exec_id=3, inode=7), previous_inode=6))
+    cache = new()
+    process = cache.insert(entry(10, inode=5), Origin.SNAPSHOT)
+    cache.exec(Exec(6, entry(10, exec_id=3, inode=7), previous_inode=6))
     assert process.parent_missing
-    assert lineage._stats.get("inode error exec_parent_missing") == 1
+    assert cache._stats.get("inode error exec_parent_missing") == 1
 
 
 def test_events_are_idempotent_by_identity() -> None:
-    lineage = new()
-    lineage.insert(entry(10), Origin.SNAPSHOT)
-    first = do_fork(lineage, fork(11, 10))
-    assert do_fork(lineage, fork(11, 10)) is first
+    cache = new()
+    cache.insert(entry(10), Origin.SNAPSHOT)
+    first = do_fork(cache, fork(11, 10))
+    assert do_fork(cache, fork(11, 10)) is first
     image = Exec(6, entry(11, exec_id=2))
-    lineage.exec(image)
-    lineage.exec(image)
+    cache.exec(image)
+    cache.exec(image)
     assert len(first.images) == 1
     for _ in range(2):
-        lineage.exit(Exit(7, 11, 11 * 1001, 0))
-    lineage.reap(Reaped(8, 11, 11 * 1001))
-    assert lineage.reap(Reaped(8, 11, 11 * 1001)) is None
-    check(lineage)
+        cache.exit(Exit(7, 11, 11 * 1001, 0))
+    cache.reap(Reaped(8, 11, 11 * 1001))
+    assert cache.reap(Reaped(8, 11, 11 * 1001)) is None
+    check(cache)
 
 
 def test_events_that_come_twice_do_not_bring_back_the_dead() -> None:
-    lineage = new()
-    lineage.insert(entry(10), Origin.SNAPSHOT)
-    first = do_fork(lineage, fork(11, 10))
-    lineage.reap(Reaped(8, 11, 11 * 1001))
-    assert do_fork(lineage, fork(11, 10)) is first
-    assert lineage.exec(Exec(6, entry(11, exec_id=2))) is first
-    assert lineage.get(11) is None
+    cache = new()
+    cache.insert(entry(10), Origin.SNAPSHOT)
+    first = do_fork(cache, fork(11, 10))
+    cache.reap(Reaped(8, 11, 11 * 1001))
+    assert do_fork(cache, fork(11, 10)) is first
+    assert cache.exec(Exec(6, entry(11, exec_id=2))) is first
+    assert cache.get(11) is None
 
 
 def test_a_zombie_stays_until_it_is_reaped() -> None:
-    lineage = new()
-    process = lineage.insert(entry(10), Origin.SNAPSHOT)
-    lineage.exit(Exit(7, 10, 10 * 1001, 256))
-    assert lineage.get(10) is process
+    cache = new()
+    process = cache.insert(entry(10), Origin.SNAPSHOT)
+    cache.exit(Exit(7, 10, 10 * 1001, 256))
+    assert cache.get(10) is process
     assert process.exited_ns == 7
-    lineage.reap(Reaped(9, 10, 10 * 1001))
-    assert lineage.get(10) is None
+    cache.reap(Reaped(9, 10, 10 * 1001))
+    assert cache.get(10) is None
     assert process.ended_ns == 9
 
 
 def test_an_exit_of_an_older_process_does_not_end_the_new_one() -> None:
-    lineage = new()
-    older = lineage.insert(entry(10, start=1_000_001), Origin.SNAPSHOT)
-    reused = do_fork(lineage, fork(10, 1, start=2_000_001))
-    assert lineage.exit(Exit(9, 10, 1_000_001, 0)) is older
+    cache = new()
+    older = cache.insert(entry(10, start=1_000_001), Origin.SNAPSHOT)
+    reused = do_fork(cache, fork(10, 1, start=2_000_001))
+    assert cache.exit(Exit(9, 10, 1_000_001, 0)) is older
     assert reused.exited_ns is None
-    assert lineage.get(10) is reused
-    check(lineage)
+    assert cache.get(10) is reused
+    check(cache)
 
 
 def test_the_same_binary_under_a_reused_pid_is_another_process() -> None:
-    lineage = new()
-    old = lineage.insert(entry(10, start=1_000_001), Origin.SNAPSHOT)
-    new_one = lineage.insert(entry(10, start=1_000_002), Origin.SNAPSHOT)
+    cache = new()
+    old = cache.insert(entry(10, start=1_000_001), Origin.SNAPSHOT)
+    new_one = cache.insert(entry(10, start=1_000_002), Origin.SNAPSHOT)
     assert old is not new_one
     assert old.ended_ns is not None
 
 
 def test_a_time_from_proc_matches_the_exact_one_of_the_kernel() -> None:
-    lineage = new()
-    from_proc = lineage.insert(entry(10, start=5 * TICK_NS), Origin.PROCFS)
-    assert lineage.insert(entry(10, start=5 * TICK_NS + 123), Origin.SNAPSHOT) is from_proc
+    cache = new()
+    from_proc = cache.insert(entry(10, start=5 * TICK_NS), Origin.PROCFS)
+    assert cache.insert(entry(10, start=5 * TICK_NS + 123), Origin.SNAPSHOT) is from_proc
 
 
 def test_children_of_an_ended_parent_keep_it_as_ancestor_until_they_are_reparented() -> None:
-    lineage = new()
-    init = lineage.insert(entry(1), Origin.SNAPSHOT)
-    parent = lineage.insert(entry(10, ppid=1), Origin.SNAPSHOT)
-    child = do_fork(lineage, fork(11, 10))
-    lineage.exit(Exit(7, 10, 10 * 1001, 0))
-    lineage.reap(Reaped(8, 10, 10 * 1001))
+    cache = new()
+    init = cache.insert(entry(1), Origin.SNAPSHOT)
+    parent = cache.insert(entry(10, ppid=1), Origin.SNAPSHOT)
+    child = do_fork(cache, fork(11, 10))
+    cache.exit(Exit(7, 10, 10 * 1001, 0))
+    cache.reap(Reaped(8, 10, 10 * 1001))
     assert child.parent is parent
-    lineage.reparent(child, init, 1)
+    cache.reparent(child, init, 1)
     assert child.parent is init
     assert child not in parent.children
-    check(lineage)
+    check(cache)
 
 
 def test_history_is_bounded_by_time() -> None:
-    lineage = new()
+    cache = new()
     for pid in range(2, 12):
-        lineage.insert(entry(pid), Origin.SNAPSHOT)
-        lineage.exit(Exit(pid, pid, pid * 1001, 0))
-        lineage.reap(Reaped(pid, pid, pid * 1001))
-    gone = lineage.expire(before_ns=7)
+        cache.insert(entry(pid), Origin.SNAPSHOT)
+        cache.exit(Exit(pid, pid, pid * 1001, 0))
+        cache.reap(Reaped(pid, pid, pid * 1001))
+    gone = cache.expire(before_ns=7)
     assert [process.entry.pid for process in gone] == [2, 3, 4, 5, 6]
     assert all(process.forgotten for process in gone)
 
 
 def test_the_cache_is_bounded_and_flushes_what_was_asked_for_least() -> None:
-    lineage = Lineage(Stats(), limit=3)
+    cache = ProcessCache(Counters(), limit=3)
     for pid in (2, 3, 4):
-        lineage.insert(entry(pid), Origin.SNAPSHOT)
-    lineage.seen(2)
-    lineage.insert(entry(5), Origin.SNAPSHOT)
-    assert [process.entry.pid for process in lineage] == [4, 2, 5]
+        cache.insert(entry(pid), Origin.SNAPSHOT)
+    cache.seen(2)
+    cache.insert(entry(5), Origin.SNAPSHOT)
+    assert [process.entry.pid for process in cache] == [4, 2, 5]
 
 
 def test_a_move_changes_the_cgroup_only() -> None:
-    lineage = new()
-    process = lineage.insert(entry(10, cgroup=b"/a", exe=b"/x"), Origin.SNAPSHOT)
-    lineage.move(CgroupMove(6, 10, 10 * 1001, 9, b"/b"))
+    cache = new()
+    process = cache.insert(entry(10, cgroup=b"/a", exe=b"/x"), Origin.SNAPSHOT)
+    cache.move(CgroupMove(6, 10, 10 * 1001, 9, b"/b"))
     assert (process.entry.cgroup, process.entry.exe) == (b"/b", b"/x")
-    assert lineage.move(CgroupMove(7, 10, 10 * 1001, 9, b"/b")) is None
+    assert cache.move(CgroupMove(7, 10, 10 * 1001, 9, b"/b")) is None
 
 
 def test_an_evicted_process_is_adopted_back() -> None:
-    lineage = new()
-    lineage.insert(entry(10), Origin.SNAPSHOT)
-    child = do_fork(lineage, fork(11, 10))
-    lineage.evict(10)
+    cache = new()
+    cache.insert(entry(10), Origin.SNAPSHOT)
+    child = do_fork(cache, fork(11, 10))
+    cache.evict(10)
     assert child.parent is None
-    back = lineage.insert(entry(10), Origin.MAPS)
-    lineage.adopt_orphans()
+    back = cache.insert(entry(10), Origin.MAPS)
+    cache.adopt_orphans()
     assert child.parent is back
-    check(lineage)
+    check(cache)
 
 
 def test_what_is_told_too_late_goes_into_the_history() -> None:
     """The snapshot has the pid's next owner already when the ring tells of the one before."""
-    lineage = new()
-    owner = lineage.insert(entry(10, start=2_000_001), Origin.SNAPSHOT)
-    forked = do_fork(lineage, fork(10, 1, start=1_000_001))
-    executed = lineage.exec(Exec(6, entry(10, start=1_500_001, exec_id=2)))
-    assert lineage.get(10) is owner
+    cache = new()
+    owner = cache.insert(entry(10, start=2_000_001), Origin.SNAPSHOT)
+    forked = do_fork(cache, fork(10, 1, start=1_000_001))
+    executed = cache.exec(Exec(6, entry(10, start=1_500_001, exec_id=2)))
+    assert cache.get(10) is owner
     assert forked.ended_ns == executed.ended_ns == 2_000_001
-    lineage.reap(Reaped(8, 10, 1_000_001))
-    assert lineage.get(10) is owner
-    check(lineage)
+    cache.reap(Reaped(8, 10, 1_000_001))
+    assert cache.get(10) is owner
+    check(cache)
 
 
 def test_a_look_at_proc_makes_the_identity_no_vaguer() -> None:
-    lineage = new()
+    cache = new()
     exact = entry(10, start=5 * TICK_NS + 123, exec_id=3, cookie=9, script=b"/s", parent_start_ns=7)
-    process = lineage.insert(exact, Origin.SNAPSHOT)
+    process = cache.insert(exact, Origin.SNAPSHOT)
     seen = entry(10, start=5 * TICK_NS, exec_id=0, cmdline=b"title\0")
-    assert lineage.insert(seen, Origin.PROCFS) is process
+    assert cache.insert(seen, Origin.PROCFS) is process
     assert process.key == exact.key
     assert (process.entry.exec_id, process.entry.cookie, process.entry.script) == (3, 9, b"/s")
     assert process.entry.cmdline == b"title\0"
 
 
 def test_a_birth_told_late_keeps_the_process_and_its_children() -> None:
-    lineage = new()
-    known = lineage.insert(entry(10, start=5 * TICK_NS, exec_id=0), Origin.PROCFS)
-    child = do_fork(lineage, fork(11, 10))
-    assert do_fork(lineage, fork(10, 0, start=5 * TICK_NS + 123)) is known
+    cache = new()
+    known = cache.insert(entry(10, start=5 * TICK_NS, exec_id=0), Origin.PROCFS)
+    child = do_fork(cache, fork(11, 10))
+    assert do_fork(cache, fork(10, 0, start=5 * TICK_NS + 123)) is known
     assert known.entry.start_ns == 5 * TICK_NS + 123
     assert child.parent is known
-    check(lineage)
+    check(cache)
 
 
 def test_a_zombie_known_by_its_tick_gives_its_pid_away() -> None:
-    lineage = new()
-    zombie = lineage.insert(entry(10, start=5 * TICK_NS, exec_id=0), Origin.PROCFS)
-    lineage.exit(Exit(7, 10, 5 * TICK_NS + 1, 0))
-    reused = do_fork(lineage, fork(10, 0, start=5 * TICK_NS + 123))
+    cache = new()
+    zombie = cache.insert(entry(10, start=5 * TICK_NS, exec_id=0), Origin.PROCFS)
+    cache.exit(Exit(7, 10, 5 * TICK_NS + 1, 0))
+    reused = do_fork(cache, fork(10, 0, start=5 * TICK_NS + 123))
     assert reused is not zombie
     assert zombie.ended_ns is not None
-    check(lineage)
+    check(cache)
 
 
 def test_an_exec_that_changes_nothing_is_merged() -> None:
-    lineage = new()
-    process = lineage.insert(entry(10, exec_id=1, cmdline=b"a\0", exec_ns=1), Origin.SNAPSHOT)
-    lineage.exec(Exec(6, entry(10, exec_id=2, cmdline=b"a\0", exec_ns=6)))
+    cache = new()
+    process = cache.insert(entry(10, exec_id=1, cmdline=b"a\0", exec_ns=1), Origin.SNAPSHOT)
+    cache.exec(Exec(6, entry(10, exec_id=2, cmdline=b"a\0", exec_ns=6)))
     assert not process.images
     assert (process.entry.exec_id, process.entry.exec_ns) == (2, 6)
-    lineage.exec(Exec(7, entry(10, exec_id=3, cmdline=b"b\0")))
+    cache.exec(Exec(7, entry(10, exec_id=3, cmdline=b"b\0")))
     assert [image.cmdline for image in process.images] == [b"a\0"]
-    assert lineage._stats.get("merged exec") == 1
+    assert cache._stats.get("merged exec") == 1
 
 
 def test_a_reused_pid_is_not_taken_for_the_parent() -> None:
-    lineage = new()
-    lineage.insert(entry(10, start=9_000_001), Origin.SNAPSHOT)
-    child = lineage.insert(entry(11, ppid=10, parent_start_ns=1_000_001), Origin.MAPS)
+    cache = new()
+    cache.insert(entry(10, start=9_000_001), Origin.SNAPSHOT)
+    child = cache.insert(entry(11, ppid=10, parent_start_ns=1_000_001), Origin.MAPS)
     assert child.parent is None
 
 
 def test_a_storm_does_not_grow_history_and_changes() -> None:
-    lineage = new()
-    parent = lineage.insert(entry(1), Origin.SNAPSHOT)
+    cache = new()
+    parent = cache.insert(entry(1), Origin.SNAPSHOT)
     for pid in range(2, MAX_ENDED + 500):
-        do_fork(lineage, fork(pid, 1))
-        lineage.reap(Reaped(pid, pid, pid * 1001))
-    assert len(lineage.ended) == MAX_ENDED
-    assert len(lineage.changed) <= MAX_ENDED + 1
+        do_fork(cache, fork(pid, 1))
+        cache.reap(Reaped(pid, pid, pid * 1001))
+    assert len(cache.ended) == MAX_ENDED
+    assert len(cache.changed) <= MAX_ENDED + 1
     assert len(parent.children) == MAX_ENDED
-    check(lineage)
+    check(cache)
 
 
 def test_validity_of_a_lineage() -> None:
-    lineage = new()
-    init = lineage.insert(entry(1), Origin.SNAPSHOT)
-    shell = lineage.insert(entry(10, ppid=1), Origin.SNAPSHOT)
-    child = do_fork(lineage, fork(11, 10))
+    cache = new()
+    init = cache.insert(entry(1), Origin.SNAPSHOT)
+    shell = cache.insert(entry(10, ppid=1), Origin.SNAPSHOT)
+    child = do_fork(cache, fork(11, 10))
     assert child.validity() == (Validity.VALID, init)
-    stray = lineage.insert(entry(20, ppid=19), Origin.SNAPSHOT)
-    assert do_fork(lineage, fork(21, 20)).validity() == (Validity.INCOMPLETE, stray)
-    lineage.flag(shell)
+    stray = cache.insert(entry(20, ppid=19), Origin.SNAPSHOT)
+    assert do_fork(cache, fork(21, 20)).validity() == (Validity.INCOMPLETE, stray)
+    cache.flag(shell)
     assert child.validity() == (Validity.MISSING_PARENT, shell)
-    lineage.insert(entry(10, ppid=1), Origin.SNAPSHOT)  # the kernel's word heals it
+    cache.insert(entry(10, ppid=1), Origin.SNAPSHOT)  # the kernel's word heals it
     assert child.validity() == (Validity.VALID, init)
-    lineage.reparent(init, stray, 20)
+    cache.reparent(init, stray, 20)
     assert child.validity() == (Validity.WRONG_PARENT, init)
-    assert lineage._stats.get("broken lineage") == 1
+    assert cache._stats.get("broken lineage") == 1
 
 
 PIDS = st.integers(min_value=1, max_value=6)
@@ -307,54 +307,54 @@ class AnyOrder(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lineage = Lineage(Stats(), limit=5)
+        self.cache = ProcessCache(Counters(), limit=5)
         self.now = 0
 
     @rule(pid=PIDS, start=STARTS, ppid=PIDS)
     def insert(self, pid: int, start: int, ppid: int) -> None:
-        self.lineage.insert(entry(pid, start, ppid=ppid), Origin.SNAPSHOT)
+        self.cache.insert(entry(pid, start, ppid=ppid), Origin.SNAPSHOT)
 
     @rule(pid=PIDS, start=STARTS, ppid=PIDS)
     def forked(self, pid: int, start: int, ppid: int) -> None:
         self.now += 1
-        do_fork(self.lineage, fork(pid, ppid, ts=self.now, start=start))
+        do_fork(self.cache, fork(pid, ppid, ts=self.now, start=start))
 
     @rule(pid=PIDS, start=STARTS, ppid=PIDS, number=st.integers(1, 4))
     def executed(self, pid: int, start: int, ppid: int, number: int) -> None:
-        self.lineage.exec(Exec(self.now, entry(pid, start, ppid=ppid, exec_id=number)))
+        self.cache.exec(Exec(self.now, entry(pid, start, ppid=ppid, exec_id=number)))
 
     @rule(pid=PIDS, start=STARTS)
     def exited(self, pid: int, start: int) -> None:
         self.now += 1
-        self.lineage.exit(Exit(self.now, pid, start, 0))
+        self.cache.exit(Exit(self.now, pid, start, 0))
 
     @rule(pid=PIDS, start=STARTS)
     def reaped(self, pid: int, start: int) -> None:
         self.now += 1
-        self.lineage.reap(Reaped(self.now, pid, start))
+        self.cache.reap(Reaped(self.now, pid, start))
 
     @rule(pid=PIDS, ppid=PIDS)
     def reparented(self, pid: int, ppid: int) -> None:
-        process = self.lineage.get(pid)
+        process = self.cache.get(pid)
         if process is not None:
-            self.lineage.reparent(process, self.lineage.get(ppid), ppid)
+            self.cache.reparent(process, self.cache.get(ppid), ppid)
 
     @rule(pid=PIDS, ticks=st.integers(0, 1), ppid=PIDS)
     def looked_up(self, pid: int, ticks: int, ppid: int) -> None:
-        self.lineage.insert(entry(pid, ticks * TICK_NS or 1, ppid=ppid, exec_id=0), Origin.PROCFS)
-        self.lineage.adopt_orphans()
+        self.cache.insert(entry(pid, ticks * TICK_NS or 1, ppid=ppid, exec_id=0), Origin.PROCFS)
+        self.cache.adopt_orphans()
 
     @rule(pid=PIDS)
     def evicted(self, pid: int) -> None:
-        self.lineage.evict(pid)
+        self.cache.evict(pid)
 
     @rule(age=st.integers(0, 10))
     def expired(self, age: int) -> None:
-        self.lineage.expire(self.now - age)
+        self.cache.expire(self.now - age)
 
     @invariant()
     def holds(self) -> None:
-        check(self.lineage)
+        check(self.cache)
 
 
 AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.model.entities import ContainerContext, LadderStep, ProcessEntry, Tiers, TierState, Usage
-from core.model.events import CgroupMove, Exec, Exit, Found, Lost, Reaped, Sample
+from core.model.events import CgroupMove, Exec, Exit, Lost, Reaped, Sample, SnapshotRecord
 from core.model.view import ViewRequest
 from core.resolve.engine import Engine
 from core.session.session import open_replay
@@ -63,7 +63,7 @@ def record(path: Path, probe: bool, what: list[list[str]]) -> Engine:
             subprocess.run(arguments, check=True)
         settle(engine)
         engine.sweep()
-        for process in engine.lineage:
+        for process in engine.cache:
             engine.container(process.entry.cgroup)
             feed.note_user(process.entry.credentials.uid)
     finally:
@@ -90,7 +90,7 @@ def facts(engine: Engine, began_ns: int) -> dict[int, tuple[object, ...]]:
     """Of those that ran before the recording: the host's others may be in flux as it ends."""
     return {
         p.entry.pid: (p.entry.start_ns, p.entry.ppid, p.entry.comm, p.entry.exe, p.origin)
-        for p in engine.lineage
+        for p in engine.cache
         if p.exited_ns is None and p.entry.start_ns < began_ns
     }
 
@@ -106,7 +106,7 @@ def test_a_replay_is_what_was_recorded(tmp_path: Path, probe: bool) -> None:
     assert again.feed.tiers.step == recorded.feed.tiers.step
     assert again.feed.user_name(os.getuid()) == recorded.feed.user_name(os.getuid())
     if recorded.feed.exact:
-        ended = {process.entry.comm for process in again.lineage.ended}
+        ended = {process.entry.comm for process in again.cache.ended}
         assert {b"true", b"sh"} <= ended
 
 
@@ -236,7 +236,7 @@ def test_texts_of_a_hostile_recording_are_made_safe(tmp_path: Path) -> None:
     writer = Writer(path)
     writer.write(Head(FORMAT, 1, host, Tiers(state, state, state, evil), True))
     entry = ProcessEntry(7, 1001, comm=evil.encode(), problem=evil, cgroup=b"/x")
-    writer.write(Snapshot(2, [Found(entry, Usage(state=evil))]))
+    writer.write(Snapshot(2, [SnapshotRecord(entry, Usage(state=evil))]))
     writer.write(Sweep(2, [Sample(7, 1001, 0, 0, evil.encode(), 0, False, Usage(state=evil))]))
     evil_container = ContainerContext(
         id=evil, runtime=evil, name=evil, reason=evil, labels=((evil, evil), ("password", "hunter2"))
@@ -245,7 +245,7 @@ def test_texts_of_a_hostile_recording_are_made_safe(tmp_path: Path) -> None:
     writer.write(User(4, 0, evil))
     writer.close()
     engine = replayed(path)
-    (process,) = engine.lineage
+    (process,) = engine.cache
     shown = msgspec.json.encode([engine.feed.host, engine.feed.tiers, engine.view(process).container])
     assert b"u001b" not in shown
     assert b"hunter2" not in shown
@@ -261,7 +261,7 @@ def test_a_recording_names_no_more_levels_than_a_path_can_have(tmp_path: Path) -
     writer = Writer(path)
     state = TierState(True)
     writer.write(Head(FORMAT, 1, HostFacts("h", "k", "a"), Tiers(state, state, state, ""), True))
-    writer.write(Snapshot(2, [Found(ProcessEntry(7, 1001, comm=b"x", cgroup=b"/x"), Usage())]))
+    writer.write(Snapshot(2, [SnapshotRecord(ProcessEntry(7, 1001, comm=b"x", cgroup=b"/x"), Usage())]))
     writer.write(Sweep(2, [Sample(7, 1001, 0, 0, b"x", 0, False, Usage())]))
     container = None
     for number in range(100):
@@ -271,7 +271,7 @@ def test_a_recording_names_no_more_levels_than_a_path_can_have(tmp_path: Path) -
     writer.write(Named(3, b"/x", container))
     writer.close()
     engine = replayed(path)
-    (process,) = engine.lineage
+    (process,) = engine.cache
     level = engine.view(process).container
     told = []
     while level is not None:
@@ -305,7 +305,7 @@ class Made:
 @pytest.fixture
 def made(tmp_path: Path) -> Made:
     made = Made(tmp_path / "made.rec")
-    snapshot = [Found(ProcessEntry(7, 7007, exec_id=1, comm=b"x"), Usage())]
+    snapshot = [SnapshotRecord(ProcessEntry(7, 7007, exec_id=1, comm=b"x"), Usage())]
     made.writer.write(Snapshot(SECOND + 1, snapshot))
     made.swept(SECOND + 2, p7=0)
     return made
@@ -320,10 +320,10 @@ def test_a_sweep_of_a_replay_ends_nobody_who_was_born_after_it(made: Made) -> No
     made.now_ns = 2 * SECOND + 500
     engine.pump()
     engine.sweep()  # as a session does from time to time
-    assert {process.entry.pid for process in engine.lineage if process.ended_ns is None} == {7, 8}
+    assert {process.entry.pid for process in engine.cache if process.ended_ns is None} == {7, 8}
     made.now_ns = 4 * SECOND
     engine.pump()
-    assert {process.entry.pid for process in engine.lineage if process.ended_ns is None} == {7, 8}
+    assert {process.entry.pid for process in engine.cache if process.ended_ns is None} == {7, 8}
 
 
 def test_cpu_shares_of_a_replay_are_those_between_two_recorded_sweeps(made: Made) -> None:
@@ -332,7 +332,7 @@ def test_cpu_shares_of_a_replay_are_those_between_two_recorded_sweeps(made: Made
     made.swept(3 * SECOND, p7=200_000_000)
     made.swept(5 * SECOND, p7=1_200_000_000)
     engine = made.replayed()
-    (process,) = engine.lineage
+    (process,) = engine.cache
     for now_ns, share in ((3 * SECOND + 900, 10.0), (5 * SECOND, 50.0), (9 * SECOND, 50.0)):
         made.now_ns = now_ns
         engine.pump()
@@ -467,14 +467,14 @@ def listed(kind: str, field: str, count: int, one: bytes) -> bytes:
 @pytest.mark.parametrize(
     "message",
     [
-        Snapshot(1001, [Found(born(), Usage(cpu_percent=NAN))]),
-        Snapshot(1001, [Found(born(), Usage(cpu_percent=INFINITE))]),
-        Snapshot(1001, [Found(born(), Usage(cpu_percent=-1.0))]),
-        Snapshot(1001, [Found(born(), Usage(cpu_ns=2**64 - 1))]),
-        Snapshot(1001, [Found(born(), Usage(threads=-1))]),
-        Snapshot(1001, [Found(born(pid=-7), Usage())]),
-        Snapshot(1001, [Found(born(start_ns=2**63), Usage())]),
-        Snapshot(1001, [Found(born(exec_id=-1), Usage())]),
+        Snapshot(1001, [SnapshotRecord(born(), Usage(cpu_percent=NAN))]),
+        Snapshot(1001, [SnapshotRecord(born(), Usage(cpu_percent=INFINITE))]),
+        Snapshot(1001, [SnapshotRecord(born(), Usage(cpu_percent=-1.0))]),
+        Snapshot(1001, [SnapshotRecord(born(), Usage(cpu_ns=2**64 - 1))]),
+        Snapshot(1001, [SnapshotRecord(born(), Usage(threads=-1))]),
+        Snapshot(1001, [SnapshotRecord(born(pid=-7), Usage())]),
+        Snapshot(1001, [SnapshotRecord(born(start_ns=2**63), Usage())]),
+        Snapshot(1001, [SnapshotRecord(born(exec_id=-1), Usage())]),
         Snapshot(-(2**63), []),
         Snapshot(2**63, []),
         Sweep(1001, [Sample(10, -1, 0, 0, b"x", 0, False, Usage())]),
@@ -515,7 +515,7 @@ def test_another_format_is_named(tmp_path: Path, format_: int) -> None:
 
 def test_a_whole_stream_that_ends_inside_a_message_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     """As after a crash between two writes: the compressed file is whole, the last message is not."""
-    stream = packed(HEAD, Snapshot(1001, [Found(born(), Usage())]), User(1002, 0, "root"))
+    stream = packed(HEAD, Snapshot(1001, [SnapshotRecord(born(), Usage())]), User(1002, 0, "root"))
     last = len(packed(User(1002, 0, "root")))
     for missing in range(1, last):
         path = tmp_path / str(missing)
@@ -571,11 +571,11 @@ def test_containers_that_are_in_each_other_do_not_go_round_for_ever(tmp_path: Pa
     made = random.Random(5)
     for _ in range(200):
         names = [Named(1001, b"/%d" % at, _made_up(made, 0)) for at in range(4)]
-        found = [Found(born(pid=10 + at, cgroup=b"/%d" % at), Usage()) for at in range(4)]  # type: ignore[arg-type]
+        found = [SnapshotRecord(born(pid=10 + at, cgroup=b"/%d" % at), Usage()) for at in range(4)]  # type: ignore[arg-type]
         path.write_bytes(zstd.compress(packed(HEAD, *names, Snapshot(1002, found), End(3000))))
         engine = replayed(path)
         tree = Tree(str)
-        for process in engine.lineage:
+        for process in engine.cache:
             tree.put(engine.view(process))
         window = tree.window(ViewRequest(height=100), 3000)
         assert {row.pid for row in window.rows if row.pid} == {10, 11, 12, 13}

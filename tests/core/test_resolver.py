@@ -7,9 +7,9 @@ import msgspec
 from core.model.entities import Origin, Outcome, ProcessEntry, Tier, TierState, Usage
 from core.probe.layout import EXE_CUT
 from core.probe.maps import MapsMiss
-from core.resolve.metrics import Stats
-from core.resolve.process_cache import Lineage
-from core.resolve.rate_limit import LIMIT_PIDS, Limiter
+from core.resolve.metrics import Counters
+from core.resolve.process_cache import ProcessCache
+from core.resolve.rate_limit import LIMIT_PIDS, RateLimiter
 from core.resolve.resolver import Resolver
 from core.sources.procfs import ProcfsError
 
@@ -50,11 +50,11 @@ def process(pid: int, ppid: int = 0, **facts: object) -> ProcessEntry:
 
 class World:
     def __init__(self, maps: Table | None, procfs: Table) -> None:
-        self.stats = Stats()
-        self.lineage = Lineage(self.stats)
+        self.stats = Counters()
+        self.cache = ProcessCache(self.stats)
         self.now = 0
         self.resolver = Resolver(
-            self.lineage,
+            self.cache,
             self.stats,
             procfs,
             maps,
@@ -101,7 +101,7 @@ def test_pid_0_is_a_miss_that_does_not_count() -> None:
 def test_a_kernel_thread_is_a_miss_with_a_reason() -> None:
     thread = process(2, kthread=True)
     world = World(Table(), Table(thread))
-    world.lineage.insert(thread, Origin.SNAPSHOT)
+    world.cache.insert(thread, Origin.SNAPSHOT)
     answer = world.resolver.resolve(2)
     assert answer.source is None
     assert "kernel thread" in answer.trail[0].reason
@@ -118,7 +118,7 @@ def test_before_the_snapshot_only_the_cache_answers_and_nothing_is_missed() -> N
 
 def test_inode_0_means_do_not_verify_and_another_one_must_match() -> None:
     world = World(Table(process(5, inode=70)), Table(process(5, inode=71)))
-    world.lineage.insert(process(5, inode=70), Origin.SNAPSHOT)
+    world.cache.insert(process(5, inode=70), Origin.SNAPSHOT)
     assert world.resolver.resolve(5, inode=0).source == Tier.CACHE
     assert world.resolver.resolve(5, inode=70).source == Tier.CACHE
     other = world.resolver.resolve(5, inode=71)
@@ -149,7 +149,7 @@ def test_procfs_is_asked_once_per_pid_and_30_seconds() -> None:
 
 
 def test_the_limiter_forgets_the_pid_that_was_used_least_recently() -> None:
-    limiter = Limiter()
+    limiter = RateLimiter()
     for pid in range(1, LIMIT_PIDS + 1):
         assert limiter.allow(pid, 0)
     assert not limiter.allow(1, 1)
@@ -161,7 +161,7 @@ def test_the_limiter_forgets_the_pid_that_was_used_least_recently() -> None:
 def test_a_process_that_a_sweep_has_seen_is_not_limited() -> None:
     world = World(None, Table(process(5)))
     world.resolver.resolve(5)
-    world.lineage.evict(5)
+    world.cache.evict(5)
     assert world.resolver.resolve(5).source is None
     assert world.resolver.resolve(5, limited=False).source == Tier.PROCFS
     assert world.counts() == {"hits procfs": 2, "limited": 1, "miss": 1}
@@ -190,7 +190,7 @@ def test_a_cut_path_and_an_unknown_cgroup_are_read_from_proc() -> None:
 def test_a_mismatch_in_proc_breaks_the_line() -> None:
     world = World(None, Table(process(5, inode=71)))
     world.resolver.resolve(5, inode=99)
-    found = world.lineage.get(5)
+    found = world.cache.get(5)
     assert found is not None
     assert found.parent_missing
     assert world.stats.get("broken lineage") == 1
@@ -211,7 +211,7 @@ def test_parents_come_along_as_objects_up_to_the_depth_limit() -> None:
     chain = [process(pid, ppid=pid + 1) for pid in range(1, 40)]
     world = World(None, Table(*chain))
     world.resolver.resolve(1)
-    found = world.lineage.get(1)
+    found = world.cache.get(1)
     assert found is not None
     assert [ancestor.entry.pid for ancestor in found.ancestors()] == list(range(2, 17))
     assert world.counts() == {"hits procfs": 1}

@@ -9,7 +9,7 @@ import pytest
 
 from core.model.entities import LadderStep, Origin, ProcessEntry, ProcessKey, Tier, Tiers, TierState, Usage
 from core.model.view import ProcessView, ViewRequest, Window
-from core.session.timeline import Facts, Timeline
+from core.session.timeline import HeaderFacts, Timeline
 from core.tree.tree import Tree
 
 SECOND = 1_000_000_000
@@ -25,7 +25,7 @@ def view(pid: int, parent: int = 0, args: bytes = b"sleep\0", cpu: float = 0.0) 
 
 def made(**limits: int) -> tuple[Tree, Timeline]:
     tree = Tree(str)
-    return tree, Timeline(tree, Facts(TIERS), **limits)
+    return tree, Timeline(tree, HeaderFacts(TIERS), **limits)
 
 
 def shown(tree: Tree) -> Window:
@@ -47,7 +47,7 @@ class World:
         """Let seconds pass; each one ends with a look at the tree."""
         for _ in range(seconds):
             self.second += 1
-            self.line.begin(self.second * SECOND, Facts(TIERS, lost=self.second))
+            self.line.begin(self.second * SECOND, HeaderFacts(TIERS, lost=self.second))
             for _ in range(self._random.randrange(1, 12)):
                 self._change()
             if not self.line.held:
@@ -127,7 +127,7 @@ def test_what_happens_while_it_is_held_is_gone_through_and_nothing_is_lost(seed:
 def test_a_quiet_minute_is_stepped_over_to_what_changed() -> None:
     tree, line = made()
     for second, pid in ((1, 1), (61, 2), (62, 3)):
-        line.begin(second * SECOND, Facts(TIERS))
+        line.begin(second * SECOND, HeaderFacts(TIERS))
         line.put(view(pid))
     line.hold(100 * SECOND)
     for at, count in ((62, 2), (61, 1), (1, 0)):
@@ -160,7 +160,7 @@ def test_the_bytes_are_counted_and_bounded_live_and_held() -> None:
 def test_minutes_are_bounded_too() -> None:
     _, line = made(span_ns=10 * SECOND)
     for second in range(1, 40):
-        line.begin(second * SECOND, Facts(TIERS))
+        line.begin(second * SECOND, HeaderFacts(TIERS))
         line.put(view(second))
     line.hold(39 * SECOND)
     assert 9 <= line.at_ns // SECOND - line.reach_ns // SECOND <= 12
@@ -168,10 +168,10 @@ def test_minutes_are_bounded_too() -> None:
 
 def test_what_fills_the_tree_at_the_start_is_no_change() -> None:
     tree, line = made()
-    line.begin(SECOND, Facts(TIERS))
+    line.begin(SECOND, HeaderFacts(TIERS))
     line.put(view(1))
     line.begin_here()
-    line.begin(5 * SECOND, Facts(TIERS))
+    line.begin(5 * SECOND, HeaderFacts(TIERS))
     line.put(view(2))
     line.hold(9 * SECOND)
     assert line.back(SECOND)
@@ -182,7 +182,7 @@ def test_what_fills_the_tree_at_the_start_is_no_change() -> None:
 def test_nothing_that_happens_costs_nothing() -> None:
     _, line = made()
     for second in range(1, 100):
-        line.begin(second * SECOND, Facts(TIERS))
+        line.begin(second * SECOND, HeaderFacts(TIERS))
     line.hold(100 * SECOND)
     assert line.bytes == 0
     assert line.at_start

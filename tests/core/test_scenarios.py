@@ -56,7 +56,7 @@ def exact(kind: type[Engine]) -> Iterator[Engine]:
         if not made.feed.exact:
             pytest.skip(f"no events here: {made.feed.tiers.maps.reason}")
         yield made
-        check_links(made.lineage)
+        check_links(made.cache)
     finally:
         made.feed.close()
 
@@ -111,7 +111,7 @@ def session_of(leader: int) -> set[int]:
 
 
 def cached(engine: Engine, pid: int) -> Process:
-    process = engine.lineage.get(pid)
+    process = engine.cache.get(pid)
     assert process is not None
     return process
 
@@ -140,7 +140,7 @@ def test_the_cache_is_proc(engine: Engine, scenario: Scenario, name: str, run: i
 def is_another_process(engine: Engine, pid: int) -> None:
     """The owner of a reused pid is told from the one before, with the same program and tick."""
     process = cached(engine, pid)
-    earlier = [ended for ended in engine.lineage.ended if ended.entry.pid == pid]
+    earlier = [ended for ended in engine.cache.ended if ended.entry.pid == pid]
     assert earlier
     assert all(ended.entry.start_ns < process.entry.start_ns for ended in earlier)
     assert earlier[-1].entry.start_ns // 10**7 == process.entry.start_ns // 10**7
@@ -166,7 +166,7 @@ def test_exec_history_is_kept(engine: Engine, scenario: Scenario) -> None:
         names = [image.args[:1] for image in process.images]
         assert names[-1] == (os.fsencode(scenario("exec_twice")),)
         assert process.entry.args[0] == b"third"
-        assert process.parent is engine.lineage.get(os.getpid())
+        assert process.parent is engine.cache.get(os.getpid())
 
 
 def test_a_new_process_reads_cache_event(engine: Engine, scenario: Scenario) -> None:
@@ -230,9 +230,9 @@ def test_a_loss_is_counted_and_mended(scenario: Scenario, run: int) -> None:
             assert 0 < engine.stats.get("resync") <= engine.lost
             assert differences(engine, pids) == []
         assert differences(engine, pids, sweeps=True) == []
-        assert len(engine.lineage.ended) <= MAX_ENDED
-        assert len(engine.lineage.changed) <= len(engine.lineage) + MAX_ENDED
-        check_links(engine.lineage)
+        assert len(engine.cache.ended) <= MAX_ENDED
+        assert len(engine.cache.changed) <= len(engine.cache) + MAX_ENDED
+        check_links(engine.cache)
     finally:
         engine.feed.close()
 

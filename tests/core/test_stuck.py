@@ -108,7 +108,7 @@ from core.system.host import LOCAL
 pid = int(sys.argv[1])
 engine = Engine(open_feed(LOCAL, probe={probe}))
 engine.start()
-process = engine.lineage.get(pid)
+process = engine.cache.get(pid)
 print(process.entry.problem, process.entry.cmdline, flush=True)
 engine.audit.wanted = process.key
 while not process.entry.cmdline:

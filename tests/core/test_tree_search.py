@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.model.view import Find, Found, RowKey, SortKey
+from core.model.view import Find, RowKey, SearchMatches, SortKey
 from core.tree.tree import Tree
 from tests.core.test_tree import DB, WEB, key, process, tree_of, window
 
@@ -24,7 +24,7 @@ def tree() -> Tree:
 
 def find(
     tree: Tree, text: str, start: RowKey | None = None, step: int = 0, folded: frozenset[RowKey] = frozenset()
-) -> Found:
+) -> SearchMatches:
     found = window(tree, find=Find(text, start, step), folded=folded).found
     assert found is not None
     return found
@@ -62,8 +62,8 @@ def test_the_filter_language_and_the_words_of_groups(tree: Tree) -> None:
     assert find(tree, "shop/db-0").key == "pod:shop/db-0"
     assert find(tree, "containerd").key == DB.id
     assert find(tree, "host").key == "host"
-    assert find(tree, "nothing") == Found()
-    assert find(tree, " ") == Found()
+    assert find(tree, "nothing") == SearchMatches()
+    assert find(tree, " ") == SearchMatches()
     assert find(tree, "src:x").problem.startswith("src: is one of")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from core.model.entities import ContainerContext, ProcessEntry, Tiers, TierState, Usage
-from core.model.events import Exec, Exit, Found, Lost, Sample
+from core.model.events import Exec, Exit, Lost, Sample, SnapshotRecord
 from core.model.view import ViewRequest
 from core.resolve.engine import Engine
 from core.sources.feed import HostFacts
@@ -37,7 +37,7 @@ def _seed() -> bytes:
     messages = (
         Head(FORMAT, 1000, HostFacts("h", "k", "a"), Tiers(on, on, on, "events+maps"), True),
         Named(1000, b"/a", container),
-        Snapshot(1001, [Found(entry, Usage(1, 1, "S", 1, 0.5))]),
+        Snapshot(1001, [SnapshotRecord(entry, Usage(1, 1, "S", 1, 0.5))]),
         Sweep(1002, [Sample(10, 500, 1, 0, b"x", 0, False, Usage(2, 1, "S", 1))]),
         Events(1003, [Exec(1003, entry), Exit(1004, 10, 500, 0), Lost(1005, 3)]),
         End(1006),
@@ -76,7 +76,7 @@ def test_recording() -> None:
             engine.start()
             engine.pump()
             tree = Tree(str)
-            for process in engine.lineage:
+            for process in engine.cache:
                 tree.put(engine.view(process))
             tree.window(ViewRequest(height=100), 3000)
             engine.feed.close()

@@ -12,7 +12,7 @@ from buildgen.plan.plan import BuildPlan, Target
 from buildgen.project.flags import Flag, Variant
 from buildgen.project.project import Project
 from buildgen.project.toolchain import Tool, Toolchain
-from buildgen.session.board import Board, TargetState
+from buildgen.session.board import Board, TargetRow
 from buildgen.session.history import Built
 from core.system.arch import parse_arch
 from tui.screens.headers import Findings
@@ -61,7 +61,7 @@ def board() -> Board:
     project = Project(ROOT, ROOT / "ebpf.toml", "agent", (), (), (), arches, OUT)
     plan = BuildPlan(project, OUT, targets, tools, Path("/usr/bin/ninja"), (), (), "")
     rows = [
-        TargetState(
+        TargetRow(
             plan,
             target,
             target.state,

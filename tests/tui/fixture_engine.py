@@ -30,7 +30,7 @@ from core.model.events import MapFill
 from core.model.latency import TierLatency
 from core.model.view import Explanation, Frame, Header, Past, Position, ProcessView, RowKey, ViewRequest
 from core.resolve.process import Process
-from core.session.timeline import LIMIT_BYTES, Facts, Timeline
+from core.session.timeline import LIMIT_BYTES, HeaderFacts, Timeline
 from core.sources.feed import Feed
 from core.tree.cpu_history import SPAN_NS
 from core.tree.tree import Tree
@@ -226,7 +226,7 @@ class FixtureEngine:
         self, views: list[ProcessView] | None = None, *, tiers: Tiers = ALL_ON, message: str = ""
     ) -> None:
         self._tree = Tree({0: "root", 33: "www-data", 1000: "deploy", 1001: "orders"}.__getitem__)
-        self._line = Timeline(self._tree, Facts(tiers))
+        self._line = Timeline(self._tree, HeaderFacts(tiers))
         self._starts: dict[int, int] = {}
         self._views: dict[ProcessKey, ProcessView] = {}
         self._callbacks: list[Callable[[Frame], None]] = []
@@ -256,7 +256,7 @@ class FixtureEngine:
     def put(self, view: ProcessView) -> None:
         """A process comes or changes; the screen hears of it."""
         self._starts[view.entry.pid] = view.entry.start_ns
-        self._line.begin(self.now_ns, Facts(self._tiers))
+        self._line.begin(self.now_ns, HeaderFacts(self._tiers))
         self._put(view)
         self.publish()
 
@@ -268,7 +268,7 @@ class FixtureEngine:
         """A process goes."""
         key = ProcessKey(pid, self._starts.pop(pid))
         del self._views[key]
-        self._line.begin(self.now_ns, Facts(self._tiers))
+        self._line.begin(self.now_ns, HeaderFacts(self._tiers))
         self._line.drop(key)
         self.publish()
 

@@ -80,7 +80,7 @@ def test_keys_may_be_written_as_people_write_them(tmp_path: Path) -> None:
 
 
 async def test_own_keys_work_are_shown_and_the_old_ones_are_free() -> None:
-    config = Config(keys={"processes.view": "number_sign", "tree.follow": "t", "room.build": "f2"})
+    config = Config(keys={"processes.view": "number_sign", "tree.follow": "t", "screen.build": "f2"})
     async with opened(config=config) as pilot:
         before = tree(pilot).grouping
         await press(pilot, "number_sign")

@@ -25,7 +25,7 @@ from harness import engine, lines, opened, press, settle, text, tree, words
 from textual.pilot import Pilot
 
 from core.model.entities import ContainerContext, ProcessEntry, Tiers, TierState, Usage
-from core.model.events import Found, Sample
+from core.model.events import Sample, SnapshotRecord
 from core.model.view import RowKey
 from core.session.session import open_replay
 from core.sources.feed import HostFacts
@@ -176,7 +176,7 @@ async def test_a_recording_is_explained_and_its_texts_steer_nothing(tmp_path: Pa
         problem=HOSTILE,
     )
     writer.write(Named(NOW, b"/x", evil))
-    writer.write(Snapshot(NOW, [Found(entry, Usage(rss_bytes=4096, state="S"))]))
+    writer.write(Snapshot(NOW, [SnapshotRecord(entry, Usage(rss_bytes=4096, state="S"))]))
     sample = Sample(70, NOW - 7 * SECOND, 0, 0, raw, 0, False, Usage(rss_bytes=4096, state="S"))
     for second in range(20):
         writer.write(Sweep(NOW + second * SECOND, [sample]))

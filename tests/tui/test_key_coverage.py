@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 from tests.needs import lacks
 from tui.app import EbpfApp
 from tui.keymap import COMMANDS, SCOPES, Command
-from tui.screens.base_screen import Room
+from tui.screens.base_screen import BaseScreen
 from tui.screens.help import HelpScreen
 
 ENDS = ("app.quit", "app.interrupt")
@@ -66,7 +66,7 @@ async def go(pilot: Pilot[None], place: str) -> None:
 
 def live(pilot: Pilot[None]) -> list[Command]:
     assert isinstance(pilot.app, EbpfApp)
-    assert isinstance(pilot.app.screen, Room)
+    assert isinstance(pilot.app.screen, BaseScreen)
     return pilot.app.commands(pilot.app.screen.live_scopes())
 
 
@@ -108,7 +108,7 @@ async def test_help_lists_the_live_keys_those_of_the_focused_widget_first(place:
     async with opened(size=(100, 100)) as pilot:
         await go(pilot, place)
         room = pilot.app.screen
-        assert isinstance(room, Room)
+        assert isinstance(room, BaseScreen)
         focused = getattr(room.focused, "SCOPES", ())
         assert focused
         assert room.live_scopes()[: len(focused)] == focused

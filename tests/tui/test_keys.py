@@ -16,7 +16,7 @@ from core.model.entities import ProcessKey
 from core.model.view import Grouping, Position, SortKey
 from tui.app import EbpfApp
 from tui.keymap import COMMANDS, SCOPES, bindings
-from tui.screens.base_screen import Room
+from tui.screens.base_screen import BaseScreen
 from tui.screens.help import HelpScreen
 from tui.screens.sort_menu import SortMenu
 from tui.settings import Settings
@@ -38,11 +38,11 @@ def checks(*ids: str) -> Callable[[Check], Check]:
     return mark
 
 
-@checks("room.processes", "room.build", "room.headers", "room.objects", "room.resolver")
+@checks("screen.processes", "screen.build", "screen.headers", "screen.objects", "screen.resolver")
 async def rooms(pilot: Pilot[None]) -> None:
     for key, name in zip("23451", ("build", "headers", "objects", "resolver", "processes"), strict=True):
         await press(pilot, key)
-        assert isinstance(pilot.app.screen, Room)
+        assert isinstance(pilot.app.screen, BaseScreen)
         assert name == pilot.app.screen.NAME
         assert f"[{key} {name.title()}]" in text(pilot)
 

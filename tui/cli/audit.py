@@ -10,7 +10,7 @@ from core.resolve.audit import Audit
 from core.resolve.engine import Engine
 from core.resolve.follow import follow
 from tui.cli.live import live_engine, narrate_unread
-from tui.output import Exit, emit
+from tui.output import ExitCode, emit
 from tui.settings import Settings
 
 _IN_FLIGHT_S = 0.3
@@ -37,7 +37,7 @@ def command(settings: Settings, duration: float, as_json: bool) -> int:
         emit("audit", _object(audit))
     else:
         _tell(audit)
-    return Exit.FAILED if audit.total else Exit.OK
+    return ExitCode.FAILED if audit.total else ExitCode.OK
 
 
 def _wait(engine: Engine, seconds: float) -> None:

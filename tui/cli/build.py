@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.text.safe import safe_text
-from tui.output import CommandError, Exit, emit, narrate
+from tui.output import CommandError, ExitCode, emit, narrate
 from tui.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,15 +61,15 @@ def command(
             out=absolute(out) if out else None,
         )
     except ConfigError as error:
-        raise CommandError(str(error), Exit.USAGE) from error
+        raise CommandError(str(error), ExitCode.USAGE) from error
     if planned.held_back:
-        raise CommandError(safe_text(planned.held_back), Exit.USAGE)
+        raise CommandError(safe_text(planned.held_back), ExitCode.USAGE)
     for line in what_runs(project):
         narrate(f"runs as {safe_text(planned.trust.runs_as)}: {line}")
     for warning in planned.warnings:
         narrate(f"warning: {warning}")
     if not _run(planned, jobs, keep_going, as_json):
-        raise SystemExit(int(Exit.FAILED))
+        raise SystemExit(int(ExitCode.FAILED))
 
 
 def _run(plan: BuildPlan, jobs: int | None, keep_going: bool, as_json: bool) -> bool:

@@ -8,7 +8,7 @@ from core.containers.cgroup_file import container_of_lines, container_of_process
 from core.containers.names import ContainerNames
 from core.model.entities import ContainerContext
 from core.text.safe import json_text, safe_text
-from tui.output import CommandError, Exit, emit, narrate
+from tui.output import CommandError, ExitCode, emit, narrate
 from tui.settings import Settings
 
 _TEXT_LIMIT = 1 << 20
@@ -66,7 +66,7 @@ def _of_text(file: str) -> ContainerContext:
             lines = parse_cgroup_file(stream.read(_TEXT_LIMIT))
     except OSError as error:
         # Exit 2, as for every wrong argument: the file was named on the command line.
-        raise CommandError(f"{safe_text(file)}: {error.strerror}", Exit.USAGE) from None
+        raise CommandError(f"{safe_text(file)}: {error.strerror}", ExitCode.USAGE) from None
     if not lines:
         narrate(f"{safe_text(file)}: no line of it has the form HIERARCHY:CONTROLLERS:/PATH")
     return container_of_lines(lines)

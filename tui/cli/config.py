@@ -11,7 +11,7 @@ from core.system.files import create
 from core.text.safe import json_text, safe_text
 from tui.config import COLUMNS, THEMES, Config, config_path, load_config
 from tui.keymap import SCOPES, commands
-from tui.output import CommandError, Exit, emit, narrate
+from tui.output import CommandError, ExitCode, emit, narrate
 
 
 @click.group()
@@ -30,7 +30,7 @@ def show(as_json: bool) -> int:
     else:
         narrate(f"{safe_text(str(path))}: {'read' if path.exists() else 'not there, all defaults'}")
         click.echo(_as_toml(config), nl=False)
-    return Exit.OK
+    return ExitCode.OK
 
 
 @command.command()
@@ -40,10 +40,10 @@ def validate(file: Path | None) -> int:
     path = file or config_path()
     if not path.exists():
         what = "no such file (`ebpf-tui config init` makes it)"
-        raise CommandError(f"{safe_text(str(path))}: {what}", Exit.USAGE)
+        raise CommandError(f"{safe_text(str(path))}: {what}", ExitCode.USAGE)
     load_config(path)
     narrate(f"{safe_text(str(path))}: good")
-    return Exit.OK
+    return ExitCode.OK
 
 
 @command.command()
@@ -62,7 +62,7 @@ def init() -> int:
         for line in _as_toml(Config()).splitlines():
             stream.write(line + "\n" if not line or line[0] in "[#" else f"# {line}\n")
     narrate(f"wrote {shown}")
-    return Exit.OK
+    return ExitCode.OK
 
 
 @command.command()
@@ -85,10 +85,10 @@ def confirm(directory: Path, remove: bool) -> int:
                 narrate(f"a build runs as {safe_text(judge(project).runs_as)}: {line}")
         keep(directory, remove=remove)
     except ConfigError as error:
-        raise CommandError(str(error), Exit.USAGE) from None
+        raise CommandError(str(error), ExitCode.USAGE) from None
     what = "no longer confirmed" if remove else "confirmed"
     narrate(f"{safe_text(os.path.realpath(directory))}: {what} (in {safe_text(str(confirmed_file()))})")
-    return Exit.OK
+    return ExitCode.OK
 
 
 def _facts(path: Path, config: Config) -> dict[str, object]:

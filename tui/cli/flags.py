@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from core.text.safe import safe_text
-from tui.output import CommandError, Exit, emit, narrate
+from tui.output import CommandError, ExitCode, emit, narrate
 from tui.settings import Settings
 
 
@@ -33,7 +33,7 @@ def command(settings: Settings, arch: str | None, variant: str, as_json: bool) -
             for warning in headers.warnings:
                 narrate(f"warning: {warning}")
     except (ArchError, ConfigError) as error:
-        raise CommandError(str(error), Exit.USAGE) from error
+        raise CommandError(str(error), ExitCode.USAGE) from error
     except HeadersNotFound as error:
         raise CommandError(str(error)) from error
     try:

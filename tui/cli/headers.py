@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from core.text.safe import safe_text
-from tui.output import CommandError, Exit, emit, narrate
+from tui.output import CommandError, ExitCode, emit, narrate
 from tui.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def command(
     try:
         headers = find_header_dirs(settings.host, release=release, minimal=min_release, arch=arch)
     except (ArchError, KernelReleaseError) as error:
-        raise CommandError(str(error), Exit.USAGE) from error
+        raise CommandError(str(error), ExitCode.USAGE) from error
     except HeadersNotFound as error:
         raise CommandError(str(error)) from error
     if as_json:

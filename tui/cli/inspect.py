@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.text.safe import safe_text
-from tui.output import CommandError, Exit, emit
+from tui.output import CommandError, ExitCode, emit
 from tui.settings import Settings
 
 _WIDEST = 100
@@ -68,7 +68,7 @@ def _disassembled(found: ObjectFile, name: str) -> tuple[Instruction, ...]:
     chosen = next((one for one in found.programs if one.name == name), None)
     if chosen is None:
         known = ", ".join(one.name for one in found.programs) or "none at all"
-        raise CommandError(safe_text(f"no program {name!r} in it; there is {known}"), Exit.USAGE)
+        raise CommandError(safe_text(f"no program {name!r} in it; there is {known}"), ExitCode.USAGE)
     return disassemble(found, chosen, find_toolchain().objdump)
 
 

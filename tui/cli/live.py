@@ -29,7 +29,7 @@ def live_engine(settings: Settings, *, probe: bool = True) -> Iterator[Engine]:
 
 def narrate_unread(engine: Engine) -> None:
     """Say on stderr how many processes are not wholly known, or not at all, and why the first are not."""
-    noted = sorted((one.entry.pid, one.entry.problem) for one in engine.lineage if one.entry.problem)
+    noted = sorted((one.entry.pid, one.entry.problem) for one in engine.cache if one.entry.problem)
     narrate_reasons("not wholly known", noted)
     narrate_reasons("not read", sorted(engine.feed.procfs.unreadable.items()))
 

@@ -23,7 +23,7 @@ from core.system.files import append
 from core.system.host import LOCAL, Host
 from core.text.safe import safe_text
 from tui.home import settle_home
-from tui.output import CommandError, Exit, no_working_directory
+from tui.output import CommandError, ExitCode, no_working_directory
 from tui.settings import Settings
 from tui.terminal.leaving import leave
 
@@ -153,14 +153,14 @@ def _refuse_changes(command: str | None, allow_signals: bool) -> None:
     """Raise CommandError for what --read-only contradicts."""
     other = "--allow-signals" if allow_signals else f"`{command}`" if command in _CHANGES else ""
     if other:
-        raise CommandError(f"--read-only and {other} exclude each other", Exit.USAGE)
+        raise CommandError(f"--read-only and {other} exclude each other", ExitCode.USAGE)
 
 
 def _absolute(path: Path) -> Path:
     try:
         return path.resolve()
     except FileNotFoundError:
-        raise CommandError(no_working_directory(), Exit.USAGE) from None
+        raise CommandError(no_working_directory(), ExitCode.USAGE) from None
 
 
 def _open_log(path: Path) -> None:
@@ -169,12 +169,12 @@ def _open_log(path: Path) -> None:
         logging.basicConfig(stream=stream, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     except OSError as error:
         where = safe_text(str(path))
-        raise CommandError(f"cannot write the log {where}: {error.strerror}", Exit.USAGE) from None
+        raise CommandError(f"cannot write the log {where}: {error.strerror}", ExitCode.USAGE) from None
 
 
 def _terminated(signum: int, frame: FrameType | None) -> NoReturn:
     # An exception rather than an exit: `finally` blocks close rings and kill process groups.
-    sys.exit(int(Exit.TERMINATED))
+    sys.exit(int(ExitCode.TERMINATED))
 
 
 def main() -> NoReturn:
@@ -186,21 +186,21 @@ def main() -> NoReturn:
     try:
         result = cli.main(standalone_mode=False)
         sys.stdout.flush()
-        code = result if isinstance(result, int) else Exit.OK
+        code = result if isinstance(result, int) else ExitCode.OK
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else Exit.OK
+        code = end.code if isinstance(end.code, int) else ExitCode.OK
     except CommandError as error:
         _say(error.format_message())
         code = error.code
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "ebpf-tui"
         _say(f"{error.format_message()} Try '{where} --help'.")
-        code = Exit.USAGE
+        code = ExitCode.USAGE
     except (click.exceptions.Abort, KeyboardInterrupt):
-        code = Exit.INTERRUPTED
+        code = ExitCode.INTERRUPTED
     except (ReaderGone, BrokenPipeError):
         _discard_output()
-        code = Exit.READER_GONE
+        code = ExitCode.READER_GONE
     except OSError as error:
         code = _refused(error)
     leave(int(code))
@@ -218,9 +218,9 @@ def _refused(error: OSError) -> int:
         where = "cannot write: "
     elif not where and isinstance(error, FileNotFoundError) and not _has_working_directory():
         _say(no_working_directory())
-        return Exit.USAGE
+        return ExitCode.USAGE
     _say(f"{where}{error.strerror or safe_text(str(error))}")
-    return Exit.FAILED
+    return ExitCode.FAILED
 
 
 def _say(text: str) -> None:

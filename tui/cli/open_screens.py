@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from tui.frame_source import Engine
-from tui.output import CommandError, Exit, narrate
+from tui.frame_source import FrameSource
+from tui.output import CommandError, ExitCode, narrate
 from tui.settings import Settings
 
 
-def open_screens(settings: Settings, engine: Engine | None = None) -> int:
+def open_screens(settings: Settings, engine: FrameSource | None = None) -> int:
     """Run the screens until the person quits; return the exit code.
 
     `engine` is what they show; left out, the host of `settings`. Raises CommandError (exit 2) when
@@ -21,7 +21,7 @@ def open_screens(settings: Settings, engine: Engine | None = None) -> int:
         if not stream.isatty():
             raise CommandError(
                 f"no terminal here ({name}): use `ebpf-tui ps`, `ebpf-tui ps --json` or another subcommand",
-                Exit.USAGE,
+                ExitCode.USAGE,
             )
     from tui.config import Config, UnreadableConfig, config_path, load_config
     from tui.terminal.kind import fit_terminal

@@ -6,7 +6,7 @@ import click
 
 from core.session.reload_signal import reload_running
 from core.text.safe import safe_text
-from tui.output import CommandError, Exit, emit
+from tui.output import CommandError, ExitCode, emit
 
 
 @click.group(no_args_is_help=False)
@@ -33,4 +33,4 @@ def reload(as_json: bool) -> int:
             click.echo(one.detail)
     if not results and not as_json:
         click.echo("no session of this user runs", err=True)
-    return Exit.OK if any(one.sent for one in results) else Exit.FAILED
+    return ExitCode.OK if any(one.sent for one in results) else ExitCode.FAILED

@@ -49,7 +49,7 @@ def _note(view: ProcessView) -> str:
 
 def _named_views(engine: Engine) -> list[ProcessView]:
     """Return the processes by pid; the names of their users have been waited for, as long as is fit."""
-    views = sorted((engine.view(process) for process in engine.lineage), key=lambda view: view.entry.pid)
+    views = sorted((engine.view(process) for process in engine.cache), key=lambda view: view.entry.pid)
     for view in views:
         engine.feed.user_name(view.entry.credentials.uid)
     engine.feed.settle_users(NAMES_WAIT_S)

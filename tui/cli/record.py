@@ -41,7 +41,7 @@ def command(settings: Settings, file: Path, duration: float | None, as_json: boo
     with engine_on(feed) as engine, contextlib.suppress(KeyboardInterrupt):
         engine.start()
         _note(engine, feed)
-        narrate(f"recording {len(engine.lineage)} processes to {shown}; ctrl+c ends it")
+        narrate(f"recording {len(engine.cache)} processes to {shown}; ctrl+c ends it")
         for _ in follow(engine, duration_s=duration, sweep_every_s=_SWEEP_EVERY_S):
             _note(engine, feed)
             if feed.full:
@@ -56,8 +56,8 @@ def command(settings: Settings, file: Path, duration: float | None, as_json: boo
 
 def _note(engine: Engine, feed: RecordingFeed) -> None:
     """Have the names of containers and users written down that the new records mention."""
-    for process in engine.lineage.changed:
+    for process in engine.cache.changed:
         engine.container(process.entry.cgroup)
         feed.note_user(process.entry.credentials.uid)
-    engine.lineage.changed.clear()
+    engine.cache.changed.clear()
     feed.settle_users()

@@ -9,7 +9,7 @@ from core.system.users import NAMES_WAIT_S
 from core.text.safe import safe_text
 from tui.cli.live import live_engine
 from tui.cli.process_json import entry_json, trail_json
-from tui.output import Exit, emit
+from tui.output import ExitCode, emit
 from tui.settings import Settings
 
 
@@ -42,7 +42,7 @@ def command(settings: Settings, pid: int, no_procfs: bool, no_maps: bool, as_jso
         )
     else:
         _tell(resolution)
-    return Exit.OK if entry else Exit.FAILED
+    return ExitCode.OK if entry else ExitCode.FAILED
 
 
 def _tell(resolution: Resolution) -> None:

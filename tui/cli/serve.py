@@ -11,7 +11,7 @@ import click
 
 from core.sources.recording.file import RecordingError
 from core.text.safe import safe_text
-from tui.output import CommandError, Exit, emit, narrate
+from tui.output import CommandError, ExitCode, emit, narrate
 from tui.settings import Settings
 
 
@@ -37,14 +37,14 @@ def command(settings: Settings, port: int, recording: Path | None, speed: float,
         if error.name not in ("textual_serve", "aiohttp"):
             raise
         what = "serving needs the package textual-serve: `pipx inject ebpf-tui textual-serve`"
-        raise CommandError(f"{what} (or pip install 'ebpf-tui[serve]')", Exit.USAGE) from None
+        raise CommandError(f"{what} (or pip install 'ebpf-tui[serve]')", ExitCode.USAGE) from None
     from tui.config import config_path, load_config
-    from tui.web.options import Showing
+    from tui.web.options import TabOptions
 
     load_config(config_path())  # what is wrong with it is told here, not in every tab
     if recording is not None:
         _check(recording)
-    server = Server(Showing.of(settings, recording, speed))
+    server = Server(TabOptions.of(settings, recording, speed))
 
     stdout = sys.stdout
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from core.text.safe import safe_text
-from tui.output import CommandError, Exit, emit, narrate
+from tui.output import CommandError, ExitCode, emit, narrate
 from tui.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def command(settings: Settings, file: Path, with_log: str | None, as_json: bool)
     except ObjectError as error:
         raise CommandError(str(error)) from error
     except VerifyError as error:
-        raise CommandError(str(error), Exit.NOT_PERMITTED) from error
+        raise CommandError(str(error), ExitCode.NOT_PERMITTED) from error
     if as_json:
         emit("verify", verdict_json(verdict))
     elif with_log is not None:
@@ -44,9 +44,9 @@ def command(settings: Settings, file: Path, with_log: str | None, as_json: bool)
     if verdict.note and not as_json:
         narrate(verdict.note)
     if not verdict.permitted:
-        raise SystemExit(int(Exit.NOT_PERMITTED))
+        raise SystemExit(int(ExitCode.NOT_PERMITTED))
     if not verdict.accepted:
-        raise SystemExit(int(Exit.FAILED))
+        raise SystemExit(int(ExitCode.FAILED))
 
 
 def _show_log(verdict: ObjectVerdict, name: str) -> None:
@@ -56,7 +56,7 @@ def _show_log(verdict: ObjectVerdict, name: str) -> None:
             click.echo(one.log)
             return
     known = ", ".join(one.name for one in verdict.programs)
-    raise CommandError(safe_text(f"no program {name!r} in it; there is {known}"), Exit.USAGE)
+    raise CommandError(safe_text(f"no program {name!r} in it; there is {known}"), ExitCode.USAGE)
 
 
 def _tell(one: ProgramVerdict) -> None:

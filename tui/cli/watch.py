@@ -14,8 +14,7 @@ from core.resolve.process_cache import Process
 from core.text.safe import json_text, safe_text
 from core.text.secrets import scrub_cmdline
 from tui.cli.live import live_engine, narrate_unread
-from tui.output import CommandError, emit, narrate
-from tui.output import Exit as ExitCode
+from tui.output import CommandError, ExitCode, emit, narrate
 from tui.settings import Settings
 
 _SWEEP_EVERY_S = 2.0
@@ -39,7 +38,7 @@ def command(settings: Settings, duration: float | None, as_json: bool) -> None:
         narrate_unread(engine)
         report = partial(_report, engine, as_json)
         for _ in follow(engine, duration_s=duration, sweep_every_s=_SWEEP_EVERY_S, on_event=report):
-            engine.lineage.changed.clear()  # nobody draws them
+            engine.cache.changed.clear()  # nobody draws them
 
 
 def _report(engine: Engine, as_json: bool, event: Event, process: Process | None) -> None:

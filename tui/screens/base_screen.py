@@ -20,13 +20,13 @@ from tui.widgets.tab_line import TabLine
 _LOG = logging.getLogger(__name__)
 
 
-class Room(Screen[None]):
+class BaseScreen(Screen[None]):
     """One of the screens `1`-`5`. `NAME` is its scope in the registry and its mode in the app."""
 
     NAME: ClassVar[str] = ""
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (8, "-low"), (16, "-high")]  # noqa: RUF012  # as in Screen
     DEFAULT_CSS = """
-    Room {
+    BaseScreen {
         overflow: hidden;
         &.-tiny TabLine, &.-tiny FooterBar { display: none; }
     }
@@ -36,7 +36,7 @@ class Room(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield HeaderBar()
-        rooms = [command for command in self.app.commands(["everywhere"]) if command.id.startswith("room.")]
+        rooms = [command for command in self.app.commands(["everywhere"]) if command.id.startswith("screen.")]
         yield TabLine(rooms, self.NAME)
         yield from self.compose_body()
         yield FooterBar()

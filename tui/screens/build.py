@@ -21,7 +21,7 @@ from buildgen.plan.plan import BuildPlan, Target
 from buildgen.project.trust import confirm
 from buildgen.session.board import (
     Board,
-    TargetState,
+    TargetRow,
     narrowed,
     place_of,
     read_board,
@@ -34,7 +34,7 @@ from tui.read_only import changes
 from tui.reload import own_probe
 from tui.screens.build_rows import detail_of, target_row, tools_of
 from tui.screens.confirm_project import ConfirmProject
-from tui.screens.rebuilding import SavingScreen
+from tui.screens.rebuilding import RebuildingScreen
 from tui.widgets.list_pane import Cell, Line, ListPane, titles
 from tui.widgets.progress_line import ProgressLine
 
@@ -42,7 +42,7 @@ _PATIENCE = 6.0
 """Seconds that a cancelled build may take to clean up after itself when the program ends."""
 
 
-class BuildScreen(SavingScreen):
+class BuildScreen(RebuildingScreen):
     """`b` builds the target under the cursor, `B` all, `x` cancels. One build at a time."""
 
     NAME = "build"
@@ -66,7 +66,7 @@ class BuildScreen(SavingScreen):
     class Confirmed(Message):
         """The person confirmed a project, for these targets; `problem`: it could not be kept."""
 
-        def __init__(self, rows: list[TargetState], problem: str = "") -> None:
+        def __init__(self, rows: list[TargetRow], problem: str = "") -> None:
             super().__init__()
             self.rows = rows
             self.problem = problem
@@ -107,7 +107,7 @@ class BuildScreen(SavingScreen):
         self._thread: threading.Thread | None = None
         self._confirmed: set[tuple[Path, str]] = set()
         """The targets to build when the projects have been read again."""
-        self._queue: list[tuple[BuildPlan, list[TargetState]]] = []
+        self._queue: list[tuple[BuildPlan, list[TargetRow]]] = []
 
     def compose_body(self) -> ComposeResult:
         self.targets.id, self.detail.id = "targets", "detail"
@@ -193,7 +193,7 @@ class BuildScreen(SavingScreen):
         if not self.building:
             self._read()
 
-    def _start(self, rows: list[TargetState]) -> None:
+    def _start(self, rows: list[TargetRow]) -> None:
         if self.building:
             self.notify("a build is running: x cancels it", severity="warning")
             return
@@ -201,7 +201,7 @@ class BuildScreen(SavingScreen):
         if strange is not None:
             self.app.push_screen(ConfirmProject(strange.plan), partial(self._answered, strange, rows))
             return
-        by_plan: dict[Path, tuple[BuildPlan, list[TargetState]]] = {}
+        by_plan: dict[Path, tuple[BuildPlan, list[TargetRow]]] = {}
         for row in rows:
             by_plan.setdefault(row.plan.out, (row.plan, []))[1].append(row)
         self._queue = list(by_plan.values())
@@ -231,7 +231,7 @@ class BuildScreen(SavingScreen):
         self._thread.start()
         self.show_board()
 
-    def _answered(self, strange: TargetState, rows: list[TargetState], yes: bool | None) -> None:
+    def _answered(self, strange: TargetRow, rows: list[TargetRow], yes: bool | None) -> None:
         """The person has seen what a project that others can write to would run."""
         if yes:
             self._confirm(strange.plan, rows)
@@ -239,7 +239,7 @@ class BuildScreen(SavingScreen):
             self._start(others)
 
     @work(thread=True, exit_on_error=False)
-    def _confirm(self, plan: BuildPlan, rows: list[TargetState]) -> None:
+    def _confirm(self, plan: BuildPlan, rows: list[TargetRow]) -> None:
         try:
             confirm(plan.trust.directory)
             self.post_message(self.Confirmed(rows))
@@ -302,7 +302,7 @@ class BuildScreen(SavingScreen):
 
     # --- showing -------------------------------------------------------------------------------
 
-    def _selected(self) -> TargetState | None:
+    def _selected(self) -> TargetRow | None:
         if self.board is None or not self.board.targets:
             return None
         return self.board.targets[min(self.targets.cursor, len(self.board.targets) - 1)]
@@ -330,7 +330,7 @@ class BuildScreen(SavingScreen):
         self.detail.show(f"{row.target.label}" if row is not None else "log", lines)
 
 
-def _key(row: TargetState) -> tuple[Path, str]:
+def _key(row: TargetRow) -> tuple[Path, str]:
     return row.plan.out, row.target.label
 
 

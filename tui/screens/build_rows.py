@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from buildgen.plan.plan import TargetStatus
 from buildgen.project.trust import what_runs
-from buildgen.session.board import Board, TargetState, shown_path
+from buildgen.session.board import Board, TargetRow, shown_path
 from core.text.safe import safe_text
 from tui.screens.past_builds import past_builds
 from tui.widgets import format as fmt
@@ -22,7 +22,7 @@ _SIGNS = {
 }
 
 
-def target_row(row: TargetState) -> Line:
+def target_row(row: TargetRow) -> Line:
     """Return a row of the table."""
     sign, kind = _SIGNS.get(row.state, ("?", "dim"))
     seconds = "–" if row.seconds is None else f"{row.seconds:.2f}s"
@@ -35,7 +35,7 @@ def target_row(row: TargetState) -> Line:
     ]
 
 
-def _insns(row: TargetState) -> str:
+def _insns(row: TargetRow) -> str:
     """Instructions, and by how many the latest build changed them."""
     if row.insns is None:
         return "–"
@@ -44,7 +44,7 @@ def _insns(row: TargetState) -> str:
     return f"{fmt.count(row.insns)} {row.insns - (row.insns_before or 0):+}"
 
 
-def detail_of(row: TargetState) -> list[Line]:
+def detail_of(row: TargetRow) -> list[Line]:
     """Return the lines below the table: the diagnosis, the log, what a build runs, the builds before."""
     runs: list[Line] = [
         [Cell(f"runs: {line}", "dim")] for line in what_runs(row.plan.project, row.target.source)

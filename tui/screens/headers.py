@@ -20,7 +20,7 @@ from core.system.arch import ARCHES, Arch, local_arch
 from core.system.host import Host
 from core.text.safe import safe_text
 from tui.keymap import bindings
-from tui.screens.base_screen import Room
+from tui.screens.base_screen import BaseScreen
 from tui.widgets.list_pane import Cell, Line, ListPane, cells
 
 
@@ -67,7 +67,7 @@ def _in_tree(path: Path, trees: tuple[Path, ...]) -> tuple[str, str]:
     return "", safe_text(str(path))
 
 
-class HeadersScreen(Room):
+class HeadersScreen(BaseScreen):
     """`a` changes the architecture, `v` the variant whose flags are shown."""
 
     NAME = "headers"

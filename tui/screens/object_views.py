@@ -12,7 +12,7 @@ from buildgen.objects.disassembly import Instruction
 from buildgen.objects.verify import ObjectVerdict, ProgramVerdict
 from core.text.safe import safe_text
 from tui.widgets import format as fmt
-from tui.widgets.fold_pane import Node
+from tui.widgets.fold_pane import FoldNode
 from tui.widgets.list_pane import Cell, Line, cells
 
 _T = TypeVar("_T")
@@ -34,7 +34,7 @@ class Page:
     title: str
     lines: Sequence[Line] = ()
     note: str = ""
-    tree: Sequence[Node] = ()
+    tree: Sequence[FoldNode] = ()
     is_read: bool = True
     """False: the object is large, and nobody has asked for it yet."""
 
@@ -50,13 +50,13 @@ def overview(found: ObjectFile, since: Comparison | None) -> Page:
 
     A program's code is below it, as soon as somebody unfolds it (`Node.lazy` is the Program).
     """
-    tree = [Node(line) for line in _about(found, since)]
+    tree = [FoldNode(line) for line in _about(found, since)]
     for group, ours in (("programs", False), ("subprograms", True)):
         members = [program for program in found.programs if program.subprogram is ours]
         if members or not ours:
-            below = [Node(_program(one), lazy=one, what=one) for one in members[:_MOST_LINES]]
-            below += [Node(line) for line in _left_out(len(members))]
-            tree.append(Node(_title(group, len(members)), below, is_open=True))
+            below = [FoldNode(_program(one), lazy=one, what=one) for one in members[:_MOST_LINES]]
+            below += [FoldNode(line) for line in _left_out(len(members))]
+            tree.append(FoldNode(_title(group, len(members)), below, is_open=True))
     counts = {
         "maps": len(found.maps),
         "variables": len(found.variables),
@@ -70,7 +70,7 @@ def overview(found: ObjectFile, since: Comparison | None) -> Page:
         ("sections", _few(found.sections, _sections)),
     ):
         few = group == "maps" or len(lines) <= _FEW
-        tree.append(Node(_title(group, counts[group]), [Node(line) for line in lines], is_open=few))
+        tree.append(FoldNode(_title(group, counts[group]), [FoldNode(line) for line in lines], is_open=few))
     return Page(safe_text(found.path.name), (), f"{found.machine} · {found.endian} endian", tree)
 
 
@@ -85,7 +85,7 @@ def _left_out(count: int) -> list[Line]:
     return [[Cell(f"{fmt.count(count - _MOST_LINES)} more: ebpf-tui inspect prints all", "warn")]]
 
 
-def code(instructions: Sequence[Instruction]) -> list[Node]:
+def code(instructions: Sequence[Instruction]) -> list[FoldNode]:
     """Show a program's instructions below the source lines that they come from."""
     lines: list[Line] = []
     for one in instructions[:_MOST_INSNS]:
@@ -102,10 +102,10 @@ def code(instructions: Sequence[Instruction]) -> list[Node]:
     if len(instructions) > _MOST_INSNS:
         more = fmt.count(len(instructions) - _MOST_INSNS)
         lines.append([Cell(f"{more} more: ebpf-tui inspect --disassemble prints all", "warn")])
-    return [Node(line) for line in lines] or [Node([Cell("no instructions", "warn")])]
+    return [FoldNode(line) for line in lines] or [FoldNode([Cell("no instructions", "warn")])]
 
 
-def judge(tree: Sequence[Node], found: ObjectVerdict) -> None:
+def judge(tree: Sequence[FoldNode], found: ObjectVerdict) -> None:
     """Write behind each program of a tree what the verifier said of it."""
     said = {one.name: one for one in found.programs}
     for node in (below for group in tree for below in group.children):

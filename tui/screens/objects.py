@@ -25,16 +25,16 @@ from tui.keymap import bindings
 from tui.read_only import changes
 from tui.reload import own_probe
 from tui.screens import object_views as views
-from tui.screens.base_screen import Room
+from tui.screens.base_screen import BaseScreen
 from tui.screens.object_views import Page
-from tui.widgets.fold_pane import FoldPane, Node
+from tui.widgets.fold_pane import FoldNode, FoldPane
 from tui.widgets.list_pane import Cell, Line, ListPane
 
 SHIPPED = "process.bpf.o"
 """The probe that comes with the program, beside its source."""
 
 
-class ObjectsScreen(Room):
+class ObjectsScreen(BaseScreen):
     """Objects on the left; on the right what is inside of one, or what was asked of it."""
 
     NAME = "objects"
@@ -70,7 +70,7 @@ class ObjectsScreen(Room):
     class Code(Message):
         """The code of the program that `node` stands for."""
 
-        def __init__(self, node: Node, children: list[Node]) -> None:
+        def __init__(self, node: FoldNode, children: list[FoldNode]) -> None:
             super().__init__()
             self.node = node
             self.children = children
@@ -169,16 +169,16 @@ class ObjectsScreen(Room):
         """A program was unfolded: ask for its code."""
         node, program = event.node, event.node.lazy
         if self._shown is not None and isinstance(program, Program):
-            self.inside.fill(node, [Node([Cell("reading its code…", "dim")])])
+            self.inside.fill(node, [FoldNode([Cell("reading its code…", "dim")])])
             self._disassemble(self._shown, node, program)
 
     @work(thread=True, group="code", exit_on_error=False)
-    def _disassemble(self, path: Path, node: Node, program: Program) -> None:
+    def _disassemble(self, path: Path, node: FoldNode, program: Program) -> None:
         try:
             children = _code(path, program)
         except (BuildgenError, OSError) as error:
             what = str(error).removeprefix(f"{path}: ")  # which object it is, the pane says
-            children = [Node([Cell(safe_text(what), "bad")])]
+            children = [FoldNode([Cell(safe_text(what), "bad")])]
         self.post_message(self.Code(node, children))
 
     def on_objects_screen_code(self, event: Code) -> None:
@@ -264,7 +264,7 @@ def _previous(path: Path) -> Path:
     return path.with_name(path.name + PREVIOUS)
 
 
-def _code(path: Path, program: Program) -> list[Node]:
+def _code(path: Path, program: Program) -> list[FoldNode]:
     return views.code(disassemble(read_object(path), program, find_toolchain().objdump))
 
 

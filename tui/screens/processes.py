@@ -16,7 +16,7 @@ from core.session.timeline import SPAN_NS
 from core.signals import send_signal
 from tui.keymap import bindings
 from tui.read_only import changes
-from tui.screens.base_screen import Room
+from tui.screens.base_screen import BaseScreen
 from tui.screens.column_menu import ColumnMenu
 from tui.screens.signal_menu import SignalMenu
 from tui.screens.sort_menu import SortMenu
@@ -29,7 +29,7 @@ from tui.widgets.tree_view import TreeView, process_key
 _TO_NOW = "Z goes on to now"
 
 
-class ProcessesScreen(Room):
+class ProcessesScreen(BaseScreen):
     NAME = "processes"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("processes")]
 

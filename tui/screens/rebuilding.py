@@ -5,15 +5,15 @@ from __future__ import annotations
 from textual import work
 from textual.message import Message
 
-from buildgen.session.board import Board, TargetState
+from buildgen.session.board import Board, TargetRow
 from buildgen.session.rebuild import Watched, to_rebuild, watched
 from buildgen.session.save_watch import SaveWatch
 from tui.read_only import changes
-from tui.screens.base_screen import Room
+from tui.screens.base_screen import BaseScreen
 from tui.widgets import format as fmt
 
 
-class SavingScreen(Room):
+class RebuildingScreen(BaseScreen):
     """A screen with a board that is built. The screen tells with `at_rest` that no build runs (any more).
 
     A save during a build is taken up by one more after it. A newer watch takes over before an older one ends:
@@ -90,7 +90,7 @@ class SavingScreen(Room):
         for watch in watches if wait else ():
             watch.join()
 
-    def made_stale(self, saved: set[str] | None) -> list[TargetState]:
+    def made_stale(self, saved: set[str] | None) -> list[TargetRow]:
         """Return the targets to build because of these saves; while a build runs, after it."""
         self._reading = False
         if saved and self.building:
@@ -115,7 +115,7 @@ class SavingScreen(Room):
     def _find_files(self, board: Board) -> None:
         self.post_message(self.Files(watched(board)))
 
-    def on_saving_screen_files(self, event: Files) -> None:
+    def on_rebuilding_screen_files(self, event: Files) -> None:
         if self._watches is None:
             return
         before, self._files = self._files, event.files
@@ -125,11 +125,11 @@ class SavingScreen(Room):
             self.at_rest()
         self.show_board()
 
-    def on_saving_screen_ready(self) -> None:
+    def on_rebuilding_screen_ready(self) -> None:
         self._ready = self._watches is not None
         self.show_board()
 
-    def on_saving_screen_saved(self, event: Saved) -> None:
+    def on_rebuilding_screen_saved(self, event: Saved) -> None:
         if self._watches is None:
             return
         if event.problem:

@@ -10,7 +10,7 @@ from core.model.latency import TierLatency
 from core.model.view import Frame, Past
 from core.text.safe import safe_text
 from tui.counter_history import BUCKET_NS, sparkline
-from tui.screens.base_screen import Room
+from tui.screens.base_screen import BaseScreen
 from tui.widgets import format as fmt
 from tui.widgets.list_pane import Cell, Line, ListPane, cells, titles
 
@@ -21,7 +21,7 @@ _WIDE = 100
 _SEEN = 4
 
 
-class ResolverScreen(Room):
+class ResolverScreen(BaseScreen):
     """Counters of the session, with how fast they grow."""
 
     NAME = "resolver"

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tui.output import CommandError, Exit
+from tui.output import CommandError, ExitCode
 from tui.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def fit_terminal(settings: Settings) -> Settings:
         raise CommandError(
             f"{what}: use `ebpf-tui ps` or another subcommand, or say what it is: "
             "`TERM=xterm-256color ebpf-tui`",
-            Exit.USAGE,
+            ExitCode.USAGE,
         )
     os.environ.setdefault(COLOR_SYSTEM, _color_system(colors))
     color = False if colors == 0 and settings.color is None else settings.color

@@ -11,7 +11,7 @@ _LOCAL_NAME = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?", re.
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class AccessCheck:
     """The secrets of one server. They live as long as it does, in memory only.
 
     The token comes once, in the address that a person opens; from then on the browser has the cookie. A

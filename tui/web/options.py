@@ -12,7 +12,7 @@ from core.system.host import LOCAL, Host
 from tui.settings import Settings
 
 
-class Showing(msgspec.Struct, frozen=True):
+class TabOptions(msgspec.Struct, frozen=True):
     """`replay` empty: this host, live. `host_root` empty: the host that we run on.
 
     `directory` is the project's, empty when it is gone.
@@ -28,7 +28,7 @@ class Showing(msgspec.Struct, frozen=True):
     directory: str = ""
 
     @classmethod
-    def of(cls, settings: Settings, replay: Path | None, speed: float) -> Showing:
+    def of(cls, settings: Settings, replay: Path | None, speed: float) -> TabOptions:
         directory = ""
         with contextlib.suppress(OSError):
             directory = os.getcwd()

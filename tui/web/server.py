@@ -14,11 +14,11 @@ import textual_serve
 from aiohttp import web
 
 from core.text.safe import safe_text
-from tui.output import CommandError, Exit, narrate
-from tui.web.auth import Door, is_local, is_own_page
+from tui.output import CommandError, ExitCode, narrate
+from tui.web.auth import AccessCheck, is_local, is_own_page
 from tui.web.gate import Gate, quiet
-from tui.web.options import Showing
-from tui.web.tab import Session
+from tui.web.options import TabOptions
+from tui.web.tab import BrowserTab
 
 ADDRESS = "127.0.0.1"
 MOST_SESSIONS = 4
@@ -36,7 +36,7 @@ _BACKLOG = 32
 _COOKIE = "ebpf-tui"
 _HERE = Path(__file__).parent
 _STATIC = Path(textual_serve.__path__[0]) / "static"
-_ENDS = {signal.SIGINT: Exit.INTERRUPTED, signal.SIGTERM: Exit.TERMINATED, signal.SIGHUP: 129}
+_ENDS = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED, signal.SIGHUP: 129}
 _HEADERS = {
     # Styles in line: xterm.js makes some. Everything else comes from this server alone.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -55,9 +55,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Server:
     """Answers on one port. `door` says who may come in, `showing` what they see."""
 
-    def __init__(self, showing: Showing, door: Door | None = None) -> None:
-        self.door = door or Door()
-        self._showing = showing
+    def __init__(self, options: TabOptions, door: AccessCheck | None = None) -> None:
+        self.door = door or AccessCheck()
+        self._options = options
         self._gate = Gate()
         self._places = asyncio.Semaphore(MOST_SESSIONS)
         self._sockets: set[web.WebSocketResponse] = set()
@@ -161,7 +161,7 @@ class Server:
         else:
             try:
                 width, height = (_number(request.query.get(name, "")) for name in ("width", "height"))
-                await Session(socket, self._showing).serve(width or 80, height or 24)
+                await BrowserTab(socket, self._options).serve(width or 80, height or 24)
             finally:
                 self._places.release()
         finally:

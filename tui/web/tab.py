@@ -16,7 +16,7 @@ from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 
 from core.system.interpreter import NEUTRAL, python_module
-from tui.web.options import Showing
+from tui.web.options import TabOptions
 
 _PATIENCE = 5.0
 """Seconds that a session may take to detach its probe and end; then it is killed."""
@@ -25,16 +25,16 @@ _LARGEST = (1000, 500)
 """Columns and rows that a browser may ask for."""
 
 
-class Session(AppService):
+class BrowserTab(AppService):
     """Runs the screens for one websocket. It lives no longer, and takes nothing but keys and sizes."""
 
-    def __init__(self, socket: WebSocketResponse, showing: Showing) -> None:
+    def __init__(self, socket: WebSocketResponse, options: TabOptions) -> None:
         super().__init__(
             "", write_bytes=self._show, write_str=socket.send_str, close=self._close,
             download_manager=DownloadManager(),
         )  # fmt: skip
         self._socket = socket
-        self._showing = showing
+        self._options = options
 
     async def serve(self, width: int, height: int) -> None:
         """Show the screens until they are quit or the browser goes; leaves no process behind."""
@@ -103,7 +103,7 @@ class Session(AppService):
     async def _open_app_process(self, width: int = 80, height: int = 24) -> Process:
         # A session of its own: ctrl+c in our terminal is ours, and all that it starts can be killed.
         self._process = process = await asyncio.create_subprocess_exec(
-            *python_module("tui.web.tab_process", msgspec.json.encode(self._showing).decode()),
+            *python_module("tui.web.tab_process", msgspec.json.encode(self._options).decode()),
             stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True, cwd=NEUTRAL,
             env=self._build_environment(width, height),
         )  # fmt: skip

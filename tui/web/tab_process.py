@@ -9,7 +9,7 @@ import sys
 import msgspec
 
 from tui.output import CommandError
-from tui.web.options import Showing
+from tui.web.options import TabOptions
 
 
 def main() -> int:
@@ -26,16 +26,16 @@ def _show() -> int:
     from tui.app import run, show
     from tui.config import config_path, load_config
 
-    showing = msgspec.json.decode(sys.argv[1], type=Showing)
+    options = msgspec.json.decode(sys.argv[1], type=TabOptions)
     with contextlib.suppress(OSError):  # it started in a neutral directory
-        os.chdir(showing.directory or "/")
-    settings = showing.settings()
+        os.chdir(options.directory or "/")
+    settings = options.settings()
     config = load_config(config_path())
-    if not showing.replay:
+    if not options.replay:
         return run(settings, config)
     from core.session.session import open_replay
 
-    return show(open_replay(Path(showing.replay), showing.speed), settings, config)
+    return show(open_replay(Path(options.replay), options.speed), settings, config)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ from tui.widgets.list_pane import Cell, Line, ListPane
 
 
 @dataclass(slots=True, eq=False)
-class Node:
+class FoldNode:
     """One line, and those below it. `lazy`: what is below is not known yet; whoever unfolds it is asked."""
 
     line: Line
-    children: Sequence[Node] = ()
+    children: Sequence[FoldNode] = ()
     is_open: bool = False
     lazy: object = None
     what: object = None
@@ -29,7 +29,7 @@ class Node:
         return bool(self.children) or self.lazy is not None
 
 
-_Row = tuple[int, Node]
+_Row = tuple[int, FoldNode]
 """How deep it stands, and what. A plain tuple: a program of 100,000 instructions is unfolded at once."""
 
 
@@ -39,7 +39,7 @@ class FoldPane(ListPane):
     class Wanted(Message):
         """A lazy node was unfolded for the first time: its children are wanted (`fill`)."""
 
-        def __init__(self, node: Node) -> None:
+        def __init__(self, node: FoldNode) -> None:
             super().__init__()
             self.node = node
 
@@ -52,7 +52,7 @@ class FoldPane(ListPane):
         return len(self._rows) if self._rows is not None else super().row_count
 
     @property
-    def node(self) -> Node | None:
+    def node(self) -> FoldNode | None:
         """The node under the cursor."""
         rows = self._rows
         return rows[self.cursor][1] if rows is not None and self.cursor < len(rows) else None
@@ -61,7 +61,7 @@ class FoldPane(ListPane):
         self._rows = None
         super().show(title, lines, note)
 
-    def show_tree(self, title: str, nodes: Sequence[Node], note: str = "") -> None:
+    def show_tree(self, title: str, nodes: Sequence[FoldNode], note: str = "") -> None:
         """Show these nodes below `title`; the cursor stays on its line number."""
         self._rows = _open_rows(nodes, 0)
         super().show(title, (), note)
@@ -100,7 +100,7 @@ class FoldPane(ListPane):
         elif node.children:
             self.move_to(self.cursor + 1)
 
-    def fill(self, node: Node, children: Sequence[Node]) -> None:
+    def fill(self, node: FoldNode, children: Sequence[FoldNode]) -> None:
         """Give a lazy node its children; they show if it is open and in the tree."""
         at = next((at for at, row in enumerate(self._rows or ()) if row[1] is node), None)
         was_open = node.is_open
@@ -132,7 +132,7 @@ class FoldPane(ListPane):
         self.move_to(self.cursor)
 
 
-def _open_rows(nodes: Sequence[Node], depth: int) -> list[_Row]:
+def _open_rows(nodes: Sequence[FoldNode], depth: int) -> list[_Row]:
     """Return the rows of these nodes and of all below them that are not folded away."""
     rows: list[_Row] = []
     for node in nodes:

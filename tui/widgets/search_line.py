@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from core.model.view import Found
+from core.model.view import SearchMatches
 from tui.keymap import bindings
 from tui.widgets.format import count
 from tui.widgets.prompt_line import PromptInput, PromptLine
@@ -24,11 +24,11 @@ class SearchLine(PromptLine):
         hint = "part of a row, or src: ctr: pod: user: pid: …"
         super().__init__("search", SearchInput(compact=True, select_on_focus=True), hint)
 
-    def show_found(self, text: str, found: Found) -> None:
+    def show_found(self, text: str, found: SearchMatches) -> None:
         """Say what came of a search."""
         self.note.show(found.problem, place(found) if text.strip() else "")
 
 
-def place(found: Found) -> str:
+def place(found: SearchMatches) -> str:
     """Return `3 of 17`, or that there is nothing."""
     return f"{count(found.number)} of {count(found.total)}" if found.key is not None else "no match"

@@ -34,7 +34,7 @@ class TabLine(LineWidget):
     def draw(self, width: int, height: int) -> list[Strip]:
         parts: list[Part] = []
         for tab in self._tabs:
-            if tab.id == f"room.{self._active}":
+            if tab.id == f"screen.{self._active}":
                 # Brackets, so that the active tab shows without colours too.
                 parts.append((f"[{tab.first_key} {tab.title}]", self.style_of("tab--active")))
             else:

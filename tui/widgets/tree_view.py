@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from core.model.entities import ProcessKey
-from core.model.view import Found, Grouping, Row, RowKey, RowKind, SortKey
+from core.model.view import Grouping, Row, RowKey, RowKind, SearchMatches, SortKey
 from tui.keymap import bindings
 from tui.widgets import format as fmt
 from tui.widgets.columns import columns_for
@@ -67,7 +67,7 @@ class TreeView(TreeWindow):
     class Searched(Message):
         """A search was answered."""
 
-        def __init__(self, text: str, found: Found) -> None:
+        def __init__(self, text: str, found: SearchMatches) -> None:
             super().__init__()
             self.text = text
             self.found = found
@@ -75,7 +75,7 @@ class TreeView(TreeWindow):
     def __init__(self) -> None:
         super().__init__()
         self.searched = ""
-        self.found = Found()
+        self.found = SearchMatches()
         self.tagged: frozenset[ProcessKey] = frozenset()
         self.columns: tuple[str, ...] = ()
         self._unfold_below = False
@@ -132,7 +132,7 @@ class TreeView(TreeWindow):
 
     def search(self, text: str) -> None:
         """Go to the row that `text` is in, this one or the next; an empty text ends the search."""
-        self.searched, self.found = text, Found()
+        self.searched, self.found = text, SearchMatches()
         if text.strip():
             self.ask_find(text, 0)
         else:
@@ -146,7 +146,7 @@ class TreeView(TreeWindow):
         else:
             self.notify("nothing is searched for: ctrl+f", timeout=3)
 
-    def answer_find(self, found: Found) -> None:
+    def answer_find(self, found: SearchMatches) -> None:
         """Go to what was found; what it is folded into unfolds."""
         self.found = found
         if found.hidden_by:

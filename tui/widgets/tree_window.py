@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from textual.message import Message
 
-from core.model.view import Find, Found, Grouping, Row, RowKey, SortKey, ViewRequest, Window
+from core.model.view import Find, Grouping, Row, RowKey, SearchMatches, SortKey, ViewRequest, Window
 from tui.widgets.cursor_pane import CursorPane
 
 _MOVING = (SortKey.CPU, SortKey.MEMORY)
@@ -197,7 +197,7 @@ class TreeWindow(CursorPane):
         self.ask()
 
     @abstractmethod
-    def answer_find(self, found: Found) -> None:
+    def answer_find(self, found: SearchMatches) -> None:
         """Take the answer to `ask_find`."""
 
     @abstractmethod

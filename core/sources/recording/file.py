@@ -22,7 +22,7 @@ from typing import Annotated, BinaryIO, cast
 import msgspec
 
 from core.model.entities import ContainerContext, ProcessEntry, Tiers, Usage
-from core.model.events import Event, Found, Sample
+from core.model.events import Event, Sample, SnapshotRecord
 from core.sources.feed import HostFacts
 from core.sources.recording.check import (
     MAX_RECORDS,
@@ -86,7 +86,7 @@ class Head(msgspec.Struct, frozen=True, tag=True):
 
 class Snapshot(msgspec.Struct, frozen=True, tag=True):
     ts_ns: int
-    found: Annotated[list[Found], _AT_MOST]
+    found: Annotated[list[SnapshotRecord], _AT_MOST]
 
 
 class Events(msgspec.Struct, frozen=True, tag=True):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from core.model.entities import ContainerContext, ProcessEntry, Usage
-from core.model.events import Event, Exec, Found, MapFill, Sample
+from core.model.events import Event, Exec, MapFill, Sample, SnapshotRecord
 from core.sources.feed import ContainerSource, Feed
 from core.sources.procfs import Stat
 from core.sources.recording.check import MOST_RECORDS
@@ -85,9 +85,9 @@ class RecordingFeed:
                 self.note_user(uid)
         return news
 
-    def snapshot(self) -> list[Found]:
+    def snapshot(self) -> list[SnapshotRecord]:
         found = self._feed.snapshot()
-        kept = [Found(_scrubbed(record.entry), record.usage) for record in found[:MOST_RECORDS]]
+        kept = [SnapshotRecord(_scrubbed(record.entry), record.usage) for record in found[:MOST_RECORDS]]
         self.write(Snapshot(self.now_ns(), kept))
         return found
 

@@ -12,7 +12,7 @@ import msgspec
 from core.containers.container_id import LEVELS, container_of_cgroup
 from core.containers.facts import shown_labels
 from core.model.entities import ContainerContext, ProcessEntry, Tiers, TierState, Usage
-from core.model.events import Event, Exec, Found, Lost, MapFill, Sample
+from core.model.events import Event, Exec, Lost, MapFill, Sample, SnapshotRecord
 from core.model.view import Position
 from core.probe.maps import KernelMaps
 from core.sources.procfs import ProcfsError, Stat
@@ -70,7 +70,7 @@ class ReplayFeed:
         self.host = _safe(head.host)
         self.exact = head.exact
         self.tiers = _recorded_tiers(head.tiers)
-        self._snapshot: list[Found] = []
+        self._snapshot: list[SnapshotRecord] = []
         self._events: list[Event] = []
         self._samples: list[Sample] = []
         self.sampled_ns = 0
@@ -142,7 +142,7 @@ class ReplayFeed:
         """Names are in the recording, or nowhere."""
         return False
 
-    def snapshot(self) -> list[Found]:
+    def snapshot(self) -> list[SnapshotRecord]:
         self._advance()
         found, self._snapshot = self._snapshot, []
         return found
@@ -196,7 +196,7 @@ class ReplayFeed:
         match message:
             case Snapshot():
                 # The latest counts: where two followed each other, the second was read after both losses.
-                self._snapshot = [Found(_safe(one.entry), _safe(one.usage)) for one in message.found]
+                self._snapshot = [SnapshotRecord(_safe(one.entry), _safe(one.usage)) for one in message.found]
             case Events():
                 for event in message.events:
                     self._take_event(event)

@@ -7,8 +7,8 @@ from itertools import takewhile
 from core.explain.process import Moment, explanation
 from core.model.entities import ContainerContext, Origin, ProcessEntry, Resolution
 from core.model.view import ProcessView
-from core.resolve.metrics import Stats
-from core.resolve.process_cache import Lineage
+from core.resolve.metrics import Counters
+from core.resolve.process_cache import ProcessCache
 
 NODE = ContainerContext(id="a" * 64, runtime="docker", name="node")
 POD = ContainerContext(
@@ -18,7 +18,7 @@ POD = ContainerContext(
 
 def told_of(container: ContainerContext | None) -> list[str]:
     """Return the lines that stand beside `container`."""
-    process = Lineage(Stats()).insert(ProcessEntry(6, 6006, comm=b"x"), Origin.SNAPSHOT)
+    process = ProcessCache(Counters()).insert(ProcessEntry(6, 6006, comm=b"x"), Origin.SNAPSHOT)
     resolution = Resolution(6, None, None, None, ())
     view = ProcessView(process.entry, None, Origin.SNAPSHOT, container=container)
     facts = explanation(process, resolution, view, Moment(7007)).facts

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from core.containers import ContainerNames
 from core.containers.daemons import Home
-from core.containers.facts import Facts
+from core.containers.facts import ContainerFacts
 from core.containers.user_process import ChildEnded, UserProcess
 from core.containers.user_protocol import (
     Claim,
@@ -367,11 +367,11 @@ some = st.none() | text
 
 @given(
     st.builds(
-        Facts, source=text, runtime=text, name=some, image=some, pod=some, namespace=some, pod_uid=some,
-        note=some, labels=st.lists(st.tuples(text, text), max_size=80).map(tuple),
+        ContainerFacts, source=text, runtime=text, name=some, image=some, pod=some, namespace=some,
+        pod_uid=some, note=some, labels=st.lists(st.tuples(text, text), max_size=80).map(tuple),
     )
 )  # fmt: skip
-def test_any_facts_of_a_child_are_safe_and_short(facts: Facts) -> None:
+def test_any_facts_of_a_child_are_safe_and_short(facts: ContainerFacts) -> None:
     kept = checked_facts(facts)
     assert kept is not None
     texts = [

@@ -144,7 +144,7 @@ def three_times(engine: Engine, pid: int) -> dict[str, ProcessEntry]:
     """What the cache, a snapshot and the maps say, after the sweep and the audit that a session makes."""
     engine.sweep()
     engine.audit.whole(lambda: settle(engine, 0.05))
-    cached = engine.lineage.get(pid)
+    cached = engine.cache.get(pid)
     assert cached is not None
     assert cached.origin == "event"
     maps = engine.feed.maps
@@ -193,7 +193,7 @@ def test_what_a_process_gives_up_is_known_after_the_next_sweep_and_in_the_maps_t
         child.stdin.flush()
         assert child.stdout.readline() == b"ready\n"
         engine.sweep()
-        cached = engine.lineage.get(child.pid)
+        cached = engine.cache.get(child.pid)
         assert cached is not None
         assert engine.feed.maps is not None
         seen = engine.feed.procfs.entry(child.pid)[0].credentials
@@ -239,7 +239,7 @@ def test_an_argv_longer_than_what_is_read_of_proc_says_so(engine: Engine) -> Non
         for entry in (*three_times(engine, pid).values(), engine.feed.procfs.entry(pid)[0]):
             assert entry.cmdline_truncated
             assert outside.startswith(entry.cmdline)
-        cached = engine.lineage.get(pid)
+        cached = engine.cache.get(pid)
         assert cached is not None
         assert len(cached.entry.cmdline) == CMDLINE_LIMIT
 
