@@ -39,36 +39,47 @@ def parse_cgroup_file(data: bytes) -> tuple[CgroupLine, ...]:
     return tuple(lines)
 
 
-def container_of_lines(lines: tuple[CgroupLine, ...]) -> ContainerContext:
-    """Return what the lines of one process say together; its `cgroup_path` is the path of the chosen line.
+def chosen_line(lines: tuple[CgroupLine, ...]) -> CgroupLine | None:
+    """Return the line that tells containers apart, None without lines. Every tier asks this one function.
 
     Named hierarchies go before v2, v2 before controllers. The first line with a container wins, unless
     another one names a container inside it; without a container it is the first line that is not the root.
-    A controller's line is asked about containers, but stands for the process only if there is no other
-    (the seed's reason: resource managers move processes in single v1 controllers at will).
+    A controller's line is asked about containers, but counts otherwise only if there is no other
+    (the described system's reason: resource managers move processes in single v1 controllers at will).
     """
     ordered = sorted(lines, key=_rank)
-    contexts = [container_of_cgroup(line.path) for line in ordered]
-    contained = [context for context in contexts if context.id]
-    if contained:
-        chosen = contained[0]
-        for context in contained[1:]:
-            if context.parent_id == chosen.id:
-                chosen = context
+    chosen: CgroupLine | None = None
+    container: str | None = None
+    for line in ordered:
+        context = container_of_cgroup(line.path)
+        if context.id and (chosen is None or context.parent_id == container):
+            chosen, container = line, context.id
+    if chosen is not None:
         return chosen
-    main = [c for line, c in zip(ordered, contexts, strict=True) if _rank(line) < 2] or contexts
-    return next((c for c in main if c.cgroup_path != b"/"), main[0] if main else ContainerContext())
+    main = [line for line in ordered if _rank(line)[0] < _CONTROLLERS] or ordered
+    return next((line for line in main if line.path != b"/"), main[0] if main else None)
+
+
+def container_of_lines(lines: tuple[CgroupLine, ...]) -> ContainerContext:
+    """Return what the lines of one process say together; its `cgroup_path` is the path of `chosen_line`."""
+    line = chosen_line(lines)
+    return ContainerContext() if line is None else container_of_cgroup(line.path)
 
 
 def choose_cgroup(data: bytes) -> bytes:
     """Return the path that tells containers apart in the text of a cgroup file, b"" if it has no line."""
-    return container_of_lines(parse_cgroup_file(data)).cgroup_path
+    line = chosen_line(parse_cgroup_file(data))
+    return b"" if line is None else line.path
 
 
-def _rank(line: CgroupLine) -> int:
+_NAMED, _V2, _CONTROLLERS = range(3)
+
+
+def _rank(line: CgroupLine) -> tuple[int, int]:
+    """Return what lines are ordered by: descending, as /proc writes them; the kernel has no order."""
     if line.controllers.startswith(b"name="):
-        return 0
-    return 2 if line.controllers else 1
+        return _NAMED, -line.hierarchy
+    return _CONTROLLERS if line.controllers else _V2, -line.hierarchy
 
 
 def read_cgroup_file(host: Host, pid: int) -> bytes:

@@ -85,7 +85,8 @@ class ProcessEntry(msgspec.Struct, frozen=True, gc=False):
     `exe` is the path as readlink /proc/PID/exe gives it, empty when it is not known.
     `device` is the kernel's s_dev, or 0; compare inodes, not devices (overlay, procfs differ).
     `exec_id` is `task_struct.self_exec_id`, 0 when the source cannot know it (procfs).
-    `cgroup` is the path in the hierarchy that tells containers apart, empty when not known.
+    `cgroup` is the path in the hierarchy that tells containers apart, empty when not known; `cgroup_id` is
+    the kernel's id of it, 0 when not known, unique only together with `cgroup_hierarchy` (0: cgroup v2).
     `script` is what was given to execve when `exe` is its interpreter; only events know it.
     `inner_pid` is the pid in the process's own pid namespace, 0 when not known.
     `problem` says which facts could not be read and why, or is empty.
@@ -118,6 +119,7 @@ class ProcessEntry(msgspec.Struct, frozen=True, gc=False):
     problem: str = ""
     script: bytes = b""
     inner_pid: int = 0
+    cgroup_hierarchy: int = 0
 
     @property
     def key(self) -> ProcessKey:

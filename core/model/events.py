@@ -16,7 +16,8 @@ class Fork(msgspec.Struct, frozen=True, tag=True, gc=False):
 
     `ppid` is the kernel's parent at birth (`real_parent->tgid`), `parent_inode` the inode of the
     executable that the child inherited, 0 when unknown; `creator` the process that called fork
-    (another one than the parent under CLONE_PARENT). `cgroup` is empty when it is the creator's.
+    (another one than the parent under CLONE_PARENT). `cgroup` is empty when it is the creator's. Its
+    id is unique only together with its hierarchy (0: cgroup v2).
     core/probe/layout.py makes it by position: keep the order of the fields in step with it.
     """
 
@@ -38,6 +39,7 @@ class Fork(msgspec.Struct, frozen=True, tag=True, gc=False):
     tty: bytes
     kthread: bool = False
     inner_pid: int = 0
+    cgroup_hierarchy: int = 0
 
 
 class Exec(msgspec.Struct, frozen=True, tag=True, gc=False):
@@ -69,13 +71,18 @@ class Reaped(msgspec.Struct, frozen=True, tag=True, gc=False):
 
 
 class CgroupMove(msgspec.Struct, frozen=True, tag=True, gc=False):
-    """A process was moved to another cgroup."""
+    """A process was moved to another cgroup: the one that tells containers apart, of all its hierarchies.
+
+    The id, 0 when it is not known, is unique only together with the hierarchy (0: cgroup v2). `cgroup` is
+    empty when only /proc knows it.
+    """
 
     ts_ns: int
     pid: int
     start_ns: int
     cgroup_id: int
     cgroup: bytes
+    hierarchy: int = 0
 
 
 class Lost(msgspec.Struct, frozen=True, tag=True, gc=False):
@@ -106,10 +113,27 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
 
 
 class SnapshotRecord(msgspec.Struct, frozen=True, gc=False):
-    """One running process as the start-up snapshot sees it."""
+    """One running process as the start-up snapshot sees it.
+
+    Its argv may be empty and marked as cut: then it is still to be read (`Feed.argvs`), but not with the
+    others when its memory map is `locked`: whoever reads it has to wait.
+    """
 
     entry: ProcessEntry
     usage: Usage
+    locked: bool = False
+
+
+class Argv(msgspec.Struct, frozen=True, gc=False):
+    """The argv that /proc has of an image of a process: of start time `start_ns` and generation `exec_id`.
+
+    `cut` is True when there is more of it than was read.
+    """
+
+    start_ns: int
+    exec_id: int
+    cmdline: bytes
+    cut: bool
 
 
 class MapFill(msgspec.Struct, frozen=True, gc=False):

@@ -11,9 +11,6 @@ from core.system.host import Host
 from core.system.privileges import current_privileges, install_libbpf
 from core.text.safe import safe_text
 
-_V1_CONTROLLERS = ("memory", "pids", "cpu", "freezer", "devices", "cpuset")
-"""In the order of enum cgroup_subsys_id in kernel_types.h, counted from 1."""
-
 
 def check_host(host: Host, object_file: Path) -> None:
     """Raise ProbeUnavailable for what would make loading fail, with the true cause.
@@ -43,26 +40,6 @@ def check_host(host: Host, object_file: Path) -> None:
         raise ProbeUnavailable(
             "this kernel has no BTF (/sys/kernel/btf/vmlinux)", "use a kernel with CONFIG_DEBUG_INFO_BTF=y"
         )
-
-
-def v1_controller(host: Host) -> int:
-    """Return which controller's v1 hierarchy tells containers apart; 0: the v2 hierarchy does.
-
-    A controller counts when it is on a v1 hierarchy, that is, when /proc/cgroups gives it one.
-    """
-    try:
-        lines = host.text("/proc/cgroups").splitlines()
-    except OSError:
-        return 0
-    hierarchies = {}
-    for line in lines[1:]:
-        fields = line.split()
-        if len(fields) == 4:
-            hierarchies[fields[0]] = fields[1]
-    for number, name in enumerate(_V1_CONTROLLERS, start=1):
-        if hierarchies.get(name, "0") != "0":
-            return number
-    return 0
 
 
 _FIRST_PID_NAMESPACE = 4026531836  # include/linux/proc_ns.h, PROC_PID_INIT_INO

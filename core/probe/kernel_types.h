@@ -170,24 +170,23 @@ struct kernfs_node {
 struct kernfs_node___6_15 {
 	struct kernfs_node *__parent;
 };
+struct cgroup_root {
+	u32 subsys_mask;
+	int hierarchy_id;
+};
 struct cgroup {
 	struct kernfs_node *kn;
+	struct cgroup_root *root;
 };
-struct cgroup_subsys_state {
-	struct cgroup *cgroup;
+struct list_head {
+	struct list_head *next;
+};
+struct cgrp_cset_link { /* one for each hierarchy */
+	struct cgroup *cgrp;
+	struct list_head cgrp_link;
 };
 struct css_set {
-	struct cgroup_subsys_state *subsys[16];
-	struct cgroup *dfl_cgrp;
-};
-
-enum cgroup_subsys_id {
-	memory_cgrp_id = 1,
-	pids_cgrp_id = 2,
-	cpu_cgrp_id = 3,
-	freezer_cgrp_id = 4,
-	devices_cgrp_id = 5,
-	cpuset_cgrp_id = 6,
+	struct list_head cgrp_links;
 };
 
 struct sched_entity {

@@ -8,31 +8,42 @@ from __future__ import annotations
 from functools import lru_cache
 from struct import Struct
 from struct import error as StructError
-from typing import Any
+from typing import Any, NamedTuple
 
+from core.containers.cgroup_file import CgroupLine, chosen_line
 from core.model.entities import Credentials, ProcessEntry, Usage
 from core.model.events import CgroupMove, Event, Exec, Exit, Fork, Reaped, SnapshotRecord
+from core.sources.cmdlines import LIMIT
 
 FORK, EXEC, EXIT, REAPED, CGROUP, FOUND = 1, 2, 3, 4, 5, 6
 KTHREAD, EXE_UNLINKED, EXE_PARTIAL, ARGS_PARTIAL, CGROUP_PARTIAL, ZOMBIE, NEW_RIGHTS = 1, 2, 4, 8, 16, 32, 64
+ARGS_LOCKED = 128
 
-LAYOUT = 4
+LAYOUT = 5
 """LAYOUT of record.h."""
 
 FACTS = Struct("=II8Q16s2Q4I28s13I32s")
 """Capabilities, ids, and comm with tty are taken as bytes: they are the same few again and again."""
 ENDING = Struct("=IIQQ80xI64xI")
 """Of the facts only what an exit and a reaping need: kind, flags, ts, start, pid, exit code."""
+_unpack_kind = Struct("=I").unpack_from
 _unpack_facts, _unpack_ending, _HEAD = FACTS.unpack_from, ENDING.unpack_from, FACTS.size  # for every event
 PID_ENTRY = Struct("=6Q16s2I28s5I32s")
 CAPABILITIES = Struct("=2Q")
 IDS = Struct("=7I")
 NAMES = Struct("=16s16s")
 PROC_ENTRY = Struct("=3Q6I512s512s")
-CGROUP_ENTRY = Struct("=II512s")
+CGROUP_SET = Struct("=I2048s")
+PLACE = Struct("=QIHH")
+IDENTITY = Struct("=QIII4x")
 
-STORED_EXE = STORED_ARGS = STORED_CGROUP = 512
+STORED_EXE = STORED_ARGS = 512
 """Bytes of names and argv that the maps keep; longer ones are marked and completed from /proc."""
+STORED_CGROUPS = 2048
+"""The same of the cgroups of a process, one of each hierarchy."""
+
+_CONTROLLERS_OF_KIND = (b"", b"name=", b"controllers")
+"""What stands for the second field of /proc/PID/cgroup, by `enum place_kind`."""
 
 NO_LOGIN = 0xFFFFFFFF
 PAGE = 4096
@@ -64,9 +75,49 @@ def exe_of(names: bytes, flags: int) -> bytes:
     return path + b" (deleted)" if path and flags & EXE_UNLINKED else path
 
 
-def cgroup_of(names: bytes, flags: int) -> bytes:
-    """Return the path of a cgroup; empty when only its end was sent: then /proc knows it."""
-    return b"" if flags & CGROUP_PARTIAL else path_of(names) or b"/"
+class Cgroup(NamedTuple):
+    """The cgroup that tells containers apart. The id is unique in its hierarchy only."""
+
+    path: bytes
+    id: int
+    hierarchy: int
+
+
+UNKNOWN_CGROUP = Cgroup(b"", 0, 0)
+"""What /proc has to complete."""
+
+
+def cgroup_of(places: bytes, flags: int) -> Cgroup:
+    """Return the cgroup that tells containers apart, of those that the kernel sent: one of each hierarchy.
+
+    Unknown when only the end of a path was sent: then /proc knows it.
+    """
+    return UNKNOWN_CGROUP if flags & CGROUP_PARTIAL else _cgroup_of(places)
+
+
+@lru_cache(maxsize=4096)  # the same few sets of cgroups again and again
+def _cgroup_of(places: bytes) -> Cgroup:
+    lines = lines_of(places)
+    chosen = chosen_line(tuple(lines))
+    return UNKNOWN_CGROUP if chosen is None else Cgroup(chosen.path, lines[chosen], chosen.hierarchy)
+
+
+def lines_of(places: bytes) -> dict[CgroupLine, int]:
+    """Return the lines of /proc/PID/cgroup that a record's cgroups stand for, each with the cgroup's id.
+
+    Their paths are those of the first cgroup namespace. A torn record at the end is left out.
+    """
+    lines = {}
+    at = 0
+    while at + PLACE.size <= len(places):
+        number, hierarchy, kind, size = PLACE.unpack_from(places, at)
+        at += PLACE.size
+        names = places[at : at + size]
+        at += size
+        if kind < len(_CONTROLLERS_OF_KIND):
+            line = CgroupLine(hierarchy, _CONTROLLERS_OF_KIND[kind], path_of(names) or b"/")
+            lines[line] = number
+    return lines
 
 
 EXE_CUT = "the executable's path is longer than what the kernel tier tells"
@@ -100,7 +151,7 @@ def names_in(field: bytes) -> tuple[bytes, bytes]:
 def decode_event(data: bytes) -> Event:
     """Make the event of one ring buffer record. Raises ValueError for what no probe of ours sent."""
     try:
-        kind = data[0]  # the probe is little-endian; its kinds are small numbers
+        (kind,) = _unpack_kind(data)
         if kind == EXIT:
             _, _, ts_ns, start_ns, pid, exit_code = _unpack_ending(data)
             return Exit(ts_ns, pid, start_ns, exit_code)
@@ -113,8 +164,8 @@ def decode_event(data: bytes) -> Event:
         if kind == EXEC:
             return Exec(facts[2], _entry(facts, data, facts[2]), facts[9])
         if kind == CGROUP:
-            names = data[_HEAD : _HEAD + facts[27]]
-            return CgroupMove(facts[2], facts[13], facts[3], facts[6], cgroup_of(names, facts[1]))
+            cgroup = cgroup_of(data[_HEAD : _HEAD + facts[27]], facts[1])
+            return CgroupMove(facts[2], facts[13], facts[3], cgroup.id, cgroup.path, cgroup.hierarchy)
     except (IndexError, StructError) as error:
         raise ValueError(f"record of {len(data)} bytes: {error}") from None
     raise ValueError(f"record of unknown kind {kind}")
@@ -125,15 +176,24 @@ def decode_found(data: bytes) -> list[SnapshotRecord]:
     found = []
     at = 0
     while at + _HEAD <= len(data):
-        facts = FACTS.unpack_from(data, at)
+        facts = _unpack_facts(data, at)
         end = at + _HEAD + facts[26] + facts[27] + facts[28] + facts[29]
         if end > len(data):
             break
-        entry = _entry(facts, data[at:end], exec_ns=facts[3])
+        entry = _entry(facts, data[at:end], facts[3])
         usage = Usage(facts[11], facts[12] * PAGE, state_letter(facts[23]), facts[22])
-        found.append(SnapshotRecord(entry, usage))
+        found.append(SnapshotRecord(entry, usage, facts[1] & ARGS_LOCKED != 0))
         at = end
     return found
+
+
+def is_short(argv: bytes, size: int) -> bool:
+    """True when less of an argv of `size` bytes was read from /proc than there is.
+
+    It leaves out what a file is mapped over. A title that ends before argv does, at its first NUL, is whole.
+    """
+    is_title = 0 < len(argv) <= PAGE and argv.find(b"\0") in (-1, len(argv) - 1)
+    return len(argv) > LIMIT or (len(argv) < size and not is_title)
 
 
 @lru_cache(maxsize=4096)
@@ -152,7 +212,7 @@ def bytes_of(creds: Credentials) -> tuple[bytes, bytes]:
     return ids, CAPABILITIES.pack(creds.cap_effective, creds.cap_permitted)
 
 
-def entry_of_maps(pid: int, process: tuple[Any, ...], image: tuple[Any, ...], cgroup: bytes) -> ProcessEntry:
+def entry_of_maps(pid: int, process: tuple[Any, ...], image: tuple[Any, ...], cgroup: Cgroup) -> ProcessEntry:
     """Make the entry of what pid_cache and proc_cache hold."""
     flags = image[5]
     cmdline = image[10][: image[8]]
@@ -173,8 +233,8 @@ def entry_of_maps(pid: int, process: tuple[Any, ...], image: tuple[Any, ...], cg
         is_cut(cmdline, image[6], flags),
         credentials_of(process[9], process[6]),
         tty,
-        cgroup,
-        process[5],
+        cgroup.path,
+        cgroup.id,
         process[10],
         process[11],
         process[3],
@@ -184,6 +244,7 @@ def entry_of_maps(pid: int, process: tuple[Any, ...], image: tuple[Any, ...], cg
         EXE_CUT if flags & EXE_PARTIAL else "",
         b"",
         process[13],
+        cgroup.hierarchy,
     )
 
 
@@ -198,6 +259,7 @@ def is_cut(cmdline: bytes, size: int, flags: int) -> bool:
 def _fork(facts: tuple[Any, ...], data: bytes) -> Fork:
     flags = facts[1]
     comm, tty = names_in(facts[31])
+    cgroup = cgroup_of(data[_HEAD : _HEAD + facts[27]], flags)
     # By position, in the order of the record: names cost a third of the time of an event.
     return Fork(
         facts[2],
@@ -211,13 +273,14 @@ def _fork(facts: tuple[Any, ...], data: bytes) -> Fork:
         comm,
         credentials_of(facts[17], facts[10]),
         facts[5],
-        facts[6],
-        cgroup_of(data[_HEAD : _HEAD + facts[27]], flags),
+        cgroup.id,
+        cgroup.path,
         facts[20],
         facts[21],
         tty,
         flags & KTHREAD != 0,
         facts[30],
+        cgroup.hierarchy,
     )
 
 
@@ -228,6 +291,7 @@ def _entry(facts: tuple[Any, ...], data: bytes, exec_ns: int) -> ProcessEntry:
     args = script + facts[29]
     cmdline = data[args : args + facts[28]]
     comm, tty = names_in(facts[31])
+    cgroup = cgroup_of(data[names:script], flags)
     return ProcessEntry(
         facts[13],
         facts[3],
@@ -244,8 +308,8 @@ def _entry(facts: tuple[Any, ...], data: bytes, exec_ns: int) -> ProcessEntry:
         is_cut(cmdline, facts[25], flags),
         credentials_of(facts[17], facts[10]),
         tty,
-        cgroup_of(data[names:script], flags),
-        facts[6],
+        cgroup.path,
+        cgroup.id,
         facts[20],
         facts[21],
         facts[3],
@@ -255,4 +319,5 @@ def _entry(facts: tuple[Any, ...], data: bytes, exec_ns: int) -> ProcessEntry:
         EXE_CUT if flags & EXE_PARTIAL else "",
         data[script:args].removesuffix(b"\0"),
         facts[30],
+        cgroup.hierarchy,
     )

@@ -10,14 +10,16 @@ import contextlib
 import ctypes
 import errno
 import os
+import secrets
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.model.events import MapFill, Sample, SnapshotRecord
 from core.probe import layout
-from core.probe.host_checks import check_host, reader_pid_namespace, v1_controller
+from core.probe.host_checks import check_host, reader_pid_namespace
 from core.probe.libbpf import (
     SAMPLE_CALLBACK,
     IterOptions,
@@ -68,6 +70,16 @@ class ProbeOptions:
         return self.entries or min(131072, max(16384, 4096 * (os.cpu_count() or 1)))
 
 
+class Settings(ctypes.Structure):
+    """The constants of process.bpf.c, in their order."""
+
+    _fields_ = (
+        ("layout", ctypes.c_uint32),
+        ("pid_namespace", ctypes.c_uint32),
+        ("key_seed", ctypes.c_uint64),
+    )
+
+
 class Probe:
     """The loaded and attached probe. Owned by one thread; `close()` detaches and frees everything."""
 
@@ -90,7 +102,7 @@ class Probe:
         try:
             self._load(host)
             self._maps = {
-                name: self._map_fd(name) for name in ("pid_cache", "proc_cache", "cgroup_paths", "lost")
+                name: self._map_fd(name) for name in ("pid_cache", "proc_cache", "cgroup_sets", "lost")
             }
             self._attach()
         except LibbpfError as error:
@@ -129,9 +141,20 @@ class Probe:
         return sum(values)
 
     def snapshot(self) -> list[SnapshotRecord]:
-        """Run the task iterator: every process, and the maps filled with them."""
-        name = "snapshot" if "snapshot" in self._iterators else "snapshot_plain"
-        return layout.decode_found(self._iterate(name))
+        """Run the task iterator: every process, and the maps filled with them.
+
+        Without argv, which is marked as cut: no program of the probe reads another process's memory.
+        """
+        return layout.decode_found(self._iterate("snapshot"))
+
+    def identities(self) -> Iterator[tuple[int, int, int, int]]:
+        """Yield of each process start time, pid, generation of its image, and how many bytes its argv has.
+
+        Nothing where the kernel refuses the program: argv is then read one by one.
+        """
+        data = self._iterate("identify") if self.has("identify") else b""
+        size = layout.IDENTITY.size
+        return layout.IDENTITY.iter_unpack(data[: len(data) - len(data) % size])
 
     def sweep(self) -> list[Sample]:
         """Run the light iterator: one sample per process."""
@@ -171,7 +194,7 @@ class Probe:
 
     def _load(self, host: Host) -> None:
         """Load the object, without the programs that this kernel refuses."""
-        off = {"snapshot_plain"}
+        off: set[str] = set()
         if self._pid_namespace:
             # There the kernel has forgotten the pid by the time a process is freed; sweeps notice it.
             off.add("on_reaped")
@@ -200,8 +223,6 @@ class Probe:
                     off.update(EVENT_PROGRAMS, ("on_reaped", "on_cgroup"))
                     self.missing.update(dict.fromkeys(EVENT_PROGRAMS, self.missing[refused]))
                 elif refused == "snapshot":
-                    off = off - {"snapshot_plain"} | {"snapshot"}
-                elif refused == "snapshot_plain":
                     raise
                 else:
                     off.add(refused)
@@ -213,11 +234,11 @@ class Probe:
         )
         rodata = self._bpf.pointer("bpf_object__find_map_by_name", self._object, b".rodata")
         address, size = self._bpf.initial_value(rodata)
-        settings = (ctypes.c_uint32 * 3).from_address(address)
-        if size < ctypes.sizeof(settings) or settings[1] != layout.LAYOUT:
+        settings = Settings.from_address(address)
+        if size < ctypes.sizeof(settings) or settings.layout != layout.LAYOUT:
             raise ProbeUnavailable("the probe object speaks another version of the records", "make probe")
-        settings[0] = v1_controller(host)
-        settings[2] = self._pid_namespace
+        settings.pid_namespace = self._pid_namespace
+        settings.key_seed = secrets.randbits(64)
         for name, size in (
             ("events", self._options.ring_bytes),
             ("pid_cache", self._options.map_entries()),
@@ -230,7 +251,7 @@ class Probe:
         self._off = off
 
     def _attach(self) -> None:
-        for name in ("snapshot", "snapshot_plain", "sweep"):
+        for name in ("snapshot", "identify", "sweep"):
             if name not in self._off:
                 link = self._bpf.pointer("bpf_program__attach_iter", self._program(name), None)
                 self._links.append(link)

@@ -39,20 +39,20 @@ class ProbeMaps:
         self._bpf = load_libbpf()
         self._pid_fd = probe.map_fd("pid_cache")
         self._proc_fd = probe.map_fd("proc_cache")
-        self._cgroup_fd = probe.map_fd("cgroup_paths")
+        self._cgroups_fd = probe.map_fd("cgroup_sets")
         # One buffer each for the life of the maps: a look-up is a call and a copy, nothing more.
         self._pid_key = ctypes.c_uint32()
         self._long_key = ctypes.c_uint64()
         self._pid_value = ctypes.create_string_buffer(layout.PID_ENTRY.size)
         self._proc_value = ctypes.create_string_buffer(layout.PROC_ENTRY.size)
-        self._cgroup_value = ctypes.create_string_buffer(layout.CGROUP_ENTRY.size)
+        self._cgroups_value = ctypes.create_string_buffer(layout.CGROUP_SET.size)
         look_up = self._bpf.function("bpf_map_lookup_elem")
         pid_key, long_key = ctypes.byref(self._pid_key), ctypes.byref(self._long_key)
         self._get_process = partial(look_up, self._pid_fd, pid_key, self._pid_value)
         self._get_image = partial(look_up, self._proc_fd, long_key, self._proc_value)
-        self._get_cgroup = partial(look_up, self._cgroup_fd, long_key, self._cgroup_value)
-        # A cgroup's id is never used again while the host is up, so its name can be kept.
-        self._cgroups: dict[int, bytes] = {}
+        self._get_cgroups = partial(look_up, self._cgroups_fd, long_key, self._cgroups_value)
+        # The key is made of hierarchies and ids, which are never used again while the host is up.
+        self._cgroups: dict[int, layout.Cgroup] = {}
 
     def lookup(self, pid: int) -> ProcessEntry:
         process = self._process(pid)
@@ -91,7 +91,7 @@ class ProbeMaps:
         ids, capabilities = layout.bytes_of(entry.credentials)
         self._pid_key.value = entry.pid
         self._pid_value.raw = layout.PID_ENTRY.pack(
-            cookie, entry.start_ns, entry.parent_start_ns, entry.fork_ns, 0, entry.cgroup_id, capabilities,
+            cookie, entry.start_ns, entry.parent_start_ns, entry.fork_ns, 0, 0, capabilities,
             entry.ppid, entry.exec_id, ids, entry.pid_ns & 0xFFFFFFFF, entry.mnt_ns & 0xFFFFFFFF, 0,
             entry.inner_pid, 0, layout.NAMES.pack(entry.comm, entry.tty),
         )  # fmt: skip
@@ -103,19 +103,19 @@ class ProbeMaps:
             return None
         return layout.PID_ENTRY.unpack_from(self._pid_value)
 
-    def _cgroup(self, cgroup_id: int) -> bytes:
-        path = self._cgroups.get(cgroup_id)
-        if path is not None:
-            return path
-        self._long_key.value = cgroup_id
-        if self._get_cgroup():
-            return b""
-        size, _, names = layout.CGROUP_ENTRY.unpack_from(self._cgroup_value)
-        path = layout.path_of(names[:size]) or b"/"
+    def _cgroup(self, key: int) -> layout.Cgroup:
+        cgroup = self._cgroups.get(key)
+        if cgroup is not None:
+            return cgroup
+        self._long_key.value = key
+        if self._get_cgroups():
+            return layout.UNKNOWN_CGROUP
+        size, places = layout.CGROUP_SET.unpack_from(self._cgroups_value)
+        cgroup = layout.cgroup_of(places[:size], 0)
         if len(self._cgroups) >= _CGROUPS_KEPT:
             self._cgroups.clear()
-        self._cgroups[cgroup_id] = path
-        return path
+        self._cgroups[key] = cgroup
+        return cgroup
 
     def _put(self, fd: int, key: object, value: object) -> None:
         # What the kernel has put there meanwhile stays: it is newer. A full map makes room by itself

@@ -22,19 +22,22 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define RWSEM_WRITER_LOCKED 1 /* kernel/locking/rwsem.c */
 #define RWSEM_FLAG_WAITERS 2
 #define NAME_SIZE 256
-#define PATH_SPACE 4096 /* a power of two: names beyond it are cut off */
+#define EXE_SPACE 4096     /* names of the executable beyond it are cut off */
+#define CGROUPS_END 12288  /* names of the cgroups beyond it are cut off */
+#define SCRIPT_SPACE 4096
+#define NAMES_SPACE 16384  /* all of these: a power of two, and never full */
 #define ARGS_SPACE 8192
 #define MAX_NAMES 48
-#define MAX_PID_LEVELS 33 /* the kernel's MAX_PID_NS_LEVEL, and the first */
-#define EVENT_ARGS ARGS_SPACE
-#define FOUND_ARGS 16384
+#define MAX_CGROUP_LEVELS 128
+#define MAX_HIERARCHIES 16 /* cgroup v2, one for each controller, and named ones */
+#define MAX_PID_LEVEL 32   /* the kernel's MAX_PID_NS_LEVEL; the first namespace is level 0 */
 
-/* Set before loading. 0: cgroup v2; else the v1 controller whose hierarchy tells containers apart. */
-const volatile u32 v1_controller = 0;
 /* Read before loading. */
 const volatile u32 layout = LAYOUT;
 /* Set before loading: the pid namespace of the /proc that pids are compared with. 0: the first one. */
 const volatile u32 pid_namespace = 0;
+/* Set before loading, to a random number: no user can choose cgroups with the key of others. */
+const volatile u64 key_seed = 0;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -57,10 +60,10 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 2048);
 	__type(key, u64);
-	__type(value, struct cgroup_entry);
-} cgroup_paths SEC(".maps");
+	__type(value, struct cgroup_set);
+} cgroup_sets SEC(".maps");
 
 /* Records that found no room in the ring buffer, per CPU. */
 struct {
@@ -77,14 +80,14 @@ struct {
  */
 struct scratch {
 	struct facts facts;
-	char tail[2 * PATH_SPACE + FOUND_ARGS];
+	char tail[NAMES_SPACE + ARGS_SPACE];
 	u64 task;
 	/* Bytes of names in the tail. Kept here and not in a register: the verifier then forgets which
 	 * values are possible, and checks a loop over names once and not once for every length. */
 	u64 used;
 	struct pid_entry pid_entry;
 	struct proc_entry proc_entry;
-	struct cgroup_entry cgroup_entry;
+	struct cgroup_set cgroup_set;
 };
 
 struct {
@@ -94,7 +97,7 @@ struct {
 	__type(value, struct scratch);
 } event_scratch SEC(".maps");
 
-/* A sleeping iterator can be preempted and moved; it has one scratch of its own, for one reader. */
+/* An iterator can be preempted and moved; it has one scratch of its own, for one reader. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -143,6 +146,9 @@ static __always_inline void count_lost(void)
 		__sync_fetch_and_add(count, 1); /* a softirq may count on the same CPU */
 }
 
+/* Offsets into the tail. What is appended is checked before, so a mask never changes one of them. */
+#define BOUND_NAMES(at) BOUND(at, NAMES_SPACE - 1)
+
 static __always_inline void send(struct scratch *s, u64 tail)
 {
 	BOUND(tail, 0x7fff);
@@ -162,7 +168,7 @@ __noinline u32 pid_in_namespace(u64 address)
 	u64 step = bpf_core_type_size(struct upid);
 	u32 level = BPF_CORE_READ(pid, level), i;
 
-	for (i = 0; i < MAX_PID_LEVELS; i++) {
+	for (i = 0; i <= MAX_PID_LEVEL; i++) {
 		if (i > level)
 			break;
 		if (BPF_CORE_READ(number, ns, ns.inum) == pid_namespace)
@@ -192,16 +198,19 @@ static __always_inline bool is_of(struct pid_entry *known, u64 start_ns)
 
 /* ---- names: of the executable, of the cgroup ------------------------------------------------ */
 
-/* Append one name, NUL included, to the tail. */
-static __always_inline void put_name(struct scratch *s, const void *name)
+/* Append one name, NUL included, to the tail. False when it could reach beyond `end`. */
+static __always_inline bool put_name(struct scratch *s, const void *name, u64 end)
 {
 	u64 at = s->used;
 	long size;
 
-	BOUND(at, 2 * PATH_SPACE - 1);
+	if (at > end - NAME_SIZE)
+		return false;
+	BOUND_NAMES(at);
 	size = bpf_probe_read_kernel_str(s->tail + at, NAME_SIZE, name);
 	if (size > 0)
 		s->used = at + size;
+	return true;
 }
 
 /* Append the names of the executable's path, leaf first; set flags as d_path would mark the path. */
@@ -228,7 +237,7 @@ __noinline int put_path(u32 owner)
 	if (parent == dentry && dentry != BPF_CORE_READ(vfsmount, mnt_root)) {
 		/* No tree at all: a memfd or another file that never had a path. */
 		s->facts.flags |= EXE_UNLINKED;
-		put_name(s, BPF_CORE_READ(dentry, d_name.name));
+		put_name(s, BPF_CORE_READ(dentry, d_name.name), EXE_SPACE);
 		return 0;
 	}
 	mount = (void *)vfsmount - offset;
@@ -244,9 +253,8 @@ __noinline int put_path(u32 owner)
 		parent = BPF_CORE_READ(dentry, d_parent);
 		if (parent == dentry)
 			return 0;
-		if (s->used > PATH_SPACE - NAME_SIZE)
+		if (!put_name(s, BPF_CORE_READ(dentry, d_name.name), EXE_SPACE))
 			break;
-		put_name(s, BPF_CORE_READ(dentry, d_name.name));
 		dentry = parent;
 	}
 	s->facts.flags |= EXE_PARTIAL;
@@ -262,68 +270,132 @@ static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *nod
 	return BPF_CORE_READ(node, parent);
 }
 
-#define V1_NODE(set, controller)                                                                   \
-	BPF_CORE_READ(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, controller)], cgroup, kn)
-
-/* The cgroup that tells containers apart: v2's, or on v1 and hybrid hosts a controller's own. */
-static __always_inline struct kernfs_node *cgroup_node(struct task_struct *task)
+/* Append one cgroup: a `struct place`, then the names, leaf first. */
+__noinline int put_place(u64 address, u32 owner)
 {
-	struct css_set *set = BPF_CORE_READ(task, cgroups);
-	struct kernfs_node *node = BPF_CORE_READ(set, dfl_cgrp, kn);
-
-	if (!v1_controller || kernfs_parent(node))
-		return node;
-	if (v1_controller == memory_cgrp_id)
-		return V1_NODE(set, memory_cgrp_id);
-	if (v1_controller == pids_cgrp_id)
-		return V1_NODE(set, pids_cgrp_id);
-	if (v1_controller == cpu_cgrp_id)
-		return V1_NODE(set, cpu_cgrp_id);
-	if (v1_controller == freezer_cgrp_id)
-		return V1_NODE(set, freezer_cgrp_id);
-	if (v1_controller == devices_cgrp_id)
-		return V1_NODE(set, devices_cgrp_id);
-	if (v1_controller == cpuset_cgrp_id)
-		return V1_NODE(set, cpuset_cgrp_id);
-	return node;
-}
-
-/* Append the names of the task's cgroup, leaf first, and remember them under the cgroup's id. */
-__noinline int put_cgroup(u32 owner)
-{
+	struct cgroup *cgroup = (void *)address;
 	struct scratch *s = scratch_of(owner);
 	struct kernfs_node *node, *parent;
-	struct cgroup_entry *entry;
-	u64 start, size, id;
+	struct place place = {};
+	u64 start;
 	int i;
 
 	if (!s)
 		return 0;
-	node = cgroup_node((void *)s->task);
-	id = BPF_CORE_READ(node, id);
-	s->facts.cgroup_id = id;
 	start = s->used;
-	for (i = 0; i < MAX_NAMES; i++) {
+	if (start > CGROUPS_END - sizeof(place)) {
+		s->facts.flags |= CGROUP_PARTIAL;
+		return 0;
+	}
+	node = BPF_CORE_READ(cgroup, kn);
+	place.id = BPF_CORE_READ(node, id);
+	place.hierarchy = BPF_CORE_READ(cgroup, root, hierarchy_id);
+	if (place.hierarchy)
+		place.kind = BPF_CORE_READ(cgroup, root, subsys_mask) ? OF_CONTROLLERS : OF_NAME;
+	s->used = start + sizeof(place);
+	for (i = 0; i < MAX_CGROUP_LEVELS; i++) {
 		parent = kernfs_parent(node);
 		if (!parent)
 			break;
-		if (s->used > 2 * PATH_SPACE - 2 * NAME_SIZE) {
-			s->facts.flags |= CGROUP_PARTIAL;
+		if (!put_name(s, BPF_CORE_READ(node, name), CGROUPS_END))
 			break;
-		}
-		put_name(s, BPF_CORE_READ(node, name));
 		node = parent;
 	}
+	if (kernfs_parent(node)) /* the beginning of the path is missing */
+		s->facts.flags |= CGROUP_PARTIAL;
+	place.len = s->used - start - sizeof(place);
+	BOUND_NAMES(start);
+	bpf_probe_read_kernel(s->tail + start, sizeof(place), &place);
+	return 0;
+}
+
+/* The cgroup of a link in a css_set's list, one for each hierarchy. */
+static __always_inline struct cgroup *cgroup_of(struct list_head *link)
+{
+	struct cgrp_cset_link *whole =
+		(void *)link - bpf_core_field_offset(struct cgrp_cset_link, cgrp_link);
+
+	return BPF_CORE_READ(whole, cgrp);
+}
+
+static __always_inline u64 mixed(u64 key, u64 value)
+{
+	key ^= value;
+	key *= 0xff51afd7ed558ccdULL;
+	return key ^ key >> 32;
+}
+
+/* The key of all cgroups of a task together. An id says nothing without its hierarchy. */
+__noinline u64 cgroups_key(u64 address)
+{
+	struct css_set *set = (void *)address;
+	struct list_head *head = (void *)set + bpf_core_field_offset(struct css_set, cgrp_links);
+	struct list_head *link = BPF_CORE_READ(head, next);
+	struct cgroup *cgroup;
+	u64 key = key_seed;
+	int i;
+
+	for (i = 0; i < MAX_HIERARCHIES; i++) {
+		if (link == head)
+			break;
+		cgroup = cgroup_of(link);
+		key = mixed(key, BPF_CORE_READ(cgroup, root, hierarchy_id));
+		key = mixed(key, BPF_CORE_READ(cgroup, kn, id));
+		link = BPF_CORE_READ(link, next);
+	}
+	return mixed(key, i) ?: 1;
+}
+
+/*
+ * Append the task's cgroups, one of each hierarchy, and remember them under their key. Which of them
+ * tells containers apart is for user space to say: it knows what the id of a container looks like.
+ */
+__noinline int put_cgroups(u32 owner)
+{
+	struct scratch *s = scratch_of(owner);
+	struct list_head *head, *link;
+	struct task_struct *task;
+	struct cgroup_set *known;
+	struct css_set *set;
+	u64 start, size, key;
+	int i;
+
+	if (!s)
+		return 0;
+	task = (void *)s->task;
+	set = BPF_CORE_READ(task, cgroups);
+	key = cgroups_key((u64)set);
+	s->facts.cgroups = key;
+	start = s->used;
+	if (start > EXE_SPACE)
+		return 0;
+	known = bpf_map_lookup_elem(&cgroup_sets, &key);
+	if (known) {
+		size = known->len;
+		BOUND_NAMES(start);
+		bpf_probe_read_kernel(s->tail + start, STORED_CGROUPS, known->places);
+		s->facts.cgroup_len = size;
+		s->used = start + size;
+		return 0;
+	}
+	head = (void *)set + bpf_core_field_offset(struct css_set, cgrp_links);
+	link = BPF_CORE_READ(head, next);
+	for (i = 0; i < MAX_HIERARCHIES; i++) {
+		if (link == head)
+			break;
+		put_place((u64)cgroup_of(link), owner);
+		link = BPF_CORE_READ(link, next);
+	}
+	if (link != head)
+		s->facts.flags |= CGROUP_PARTIAL;
 	size = s->used - start;
 	s->facts.cgroup_len = size;
-	if (size > STORED_CGROUP || bpf_map_lookup_elem(&cgroup_paths, &id))
+	if (size > STORED_CGROUPS || s->facts.flags & CGROUP_PARTIAL)
 		return 0;
-	entry = &s->cgroup_entry;
-	entry->len = size;
-	entry->flags = 0;
-	BOUND(start, 2 * PATH_SPACE - 1);
-	bpf_probe_read_kernel(entry->names, STORED_CGROUP, s->tail + start);
-	bpf_map_update_elem(&cgroup_paths, &id, entry, BPF_NOEXIST);
+	s->cgroup_set.len = size;
+	BOUND_NAMES(start);
+	bpf_probe_read_kernel(s->cgroup_set.places, STORED_CGROUPS, s->tail + start);
+	bpf_map_update_elem(&cgroup_sets, &key, &s->cgroup_set, BPF_NOEXIST);
 	return 0;
 }
 
@@ -418,7 +490,7 @@ static __always_inline void fill_pid_namespace(struct facts *f, struct task_stru
 	u32 level = BPF_CORE_READ(pid, level);
 	struct upid *numbers = (void *)pid + bpf_core_field_offset(struct pid, numbers);
 	u64 step = bpf_core_type_size(struct upid);
-	struct upid *own = (void *)numbers + (level & 31) * step;
+	struct upid *own = (void *)numbers + (level > MAX_PID_LEVEL ? 0 : level) * step;
 
 	f->pid_ns = BPF_CORE_READ(own, ns, ns.inum);
 	f->inner_pid = BPF_CORE_READ(own, nr);
@@ -510,12 +582,17 @@ __noinline int put_image(u32 owner)
 static __always_inline void put_script(struct scratch *s, struct linux_binprm *bprm)
 {
 	const char *filename = BPF_CORE_READ(bprm, filename);
-	u64 before = s->used;
+	u64 at = s->used;
+	long size;
 
-	if (filename == BPF_CORE_READ(bprm, interp))
+	if (filename == BPF_CORE_READ(bprm, interp) || at > CGROUPS_END)
 		return;
-	put_name(s, filename);
-	s->facts.script_len = s->used - before;
+	BOUND_NAMES(at);
+	size = bpf_probe_read_kernel_str(s->tail + at, SCRIPT_SPACE, filename);
+	if (size <= 0)
+		return;
+	s->facts.script_len = size;
+	s->used = at + size;
 }
 
 /* ---- the maps -------------------------------------------------------------------------------- */
@@ -560,7 +637,9 @@ __noinline int store_image(u64 exec_ns, u32 owner)
 	}
 	entry->args_len = size;
 	args_at = s->used;
-	BOUND(args_at, 2 * PATH_SPACE - 1);
+	if (args_at >= NAMES_SPACE)
+		return 0;
+	BOUND_NAMES(args_at);
 	bpf_probe_read_kernel(entry->args, STORED_ARGS, s->tail + args_at);
 	bpf_map_update_elem(&proc_cache, &f->cookie, entry, BPF_ANY);
 	return 0;
@@ -582,7 +661,7 @@ __noinline int store_process(u64 fork_ns, u64 mode, u32 owner)
 	entry->parent_start_ns = f->parent_start_ns;
 	entry->fork_ns = fork_ns;
 	entry->exit_ns = 0;
-	entry->cgroup_id = f->cgroup_id;
+	entry->cgroups = f->cgroups;
 	entry->cap_effective = f->cap_effective;
 	entry->cap_permitted = f->cap_permitted;
 	entry->ppid = f->ppid;
@@ -624,7 +703,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	if (!s->facts.pid)
 		return 0;
 	s->facts.creator = creator;
-	put_cgroup(OF_EVENT);
+	put_cgroups(OF_EVENT);
 	if (!(s->facts.flags & KTHREAD)) {
 		maker = bpf_map_lookup_elem(&pid_cache, &creator);
 		if (maker)
@@ -661,17 +740,19 @@ int BPF_PROG(on_exec, struct task_struct *task, s32 old_pid, struct linux_binprm
 	}
 	s->facts.cookie = new_cookie();
 	put_image(OF_EVENT);
-	put_cgroup(OF_EVENT);
+	put_cgroups(OF_EVENT);
 	put_script(s, bprm);
 	size = s->facts.args_size;
-	if (size > EVENT_ARGS) {
-		size = EVENT_ARGS;
+	if (size > ARGS_SPACE) {
+		size = ARGS_SPACE;
 		s->facts.flags |= ARGS_PARTIAL;
 	}
 	start = BPF_CORE_READ(mm, arg_start);
 	at = s->used;
-	BOUND(at, 2 * PATH_SPACE - 1);
-	BOUND(size, 2 * EVENT_ARGS - 1);
+	if (at >= NAMES_SPACE)
+		return 0;
+	BOUND_NAMES(at);
+	BOUND(size, 2 * ARGS_SPACE - 1);
 	/* The pages of argv have just been written, so they are there to be read without sleeping. */
 	if (bpf_probe_read_user(s->tail + at, size, (void *)start)) {
 		s->facts.flags |= ARGS_PARTIAL;
@@ -758,10 +839,10 @@ int BPF_PROG(on_cgroup, struct cgroup *to, const char *path, struct task_struct 
 	fill_facts(CGROUP, OF_EVENT);
 	if (!s->facts.pid)
 		return 0;
-	put_cgroup(OF_EVENT);
+	put_cgroups(OF_EVENT);
 	known = bpf_map_lookup_elem(&pid_cache, &s->facts.pid);
 	if (known && is_of(known, s->facts.start_ns))
-		known->cgroup_id = s->facts.cgroup_id;
+		known->cgroups = s->facts.cgroups;
 	send(s, s->used);
 	return 0;
 }
@@ -800,12 +881,17 @@ static __always_inline void remember(struct scratch *s)
 		known->exit_ns = bpf_ktime_get_boot_ns();
 }
 
-static __always_inline int found(struct bpf_iter__task *ctx, bool sleepable)
+/*
+ * argv is not here: to read another process's memory a program has to sleep, and a page of a file system
+ * in user space may never come. A program that sleeps for ever keeps all eBPF of the host from being
+ * freed. User space reads argv from /proc, which touches no page of a file.
+ */
+SEC("iter/task")
+int snapshot(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct scratch *s;
-	struct mm_struct *mm;
-	u64 at, size, start;
+	u64 size;
 
 	if (!task || task->pid != task->tgid)
 		return 0;
@@ -818,48 +904,40 @@ static __always_inline int found(struct bpf_iter__task *ctx, bool sleepable)
 	if (BPF_CORE_READ(task, exit_state))
 		s->facts.flags |= ZOMBIE;
 	put_image(OF_ITERATOR);
-	put_cgroup(OF_ITERATOR);
-	at = s->used;
-	BOUND(at, 2 * PATH_SPACE - 1);
-	size = s->facts.args_size;
-	if (size > FOUND_ARGS) {
-		size = FOUND_ARGS;
+	put_cgroups(OF_ITERATOR);
+	if (s->facts.args_size) {
 		s->facts.flags |= ARGS_PARTIAL;
+		if (is_locked(BPF_CORE_READ(task, mm)))
+			s->facts.flags |= ARGS_LOCKED;
 	}
-	BOUND(size, 2 * FOUND_ARGS - 1);
-	mm = BPF_CORE_READ(task, mm);
-	start = BPF_CORE_READ(mm, arg_start);
-	/* The copy would wait for a map that is locked, until some dead server answers, and with it all who
-	 * come behind it in the list: its argv is left to /proc. */
-	if (!sleepable || is_locked(mm)) {
-		if (size)
-			s->facts.flags |= ARGS_PARTIAL;
-		size = 0;
-	} else if (size && size <= FOUND_ARGS &&
-		   bpf_copy_from_user_task(s->tail + at, size, (void *)start, task, 0)) {
-		s->facts.flags |= ARGS_PARTIAL;
-		size = 0;
-	}
-	s->facts.args_len = size;
 	remember(s);
-	size += at;
-	BOUND(size, 0x7fff);
-	if (size <= sizeof(s->tail))
+	size = s->used;
+	if (size < NAMES_SPACE) {
+		BOUND_NAMES(size);
 		bpf_seq_write(ctx->meta->seq, s, sizeof(s->facts) + size);
+	}
 	return 0;
 }
 
-SEC("iter.s/task")
-int snapshot(struct bpf_iter__task *ctx)
-{
-	return found(ctx, true);
-}
-
-/* For kernels before 5.18: the same without argv, which then comes from /proc. */
+/* Which image each process runs that has an argv: whose it is that user space has read just before. */
 SEC("iter/task")
-int snapshot_plain(struct bpf_iter__task *ctx)
+int identify(struct bpf_iter__task *ctx)
 {
-	return found(ctx, false);
+	struct task_struct *task = ctx->task;
+	struct identity identity = {};
+	struct mm_struct *mm;
+
+	if (!task || task->pid != task->tgid)
+		return 0;
+	mm = BPF_CORE_READ(task, mm);
+	if (!mm)
+		return 0;
+	identity.args_size = BPF_CORE_READ(mm, arg_end) - BPF_CORE_READ(mm, arg_start);
+	identity.pid = pid_of(task);
+	identity.start_ns = BPF_CORE_READ(task, start_boottime);
+	identity.exec_id = BPF_CORE_READ(task, self_exec_id);
+	bpf_seq_write(ctx->meta->seq, &identity, sizeof(identity));
+	return 0;
 }
 
 /* What commit_creds has changed since the process was stored: setuid, setfsuid, capset. */

@@ -4,7 +4,8 @@
  * tests/core/probe/test_layout.py compares the two by the object's BTF.
  *
  * Every record starts with `struct facts`. Behind it follow, packed, `exe_len` bytes of path names
- * (leaf first, each ending in NUL), `cgroup_len` bytes of cgroup names (the same), `script_len` bytes
+ * (leaf first, each ending in NUL), `cgroup_len` bytes of cgroups (a `struct place` and its names, for each
+ * hierarchy), `script_len` bytes
  * of the path of a script, NUL included, and `args_len` bytes of argv as /proc/PID/cmdline has it.
  *
  * LAYOUT is counted up with every change here; the program refuses an object with another one.
@@ -12,7 +13,7 @@
 #ifndef RECORD_H
 #define RECORD_H
 
-#define LAYOUT 4
+#define LAYOUT 5
 
 enum kind { FORK = 1, EXEC = 2, EXIT = 3, REAPED = 4, CGROUP = 5, FOUND = 6 };
 
@@ -24,6 +25,7 @@ enum flag {
 	CGROUP_PARTIAL = 16,
 	ZOMBIE = 32,
 	NEW_RIGHTS = 64, /* in a sweep: other credentials than at the last look */
+	ARGS_LOCKED = 128, /* in a snapshot: whoever reads argv has to wait for the memory map */
 };
 
 struct facts {
@@ -33,7 +35,7 @@ struct facts {
 	u64 start_ns;
 	u64 parent_start_ns;
 	u64 cookie;
-	u64 cgroup_id;
+	u64 cgroups; /* key of cgroup_sets */
 	u64 inode;
 	u64 mtime_ns;
 	u64 previous_inode;
@@ -92,7 +94,7 @@ struct pid_entry {
 	u64 parent_start_ns;
 	u64 fork_ns;
 	u64 exit_ns;
-	u64 cgroup_id;
+	u64 cgroups; /* key of cgroup_sets */
 	u64 cap_effective;
 	u64 cap_permitted;
 	u32 ppid;
@@ -115,7 +117,7 @@ struct pid_entry {
 
 #define STORED_EXE 512
 #define STORED_ARGS 512
-#define STORED_CGROUP 512
+#define STORED_CGROUPS 2048
 
 /* proc_cache: what belongs to the image. A child shares its parent's until it executes its own. */
 struct proc_entry {
@@ -132,11 +134,29 @@ struct proc_entry {
 	char args[STORED_ARGS];
 };
 
-/* cgroup_paths: the names of a cgroup, leaf first, by the kernel's id. */
-struct cgroup_entry {
+/* One cgroup of a task. Its id is unique in its hierarchy only. `len` bytes of names follow, leaf first. */
+enum place_kind { OF_V2 = 0, OF_NAME = 1, OF_CONTROLLERS = 2 };
+
+struct place {
+	u64 id;
+	u32 hierarchy; /* as in /proc/PID/cgroup: 0 is cgroup v2 */
+	u16 kind;
+	u16 len;
+};
+
+/* cgroup_sets: the cgroups of a task, one of each hierarchy, as records have them. */
+struct cgroup_set {
 	u32 len;
-	u32 flags;
-	char names[STORED_CGROUP];
+	char places[STORED_CGROUPS];
+};
+
+/* One process in a run of `identify`: which image it runs. */
+struct identity {
+	u64 start_ns;
+	u32 pid;
+	u32 exec_id;
+	u32 args_size;
+	u32 unused;
 };
 
 #endif

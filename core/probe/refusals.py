@@ -12,12 +12,12 @@ import re
 from core.probe.libbpf import LibbpfError
 
 EVENT_PROGRAMS = ("on_fork", "on_exec", "on_exit")
-OPTIONAL_PROGRAMS = ("on_reaped", "on_cgroup", "snapshot", "snapshot_plain", "sweep", "fill")
+OPTIONAL_PROGRAMS = ("on_reaped", "on_cgroup", "snapshot", "identify", "sweep", "fill")
 
 FEATURES = {
     "on_reaped": "news of reaping, which the next sweep brings",
     "on_cgroup": "news of moves between cgroups, which the audit brings",
-    "snapshot": "argv in snapshots, which comes from /proc",
+    "identify": "argv of many processes at once, which is read one by one",
     "sweep": "sweeps by the kernel, which are made over /proc",
     "fill": "count of the entries of the maps, which is not shown then",
 }

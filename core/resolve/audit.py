@@ -129,7 +129,8 @@ class Audit:
         fields = set()
         if entry.ppid != seen.ppid:
             fields.add("ppid")
-        if entry.inode and seen.inode and entry.inode != seen.inode:
+        # An exec that goes on has no argv yet: its event is still to come, after whatever time it takes.
+        if entry.inode and seen.inode and entry.inode != seen.inode and (seen.cmdline or not entry.cmdline):
             fields.add("image")
         if self._container_id(entry.cgroup) != self._container_id(seen.cgroup):
             fields.add("container")
@@ -177,7 +178,7 @@ class Audit:
         if "image" in confirmed:
             facts |= {"exe": seen.exe, "inode": seen.inode, "comm": seen.comm}
         if "container" in confirmed:
-            facts |= {"cgroup": seen.cgroup, "cgroup_id": 0}
+            facts |= {"cgroup": seen.cgroup, "cgroup_id": 0, "cgroup_hierarchy": 0}
         if "ppid" in confirmed:
             self._cache.reparent(process, self._cache.get(seen.ppid), seen.ppid)
         if facts:

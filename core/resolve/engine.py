@@ -6,22 +6,27 @@ Not a thread: the command line calls it step by step, and the session runs it in
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
 
 from core.model.counters import Counter
-from core.model.entities import ContainerContext, Origin, Resolution, Tier, Usage
-from core.model.events import CgroupMove, Event, Exec, Exit, Fork, Lost, Reaped, SnapshotRecord
+from core.model.entities import ContainerContext, Origin, ProcessKey, Resolution, Tier, Usage
+from core.model.events import Argv, CgroupMove, Event, Exec, Exit, Fork, Lost, Reaped, SnapshotRecord
 from core.model.view import ProcessView
 from core.resolve.audit import Audit
+from core.resolve.exec_images import lacks_argv, with_argv
 from core.resolve.metrics import Counters
 from core.resolve.process_cache import Process, ProcessCache
 from core.resolve.resolver import Resolver
 from core.resolve.sweep import Sweeper
 from core.sources.feed import Feed
 from core.sources.procfs import ProcfsError
+
+_ARGV_PIECE = 256
+"""The first piece of argv that is read, in processes."""
 
 _ENDED = Usage(state="Z", cpu_percent=0.0)
 _HITS_CACHE = Counter.HITS_CACHE
@@ -49,6 +54,8 @@ class Engine:
         self.audit = Audit(self.cache, self._procfs, self._container_id, feed.now_ns)
         self._sweeper = Sweeper(self)
         self._leaving: list[Process] = []
+        self._unread: dict[Process, None] = {}
+        self._piece = _ARGV_PIECE
         self.lost = 0
         self._appliers: dict[type[Event], Callable[[Any], Process | None]] = {
             Fork: self._fork,
@@ -59,12 +66,17 @@ class Engine:
             Lost: self._lose,
         }
 
-    def start(self) -> None:
-        """Take the snapshot: the kernel's iterator first, then whatever else /proc shows."""
+    def start(self, *, whole: bool = True) -> None:
+        """Take the snapshot: the kernel's iterator first, then whatever else /proc shows.
+
+        With `whole` argv is read of all; else it comes in pieces, by `read_argv`.
+        """
         self.take(self.feed.snapshot())
         self._take_events()  # reported meanwhile; who is not in the snapshot had ended before it
         self.resolver.snapshotted = True
-        self.sweep()
+        self._sweeper.run()
+        if whole:
+            self.read_argv(most=len(self._unread))
 
     def fill_maps(self) -> None:
         """Let the iterator fill the kernel maps and leave the cache empty, for one-shot questions."""
@@ -149,6 +161,39 @@ class Engine:
     def sweep(self) -> None:
         """Sample everything that runs: usage, and every change that no event reported."""
         self._sweeper.run()
+        self.read_argv()
+
+    @property
+    def reads_argv(self) -> bool:
+        """Whether argv of some processes is still to be read."""
+        return bool(self._unread)
+
+    def read_argv(self, first: Iterable[ProcessKey] = (), *, most: int = 0) -> None:
+        """Read a piece of the argv that a snapshot could not bring, of the processes `first` before others.
+
+        Or of `most` at once. Each piece costs a look at all processes, so that they grow.
+        """
+        if not self._unread:
+            self._piece = _ARGV_PIECE
+            return
+        wanted = [process for key in first if (process := self.cache.find(*key)) in self._unread]
+        piece = list(islice(dict.fromkeys(chain(wanted, self._unread)), most or self._piece))
+        self._piece *= 2
+        argvs = self.feed.argvs([process.entry.pid for process in piece])
+        for process in piece:
+            self._unread.pop(process, None)
+            if process.ended_ns is None and not process.forgotten and lacks_argv(process.entry):
+                self._take_argv(process, argvs.get(process.entry.pid))
+
+    def _take_argv(self, process: Process, argv: Argv | None) -> None:
+        entry = with_argv(process.entry, argv)
+        if argv is not None and entry is process.entry:
+            return  # of another image: the news of that exec is on its way
+        if entry.cmdline_truncated:
+            entry = self.resolver.completed(entry)
+        if entry is not process.entry:
+            process.entry = entry
+            self.cache.touch(process)
 
     def use(self, feed: Feed) -> None:
         """Go on with another feed (a newly loaded probe) without losing the tree; closes the old one.
@@ -217,11 +262,16 @@ class Engine:
     def take(self, found: list[SnapshotRecord]) -> None:
         """Put a snapshot into the cache, oldest first, so that parents come before children."""
         for record in sorted(found, key=lambda record: record.entry.start_ns):
-            entry = self.resolver.completed(record.entry)
+            entry = record.entry
             known = self.cache.find(entry.pid, entry.start_ns)
             if known is not None and known.entry.exec_id >= entry.exec_id > 0:
                 continue  # an event told the same, or later news
+            unread = lacks_argv(entry) and not record.locked
+            if not unread or entry.problem or not entry.cgroup:
+                entry = self.resolver.completed(entry)
             process = self.cache.insert(entry, Origin.SNAPSHOT)
+            if unread and lacks_argv(entry):
+                self._unread[process] = None
             process.usage = record.usage
             self._answered_by_cache(process)
         self.cache.adopt_orphans()
@@ -236,6 +286,8 @@ class Engine:
             parent = self.cache.get(event.ppid)
         creator = parent if event.creator == event.ppid else self.cache.get(event.creator) or parent
         process = self.cache.fork(event, parent, creator)
+        if lacks_argv(process.entry):
+            self._unread[process] = None
         if lost:
             self.stats.count(Counter.FORK_PARENT_MISSING)
         if lost or (parent is None and event.ppid and self.resolver.snapshotted):

@@ -138,7 +138,8 @@ class ProcessCache:
         """Give a process its new image; the previous one goes into its history, unless it is the same.
 
         The fork may have been lost: then the process is made here, flagged as without its parent
-        unless the parent is cached. An event older than the cached image changes nothing.
+        unless the parent is cached. An event older than the cached image changes nothing; one of the
+        same generation replaces what was only seen by looking, perhaps before the exec was complete.
         """
         entry = event.entry
         process = self.find(entry.pid, entry.start_ns) or self._ended.get((entry.pid, entry.start_ns))
@@ -148,6 +149,8 @@ class ProcessCache:
         if process.ended_ns is not None:
             return process
         if before.exec_id >= entry.exec_id > 0:
+            if before.exec_id == entry.exec_id and process.origin is not _EVENT:
+                self._take_image(process, entry)
             return process
         if event.previous_inode and before.inode and event.previous_inode != before.inode:
             self.flag(process)
@@ -156,6 +159,12 @@ class ProcessCache:
             self._stats.count(Counter.MERGED_EXEC)
         else:
             process.remember(before)
+        self._take_image(process, entry)
+        return process
+
+    def _take_image(self, process: Process, entry: ProcessEntry) -> None:
+        """Give a process the image that an exec event reports."""
+        before = process.entry
         fork_ns = before.fork_ns or entry.fork_ns
         ppid = before.ppid if process.parent is not None else entry.ppid
         if fork_ns != entry.fork_ns or ppid != entry.ppid:
@@ -164,7 +173,6 @@ class ProcessCache:
         process.origin = _EVENT
         self._counters[_ADDED_EVENT] += 1
         self.changed[process] = None
-        return process
 
     def exit(self, event: Exit) -> Process | None:
         """Make a process a zombie; return it, or None if it is not known. Twice is as good as once."""
@@ -192,12 +200,16 @@ class ProcessCache:
     def move(self, event: CgroupMove) -> Process | None:
         """Put a process into another cgroup; None if it is not cached or is there already.
 
-        A hybrid host reports one move once for each hierarchy.
+        A hybrid host reports a move once for each hierarchy; ids are unique in one hierarchy only.
         """
         process = self.find(event.pid, event.start_ns)
-        if process is None or process.entry.cgroup_id == event.cgroup_id:
+        if process is None:
             return None
-        self.amend(process, cgroup=event.cgroup, cgroup_id=event.cgroup_id)
+        entry = process.entry
+        place = event.hierarchy, event.cgroup_id
+        if event.cgroup_id and place == (entry.cgroup_hierarchy, entry.cgroup_id):
+            return None
+        self.amend(process, cgroup=event.cgroup, cgroup_id=event.cgroup_id, cgroup_hierarchy=event.hierarchy)
         return process
 
     def amend(self, process: Process, **facts: object) -> None:

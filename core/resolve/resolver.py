@@ -259,7 +259,7 @@ class Resolver:
             and (entry.exe or entry.kthread)
         ):
             return entry
-        if entry.cmdline_truncated:
+        if entry.cmdline_truncated and entry.cmdline:
             self._stats.count(Counter.ARGS_TRUNCATED)
         if entry.problem:
             self._stats.count(Counter.PATH_ERROR)
@@ -272,12 +272,13 @@ class Resolver:
         if not seen.cmdline.startswith(entry.cmdline.rstrip(b"\0")[:64]):
             return entry
         cut = entry.cmdline_truncated
+        no_more = entry.cmdline == seen.cmdline != b""  # a file is mapped over the rest
         withheld = cut and seen.problem and not seen.cmdline
         return msgspec.structs.replace(
             entry,
             cmdline=seen.cmdline if cut else entry.cmdline,
             exe=seen.exe or entry.exe,
-            cmdline_truncated=cut and (seen.cmdline_truncated or bool(withheld)),
+            cmdline_truncated=cut and (seen.cmdline_truncated or bool(withheld) or no_more),
             cgroup=entry.cgroup or seen.cgroup,
             problem=seen.problem if withheld else "" if seen.exe else entry.problem or seen.problem,
         )

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from core.model.entities import ProcessKey
 from core.model.events import MapFill
-from core.model.view import Explanation, Frame, Header, RowKey, ViewRequest, Window
+from core.model.view import Explanation, Frame, Header, Row, RowKey, ViewRequest, Window
 from core.resolve.engine import Engine
 from core.resolve.process_cache import MAX_LIVE
 from core.session.explainer import Explainer
@@ -70,6 +71,7 @@ class Publisher:
         """A person waits for the next frame."""
         self._second_shown = 0
         self._fresh_until = 0
+        self._rows: tuple[Row, ...] = ()
         self._refused: type[Exception] | None = None
 
     @property
@@ -92,6 +94,7 @@ class Publisher:
         now_ns = timeline.at_ns
         self.dirty = self.asked = self._audience.told_stuck = False
         window = self._window(now_ns)
+        self._rows = window.rows
         fresh_until = self._live.tree.fresh_until()
         self._fresh_until = fresh_until if fresh_until > now_ns and not timeline.held else 0
         self._audience.hand_out(
@@ -108,6 +111,10 @@ class Publisher:
             )
         )
         return True
+
+    def rows_on_screen(self) -> list[ProcessKey]:
+        """Return the processes of the latest frame: what is not known of them yet is read first."""
+        return [row.key for row in self._rows if isinstance(row.key, ProcessKey)]
 
     def _window(self, now_ns: int) -> Window:
         """Return the rows that are asked for; a view that cannot be made costs only itself."""

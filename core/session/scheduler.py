@@ -101,6 +101,8 @@ class Scheduler:
             poller.wait((self._next_due() - time.monotonic_ns()) / 1e9 + 0.001)
             watchdog.begins()
             self._drain_wake()
+            if self._engine.reads_argv:
+                self._engine.read_argv(self._publisher.rows_on_screen())
             events = self._live.pump()
             self._do_commands()
             self._do_chores()
@@ -115,6 +117,8 @@ class Scheduler:
 
     def _next_due(self) -> int:
         due = min(self._next_sweep, self._next_names)
+        if self._engine.reads_argv:  # there is more to read
+            due = time.monotonic_ns()
         if self._publisher.is_due:
             due = min(due, self._next_frame)
         if not self._engine.feed.live:  # nothing wakes us when the recording has more

@@ -127,7 +127,7 @@ class Session:
         explainer = Explainer(engine, live.tree, live.timeline)
         publisher = Publisher(engine, live, explainer, self._audience)
         with filling():
-            engine.start()
+            engine.start(whole=False)
             live.update()
         live.timeline.begin_here()
         return Scheduler(engine, live, explainer, publisher, self._commands, wake=self._wake)

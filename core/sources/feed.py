@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from core.containers.names import ContainerNames
 from core.model.entities import ContainerContext, LadderStep, ProcessEntry, Tiers, TierState, Usage
-from core.model.events import Event, Lost, MapFill, Sample, SnapshotRecord
+from core.model.events import Argv, Event, Lost, MapFill, Sample, SnapshotRecord
 from core.probe import layout
 from core.probe.loader import Probe, ProbeOptions
 from core.probe.maps import KernelMaps, ProbeMaps
 from core.probe.refusals import ProbeUnavailable
+from core.sources.cmdlines import CmdlineReader
 from core.sources.procfs import Procfs, ProcfsError, Stat, time_namespace_offset
 from core.system.host import LOCAL, Host
 from core.system.privileges import Capability, current_privileges
@@ -99,6 +100,13 @@ class Feed(Protocol):
     def snapshot(self) -> list[SnapshotRecord]:
         """Return every process that the kernel tier sees; fills the maps. Empty on procfs."""
 
+    def argvs(self, pids: Sequence[int]) -> dict[int, Argv]:
+        """Return by pid the argv of processes that a snapshot brought in without; empty on procfs.
+
+        Who reads it may be left behind: those that cannot be read soon are left out. Each call looks at
+        all processes of the host once: ask for many at a time.
+        """
+
     def events(self) -> list[Event]:
         """Return what has happened since the last call, oldest first."""
 
@@ -119,6 +127,7 @@ class HostSources:
 
     def __init__(self, host: Host, *, ask_runtimes: bool = False) -> None:
         self.procfs = Procfs(host)
+        self.cmdlines = CmdlineReader(host)
         self.names = ContainerNames(host, ask_runtimes=ask_runtimes)
         self.users = Users(host)
         self._clock_offset_ns = time_namespace_offset(LOCAL)  # of this program, whatever it looks at
@@ -160,6 +169,17 @@ class ProbeFeed(_HostFeed):
 
     def snapshot(self) -> list[SnapshotRecord]:
         return [self._named(found) for found in self._probe.snapshot()]
+
+    def argvs(self, pids: Sequence[int]) -> dict[int, Argv]:
+        cmdlines = self.sources.cmdlines.read(pids)
+        if not cmdlines:
+            return {}
+        # Asked afterwards: an image that is the same as before the reading is what was read.
+        return {
+            pid: Argv(start_ns, exec_id, cmdlines[pid], layout.is_short(cmdlines[pid], size))
+            for start_ns, pid, exec_id, size in self._probe.identities()
+            if pid in cmdlines
+        }
 
     def events(self) -> list[Event]:
         events = [layout.decode_event(record) for record in self._probe.consume()]
@@ -208,6 +228,9 @@ class ProcfsFeed(_HostFeed):
 
     def snapshot(self) -> list[SnapshotRecord]:
         return []
+
+    def argvs(self, pids: Sequence[int]) -> dict[int, Argv]:
+        return {}
 
     def events(self) -> list[Event]:
         return []

@@ -243,7 +243,7 @@ def refusing(folder: Path, *programs: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("program", ["on_reaped", "on_cgroup", "snapshot", "sweep", "fill"])
+@pytest.mark.parametrize("program", ["on_reaped", "on_cgroup", "identify", "sweep", "fill"])
 def test_a_refused_optional_program_costs_its_feature_only(tmp_path: Path, program: str) -> None:
     feed = open_feed(LOCAL, need_maps=True, options=ProbeOptions(object_file=refusing(tmp_path, program)))
     try:
@@ -327,7 +327,7 @@ def look_at(pid: int) -> bytes:
 
 
 def test_without_any_iterator_there_is_no_kernel_tier(tmp_path: Path) -> None:
-    broken = ProbeOptions(object_file=refusing(tmp_path, "snapshot", "snapshot_plain"))
+    broken = ProbeOptions(object_file=refusing(tmp_path, "snapshot"))
     feed = open_feed(LOCAL, options=broken)
     feed.close()
     assert feed.tiers.step == "procfs"

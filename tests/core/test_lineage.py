@@ -359,3 +359,36 @@ class AnyOrder(RuleBasedStateMachine):
 
 AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestAnyOrder = AnyOrder.TestCase
+
+
+def test_what_was_polled_during_a_slow_exec_does_not_outrank_its_event() -> None:
+    """A sweep or a snapshot may come while the kernel still reads the new image: it has no argv then."""
+    for origin in (Origin.PROCFS, Origin.SNAPSHOT):
+        cache = new()
+        cache.insert(entry(9), Origin.SNAPSHOT)
+        cache.insert(entry(10, ppid=9, exe=b"/bin/sh", cmdline=b"sh\0", inode=1), Origin.EVENT)
+        half = entry(10, ppid=9, exe=b"/bin/slow", cmdline=b"", inode=2, exec_id=2)
+        process = cache.insert(half, origin)
+        event = Exec(6, msgspec.structs.replace(half, cmdline=b"slow\x001\0", script=b"/s"), previous_inode=1)
+        assert cache.exec(event) is process
+        assert (process.entry.args, process.entry.script) == ((b"slow", b"1"), b"/s")
+        assert process.origin is Origin.EVENT
+        assert [image.exe for image in process.images] == [b"/bin/sh"]
+        assert not process.parent_missing
+        later = msgspec.structs.replace(process.entry, cmdline=b"a title\0")
+        process.entry = later
+        cache.exec(event)  # reported twice: a probe was loaded anew
+        assert process.entry is later
+        check(cache)
+
+
+def test_the_same_id_in_another_hierarchy_is_another_cgroup() -> None:
+    cache = new()
+    cache.insert(entry(10, cgroup=b"/a", cgroup_id=5, cgroup_hierarchy=0), Origin.SNAPSHOT)
+    assert cache.move(CgroupMove(6, 10, 10 * 1001, 5, b"/a", 0)) is None
+    moved = cache.move(CgroupMove(6, 10, 10 * 1001, 5, b"/b", 9))
+    assert moved is not None
+    assert (moved.entry.cgroup, moved.entry.cgroup_hierarchy) == (b"/b", 9)
+    unknown = cache.move(CgroupMove(6, 10, 10 * 1001, 0, b"", 0))
+    assert unknown is not None
+    assert unknown.entry.cgroup == b""  # for /proc to complete

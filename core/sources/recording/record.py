@@ -5,12 +5,13 @@ What may be secret in argv is scrubbed before it is written; environments are ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from core.model.entities import ContainerContext, ProcessEntry, Usage
-from core.model.events import Event, Exec, MapFill, Sample, SnapshotRecord
+from core.model.events import Argv, Event, Exec, MapFill, Sample, SnapshotRecord
+from core.resolve.exec_images import lacks_argv, with_argv
 from core.sources.feed import ContainerSource, Feed
 from core.sources.procfs import Stat
 from core.sources.recording.check import MOST_RECORDS
@@ -87,9 +88,17 @@ class RecordingFeed:
 
     def snapshot(self) -> list[SnapshotRecord]:
         found = self._feed.snapshot()
+        argvs = self._feed.argvs([record.entry.pid for record in found if lacks_argv(record.entry)])
+        found = [
+            SnapshotRecord(with_argv(record.entry, argvs.get(record.entry.pid)), record.usage)
+            for record in found
+        ]
         kept = [SnapshotRecord(_scrubbed(record.entry), record.usage) for record in found[:MOST_RECORDS]]
         self.write(Snapshot(self.now_ns(), kept))
         return found
+
+    def argvs(self, pids: Sequence[int]) -> dict[int, Argv]:
+        return self._feed.argvs(pids)
 
     def events(self) -> list[Event]:
         events = self._feed.events()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ import msgspec
 from core.containers.container_id import LEVELS, container_of_cgroup
 from core.containers.facts import shown_labels
 from core.model.entities import ContainerContext, ProcessEntry, Tiers, TierState, Usage
-from core.model.events import Event, Exec, Lost, MapFill, Sample, SnapshotRecord
+from core.model.events import Argv, Event, Exec, Lost, MapFill, Sample, SnapshotRecord
 from core.model.view import Position
 from core.probe.maps import KernelMaps
 from core.sources.procfs import ProcfsError, Stat
@@ -146,6 +146,9 @@ class ReplayFeed:
         self._advance()
         found, self._snapshot = self._snapshot, []
         return found
+
+    def argvs(self, pids: Sequence[int]) -> dict[int, Argv]:
+        return {}  # a recorded snapshot has them
 
     def events(self) -> list[Event]:
         self._advance()

@@ -44,15 +44,17 @@ def device_of_exe(pid: int) -> tuple[int, int]:
 
 
 def cgroup(pid: int) -> tuple[bytes, int]:
-    """Path and inode of the directory of the v2 cgroup, or where that is the root of the v1 memory one."""
+    """The path of a process in no container, and the id of its directory: named hierarchies before v2."""
     lines = [line.split(":", 2) for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
-    paths = {controllers: path for _, controllers, path in lines}
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    v2 = next((where for _, where, kind, *_ in mounts if kind == "cgroup2"), "")
-    v1 = next((m[1] for m in mounts if m[2] == "cgroup" and "memory" in m[3].split(",")), "")
-    where, path = (
-        (v2, paths[""]) if "memory" not in paths or paths.get("", "/") != "/" else (v1, paths["memory"])
-    )
+    places = []
+    for _, controllers, path in lines:
+        for _, where, kind, options, *_ in mounts:
+            named = controllers.startswith("name=") and controllers in options.split(",")
+            if (kind == "cgroup2" and not controllers) or (kind == "cgroup" and named):
+                places.append((not named, path, where))
+    places.sort()
+    _, path, where = next((place for place in places if place[1] != "/"), places[0])
     return path.encode(), os.stat(where + path).st_ino
 
 

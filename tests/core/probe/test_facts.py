@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,7 @@ from core.probe.maps import ProbeMaps
 from core.resolve.engine import Engine
 from core.sources.patient_facts import CMDLINE_LIMIT
 from tests.core.probe.outside import FACTS, cgroup, differing, ids, ps, status
-from tests.core.probe.strange import PRELUDE, running
+from tests.core.probe.strange import PRELUDE, forked, running
 from tests.core.probe.test_probe import events_of
 from tests.world import open_engine, settle
 
@@ -215,9 +216,9 @@ def test_an_argv_of_the_size_of_a_buffer_is_whole_or_says_that_it_is_not(probe: 
         found = next(found.entry for found in probe.snapshot() if found.entry.pid == child.pid)
         outside = Path(f"/proc/{child.pid}/cmdline").read_bytes()
         assert len(outside) == size
+        assert (found.cmdline, found.cmdline_truncated) == (b"", True)  # for user space to read
         for entry, limit in (
             (execution.entry, 8192),
-            (found, 16384),
             (ProbeMaps(probe).lookup(child.pid), layout.STORED_ARGS),
         ):
             assert entry.cmdline_truncated == (size > limit)
@@ -248,9 +249,9 @@ def test_an_argv_longer_than_what_is_read_of_proc_says_so(engine: Engine) -> Non
 def test_the_cgroup_is_that_of_the_hierarchy_that_tells_containers_apart(
     engine: Engine, hierarchy: str
 ) -> None:
-    """The v2 one, unless that has put everybody at its root and there are v1 ones."""
+    """Of a process in no container: the named one, or the v2 one where it is at the root of that."""
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    kinds = {"v2": ("cgroup2", ""), "v1": ("cgroup", "memory")}
+    kinds = {"v2": ("cgroup2", ""), "v1": ("cgroup", "name=systemd")}
     kind, controller = kinds[hierarchy]
     where = next(
         (m[1] for m in mounts if m[2] == kind and (not controller or controller in m[3].split(","))), ""
@@ -275,3 +276,30 @@ def test_the_cgroup_is_that_of_the_hierarchy_that_tells_containers_apart(
             with contextlib.suppress(OSError):
                 folder.rmdir()
             assert time.monotonic() < deadline
+
+
+def test_as_many_pid_namespaces_as_there_can_be(engine: Engine) -> None:
+    """32 levels below the first one, which has the number 0."""
+    code = PRELUDE + "[(call('unshare', 0x20000000), fork()) for _ in range(32)]; execute(path='/bin/sleep')"
+    top = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert top.stdout is not None
+    try:
+        if top.stdout.readline() != b"ready\n":
+            pytest.skip("no pid namespaces here")
+        pids = [top.pid]
+        while child := forked(pids[-1]):
+            pids.append(child)
+        assert len(status(pids[-1], "NSpid")) == 33
+        settle(engine)
+        found = {found.entry.pid: found.entry for found in engine.feed.snapshot()}
+        for pid in pids[-3:]:
+            for name in ("pid_ns", "inner_pid"):
+                ours, outside = FACTS[name]
+                cached = engine.cache.get(pid)
+                assert cached is not None
+                assert ours(found[pid]) == ours(cached.entry) == outside(pid)
+    finally:
+        os.killpg(top.pid, signal.SIGKILL)
+        top.communicate()

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import shutil
+from pathlib import Path
 from struct import Struct
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from buildgen.objects.disassembly import disassemble
+from buildgen.objects.read import read_object
 from core.model.entities import Credentials
 from core.probe import layout
 from core.probe.loader import SHIPPED_OBJECT
@@ -22,7 +26,7 @@ STRUCTS = {
     "facts": layout.FACTS,
     "pid_entry": layout.PID_ENTRY,
     "proc_entry": layout.PROC_ENTRY,
-    "cgroup_entry": layout.CGROUP_ENTRY,
+    "cgroup_set": layout.CGROUP_SET,
 }
 
 
@@ -40,6 +44,40 @@ def test_sizes_are_those_of_the_object(name: str) -> None:
     number = libbpf.btf__find_by_name_kind(btf, name.encode(), 4)  # BTF_KIND_STRUCT
     assert number > 0
     assert libbpf.btf__resolve_size(btf, number) == STRUCTS[name].size
+
+
+def test_no_program_of_the_probe_can_sleep_or_read_another_process() -> None:
+    """A page of a file system in user space may never come; who waits for it stops the host's eBPF."""
+    probe = read_object(SHIPPED_OBJECT)
+    sections = {program.section for program in probe.programs}
+    assert {"iter/task", "tp_btf/sched_process_exec"} <= sections
+    assert [section for section in sections if ".s/" in section or section.endswith(".s")] == []
+    objdump = shutil.which("llvm-objdump") or shutil.which("llvm-objdump-14")
+    if objdump is None:
+        pytest.skip("no llvm-objdump")
+    called = {one.helper for program in probe.programs for one in disassemble(probe, program, Path(objdump))}
+    assert any("probe_read_kernel" in name for name in called)
+    assert [name for name in called if "copy_from_user" in name] == []
+
+
+def test_the_kind_of_a_record_is_all_of_its_number() -> None:
+    with pytest.raises(ValueError, match="unknown kind 259"):
+        layout.decode_event(Struct("=I").pack(256 + layout.EXIT) + bytes(layout.FACTS.size))
+
+
+@pytest.mark.parametrize(
+    ("argv", "size", "short"),
+    [
+        (b"sleep\x0060\0", 9, False),
+        (b"sleep\x00", 9000, False),  # a title over the beginning of argv
+        (b"python3\0script\0", 9000, True),  # a file is mapped over the rest
+        (b"x" * 4096, 9000, False),  # a title without an end in its page
+        (b"", 9000, True),
+        (b"x" * (layout.LIMIT + 1), 9, True),
+    ],
+)
+def test_an_argv_that_is_not_all_there_is_marked(argv: bytes, size: int, short: bool) -> None:
+    assert layout.is_short(argv, size) is short
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20).filter(lambda b: b"/" not in b and b"\0" not in b)))
@@ -84,7 +122,7 @@ def test_map_entries_with_any_numbers_in_them_are_decoded(process: bytes, data: 
     names = st.binary(max_size=layout.STORED_EXE)
     ints = st.lists(numbers, min_size=6, max_size=6)
     image = (1, 2, 3, *data.draw(ints), data.draw(names), data.draw(names))
-    entry = layout.entry_of_maps(7, layout.PID_ENTRY.unpack(process), image, b"/")
+    entry = layout.entry_of_maps(7, layout.PID_ENTRY.unpack(process), image, layout.UNKNOWN_CGROUP)
     assert entry.pid == 7
     assert len(entry.cmdline) <= layout.STORED_ARGS
 

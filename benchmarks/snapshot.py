@@ -1,0 +1,48 @@
+"""What the look at everything that runs costs: the task iterator, then argv from /proc.
+
+    python benchmarks/snapshot.py [COUNT]
+
+With COUNT more processes (1,000 unless given). Needs the probe (root). CPU time of this process, in ms: the
+least of several runs, and the first one, which finds nothing of /proc in the kernel's caches.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.lib.load import alive, load
+from core.resolve.exec_images import lacks_argv
+from core.sources.feed import open_feed
+from core.system.host import LOCAL
+
+RUNS = 11
+
+
+def cpu_ms(work: Callable[[], object]) -> float:
+    started = time.process_time_ns()
+    work()
+    return (time.process_time_ns() - started) / 1e6
+
+
+def main() -> None:
+    with load(int(sys.argv[1]) if len(sys.argv) > 1 else 1000):
+        feed = open_feed(LOCAL, need_maps=True)
+        first = cpu_ms(feed.snapshot)
+        found = feed.snapshot()
+        pids = [record.entry.pid for record in found if lacks_argv(record.entry)]
+        first_argv = cpu_ms(lambda: feed.argvs(pids))
+        snapshot = min(cpu_ms(feed.snapshot) for _ in range(RUNS))
+        argv = min(cpu_ms(lambda: feed.argvs(pids)) for _ in range(RUNS))
+        print(f"{alive()} processes, ms of CPU       least    first")
+        print(f"snapshot, without argv         {snapshot:8.1f} {first:8.1f}")
+        print(f"argv of {len(pids):6} of them        {argv:8.1f} {first_argv:8.1f}")
+        feed.close()
+
+
+if __name__ == "__main__":
+    main()
