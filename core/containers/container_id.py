@@ -30,7 +30,7 @@ _CACHED_PATHS = 16_384
 _NAME_MAX = 255
 
 LEVELS = 8
-"""Containers in containers that are told, the inner ones; a path of 4096 bytes could name sixty."""
+"""Containers in containers that are reported at most; a path of 4096 bytes could name sixty."""
 
 _ID = re.compile(
     rb"(?<![0-9a-fA-F])"
@@ -102,29 +102,32 @@ def container_of_cgroup(path: bytes) -> ContainerContext:
 
 
 def levels_of_cgroup(path: bytes) -> tuple[Level, ...]:
-    """Return the containers along a path, outermost first: at most eight, the inner ones."""
+    """Return the containers along a path, outermost first: at most eight, the outermost and the inner ones.
+
+    Whoever is in the outermost can make the rest of the path up: that one is never left out.
+    """
     return _cached_levels(path) if len(path) <= _PATH_MAX else _levels(path)
 
 
 def _levels(path: bytes) -> tuple[Level, ...]:
     # The kernel appends this to the path of a removed cgroup; it is not part of the unit's name.
     parts = path.removesuffix(b" (deleted)").split(b"/")
-    return tuple(
-        Level(b"/".join(parts[: found.parts]), found.id, found.runtime)
-        for found in _containers(parts)[-LEVELS:]
-    )
+    containers = _containers(parts)
+    if len(containers) > LEVELS:
+        containers = [containers[0], *containers[1 - LEVELS :]]
+    return tuple(Level(b"/".join(parts[: one.parts]), one.id, one.runtime) for one in containers)
 
 
 def context_of_levels(path: bytes, levels: Sequence[Level]) -> ContainerContext:
     """Return the container of `path` when these are the containers along it, outermost first.
 
-    One that is said to be inside itself (a user can make such a cgroup) is the inner one only.
+    One that is said to be inside itself (who is in it can make such a cgroup) is the outer one only.
     """
     kept: dict[str, Level] = {}
-    for level in reversed(levels[-LEVELS:]):
+    for level in levels:
         kept.setdefault(level.id, level)
     context = None
-    for level in reversed(kept.values()):
+    for level in kept.values():
         context = ContainerContext(
             id=level.id,
             runtime=level.runtime,

@@ -12,7 +12,7 @@ import msgspec
 
 from core.containers.answers import Answers, Key
 from core.containers.claims import Claims
-from core.containers.container_id import container_of_cgroup, context_of_levels, levels_of_cgroup
+from core.containers.container_id import Level, container_of_cgroup, context_of_levels, levels_of_cgroup
 from core.containers.containerd import ContainerdState
 from core.containers.daemons import Daemons, Home
 from core.containers.docker import DockerState
@@ -84,6 +84,10 @@ class ContainerNames:
         self._users = UserStates(host, self._home_of)
         self._claims = Claims(host)
         self._contexts: OrderedDict[bytes, ContainerContext] = OrderedDict()
+        self._tops: set[str] = set()
+        """Ids of the containers that are in no other one."""
+        self._inner: set[str] = set()
+        """Ids that stand below another one in a path."""
         self._young: dict[bytes, float] = {}
         self._next_look = 0.0
         self._frozen = FrozenCgroups(host)
@@ -112,6 +116,7 @@ class ContainerNames:
         that is new is looked for again each time it is asked about, and `refresh` tells of all changes.
         """
         if cgroup not in self._contexts:
+            self._note_top(cgroup)
             self._contexts[cgroup] = self._context(cgroup)
             self._young[cgroup] = time.monotonic() + _YOUNG_S
             if len(self._contexts) > _PATHS_KEPT:
@@ -189,6 +194,9 @@ class ContainerNames:
         for path in self._contexts.keys() - kept:
             del self._contexts[path]
             self._young.pop(path, None)
+        kept_levels = [levels_of_cgroup(path) for path in self._contexts]
+        self._tops &= {levels[0].id for levels in kept_levels if levels}
+        self._inner = {level.id for levels in kept_levels for level in levels[1:]}
         ids = {level.id for context in self._contexts.values() for level in context.levels()}
         self._answers.forget_all_but({level_id for level_id in ids if level_id})
         self._users.forget_all_but({level_id for level_id in ids if level_id})
@@ -230,10 +238,37 @@ class ContainerNames:
         # Not without " (deleted)": that is a zombie of an earlier container, perhaps of the same name.
         placed = self._oci.levels(cgroup)
         levels = levels_of_cgroup(cgroup)
+        levels, claimed = self._without_claims(levels, {level.path for level in placed})
         if placed:
             levels = tuple(sorted((*levels, *placed), key=lambda level: len(level.path)))
-        context = context_of_levels(cgroup, levels) if placed else container_of_cgroup(cgroup)
-        return self.lookup(context, levels[-1].path if levels else None)
+        context = context_of_levels(cgroup, levels) if placed or claimed else container_of_cgroup(cgroup)
+        context = self.lookup(context, levels[-1].path if levels else None)
+        if not claimed:
+            return context
+        claim = f"its cgroup is named like container {claimed[0].id[:12]}, which runs elsewhere"
+        reason = f"{context.reason}; {claim}" if context.reason else claim
+        return msgspec.structs.replace(context, reason=reason)
+
+    def _without_claims(
+        self, levels: tuple[Level, ...], placed: set[bytes]
+    ) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
+        """Return the containers along a path that are what they are named, and those that run elsewhere.
+
+        Who is in a container can make cgroups below its own, with any name. A container that runs outside
+        of all others is not in there; `placed` are those of which their OCI runtime says that they are.
+        """
+        claimed = tuple(level for level in levels[1:] if level.id in self._tops and level.path not in placed)
+        return tuple(level for level in levels if level not in claimed), claimed
+
+    def _note_top(self, cgroup: bytes) -> None:
+        """Note which container a path is in first. A user's own slice says nothing of others."""
+        levels = levels_of_cgroup(cgroup)
+        self._inner.update(level.id for level in levels[1:])
+        if not levels or levels[0].id in self._tops or _user(cgroup) is not None:
+            return
+        self._tops.add(levels[0].id)
+        if levels[0].id in self._inner:  # it was believed to be in another one
+            self._answer_again({levels[0].id}, set())
 
     def _home_of(self, uid: int) -> Home | None:
         try:

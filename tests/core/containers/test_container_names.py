@@ -792,3 +792,40 @@ def test_paths_that_nobody_uses_are_forgotten_and_the_others_keep_their_names(ro
     outer = names.container_of(nested).outer
     assert outer is not None
     assert outer.name == "web"  # its state is gone: it is known from before
+
+
+@pytest.mark.parametrize("first", ["the forged one", "the real one"])
+def test_a_container_cannot_pass_for_another_one_by_the_name_of_a_cgroup(root: Root, first: str) -> None:
+    """Who is in A may make cgroups below its own: `B` there is not the B that runs beside A."""
+    root.docker(A)
+    root.docker(B)
+    names = root.names()
+    nested, real = f"/docker/{A}/{B}".encode(), f"/docker/{B}".encode()
+    for path in (nested, real) if first == "the forged one" else (real, nested):
+        names.container_of(path)
+    if first == "the forged one":
+        assert nested in names.refresh()
+    forged = names.container_of(nested)
+    assert (forged.id, forged.name, forged.outer) == (A, "web", None)
+    assert forged.reason is not None
+    assert B[:12] in forged.reason
+    around = names.container_of(f"/docker/{A}/{B}/docker/{A}".encode())
+    assert (around.id, around.name, around.outer) == (A, "web", None)
+    deep = "/".join(str(number) * 64 for number in range(1, 10))
+    far = [level.id for level in names.container_of(f"/docker/{A}/{deep}/docker/{B}".encode()).levels()]
+    assert B not in far
+    assert far[-1] == A
+    assert names.container_of(real).id == B
+
+
+def test_a_user_cannot_say_that_a_nested_container_runs_elsewhere(root: Root) -> None:
+    names = root.names()
+    names.container_of(f"/user.slice/user-1000.slice/user@1000.service/docker-{B}.scope".encode())
+    assert names.container_of(f"/docker/{A}/docker/{B}".encode()).id == B
+
+
+def test_a_container_made_by_docker_in_docker_is_inside_the_outer_one(root: Root) -> None:
+    root.docker(A)
+    names = root.names()
+    inner = names.container_of(f"/docker/{A}/docker/{B}".encode())
+    assert (inner.id, inner.parent_id, inner.outer and inner.outer.name) == (B, A, "web")
