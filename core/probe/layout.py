@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from core.containers.cgroup_file import CgroupLine, chosen_line
 from core.model.entities import Credentials, ProcessEntry, Usage
 from core.model.events import CgroupMove, Event, Exec, Exit, Fork, Reaped, SnapshotRecord
-from core.sources.cmdlines import LIMIT
 
 FORK, EXEC, EXIT, REAPED, CGROUP, FOUND = 1, 2, 3, 4, 5, 6
 KTHREAD, EXE_UNLINKED, EXE_PARTIAL, ARGS_PARTIAL, CGROUP_PARTIAL, ZOMBIE, NEW_RIGHTS = 1, 2, 4, 8, 16, 32, 64
@@ -185,15 +184,6 @@ def decode_found(data: bytes) -> list[SnapshotRecord]:
         found.append(SnapshotRecord(entry, usage, facts[1] & ARGS_LOCKED != 0))
         at = end
     return found
-
-
-def is_short(argv: bytes, size: int) -> bool:
-    """True when less of an argv of `size` bytes was read from /proc than there is.
-
-    It leaves out what a file is mapped over. A title that ends before argv does, at its first NUL, is whole.
-    """
-    is_title = 0 < len(argv) <= PAGE and argv.find(b"\0") in (-1, len(argv) - 1)
-    return len(argv) > LIMIT or (len(argv) < size and not is_title)
 
 
 @lru_cache(maxsize=4096)

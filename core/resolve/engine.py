@@ -17,11 +17,11 @@ from core.model.entities import ContainerContext, Origin, ProcessKey, Resolution
 from core.model.events import Argv, CgroupMove, Event, Exec, Exit, Fork, Lost, Reaped, SnapshotRecord
 from core.model.view import ProcessView
 from core.resolve.audit import Audit
-from core.resolve.exec_images import lacks_argv, with_argv
 from core.resolve.metrics import Counters
 from core.resolve.process_cache import Process, ProcessCache
 from core.resolve.resolver import Resolver
 from core.resolve.sweep import Sweeper
+from core.sources.cmdlines import lacks_argv, with_argv
 from core.sources.feed import Feed
 from core.sources.procfs import ProcfsError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from core.model.entities import ProcessEntry
-from core.model.events import Argv, Fork
+from core.model.events import Fork
 
 
 def newborn(event: Fork, creator: ProcessEntry | None) -> ProcessEntry:
@@ -41,18 +41,6 @@ def newborn(event: Fork, creator: ProcessEntry | None) -> ProcessEntry:
         event.inner_pid,
         event.cgroup_hierarchy,
     )
-
-
-def lacks_argv(entry: ProcessEntry) -> bool:
-    """True for an entry of a snapshot or of the maps whose argv is still to be read from /proc."""
-    return entry.cmdline_truncated and not entry.cmdline
-
-
-def with_argv(entry: ProcessEntry, argv: Argv | None) -> ProcessEntry:
-    """Return an entry with the argv that was read of it, if that is of this very image."""
-    if argv is None or (argv.start_ns, argv.exec_id) != (entry.start_ns, entry.exec_id):
-        return entry
-    return msgspec.structs.replace(entry, cmdline=argv.cmdline, cmdline_truncated=argv.cut)
 
 
 def refined(before: ProcessEntry, entry: ProcessEntry) -> ProcessEntry:

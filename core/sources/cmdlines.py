@@ -12,6 +12,10 @@ import os
 import threading
 from collections.abc import Sequence
 
+import msgspec
+
+from core.model.entities import ProcessEntry
+from core.model.events import Argv
 from core.system.host import Host
 
 WAIT_S = 0.1
@@ -20,6 +24,7 @@ WAIT_S = 0.1
 MAX_BEHIND = 64
 """How many readers may hang at a time; beyond it nothing is read here."""
 
+_PAGE = 4096
 LIMIT = 16 * 1024
 """How much of one argv is read, in bytes; a longer one is whole in `Procfs.entry` only."""
 
@@ -98,3 +103,24 @@ def _cmdline(path: str) -> bytes:
         return cmdline if len(cmdline) < _PIECE else cmdline + os.read(descriptor, LIMIT + 1 - _PIECE)
     finally:
         os.close(descriptor)
+
+
+def is_short(argv: bytes, size: int) -> bool:
+    """True when less of an argv of `size` bytes was read from /proc than there is.
+
+    It leaves out what a file is mapped over. A title that ends before argv does, at its first NUL, is whole.
+    """
+    is_title = 0 < len(argv) <= _PAGE and argv.find(b"\0") in (-1, len(argv) - 1)
+    return len(argv) > LIMIT or (len(argv) < size and not is_title)
+
+
+def lacks_argv(entry: ProcessEntry) -> bool:
+    """True for an entry of a snapshot or of the maps whose argv is still to be read from /proc."""
+    return entry.cmdline_truncated and not entry.cmdline
+
+
+def with_argv(entry: ProcessEntry, argv: Argv | None) -> ProcessEntry:
+    """Return an entry with the argv that was read of it, if that is of this very image."""
+    if argv is None or (argv.start_ns, argv.exec_id) != (entry.start_ns, entry.exec_id):
+        return entry
+    return msgspec.structs.replace(entry, cmdline=argv.cmdline, cmdline_truncated=argv.cut)

@@ -16,7 +16,7 @@ from core.probe import layout
 from core.probe.loader import Probe, ProbeOptions
 from core.probe.maps import KernelMaps, ProbeMaps
 from core.probe.refusals import ProbeUnavailable
-from core.sources.cmdlines import CmdlineReader
+from core.sources.cmdlines import CmdlineReader, is_short
 from core.sources.procfs import Procfs, ProcfsError, Stat, time_namespace_offset
 from core.system.host import LOCAL, Host
 from core.system.privileges import Capability, current_privileges
@@ -176,7 +176,7 @@ class ProbeFeed(_HostFeed):
             return {}
         # Asked afterwards: an image that is the same as before the reading is what was read.
         return {
-            pid: Argv(start_ns, exec_id, cmdlines[pid], layout.is_short(cmdlines[pid], size))
+            pid: Argv(start_ns, exec_id, cmdlines[pid], is_short(cmdlines[pid], size))
             for start_ns, pid, exec_id, size in self._probe.identities()
             if pid in cmdlines
         }

@@ -234,7 +234,7 @@ def test_texts_of_a_hostile_recording_are_made_safe(tmp_path: Path) -> None:
     host = HostFacts(evil, evil, evil)
     state = TierState(True, evil)
     writer = Writer(path)
-    writer.write(Head(FORMAT, 1, host, Tiers(state, state, state, evil), True))
+    writer.write(Head(FORMAT, 1, host, Tiers(state, state, state, LadderStep.PROCFS), True))
     entry = ProcessEntry(7, 1001, comm=evil.encode(), problem=evil, cgroup=b"/x")
     writer.write(Snapshot(2, [SnapshotRecord(entry, Usage(state=evil))]))
     writer.write(Sweep(2, [Sample(7, 1001, 0, 0, evil.encode(), 0, False, Usage(state=evil))]))
@@ -255,12 +255,27 @@ def test_texts_of_a_hostile_recording_are_made_safe(tmp_path: Path) -> None:
     assert process_text(process.entry).isprintable()
 
 
+def test_a_step_of_the_ladder_that_is_none_is_refused_in_one_safe_line(tmp_path: Path) -> None:
+    path = tmp_path / "step.rec"
+    state = TierState(True)
+    tiers = Tiers(state, state, state, LadderStep.PROCFS)
+    msgspec.structs.force_setattr(tiers, "step", "\x1b]0;owned\x07")
+    writer = Writer(path)
+    writer.write(Head(FORMAT, 1, HostFacts("h", "k", "a"), tiers, True))
+    writer.close()
+    with pytest.raises(RecordingError) as refused:
+        replayed(path)
+    assert str(refused.value).isprintable()
+
+
 def test_a_recording_names_no_more_levels_than_a_path_can_have(tmp_path: Path) -> None:
     """One made elsewhere may say that a container is in a thousand others, or in itself."""
     path = tmp_path / "deep.rec"
     writer = Writer(path)
     state = TierState(True)
-    writer.write(Head(FORMAT, 1, HostFacts("h", "k", "a"), Tiers(state, state, state, ""), True))
+    writer.write(
+        Head(FORMAT, 1, HostFacts("h", "k", "a"), Tiers(state, state, state, LadderStep.PROCFS), True)
+    )
     writer.write(Snapshot(2, [SnapshotRecord(ProcessEntry(7, 1001, comm=b"x", cgroup=b"/x"), Usage())]))
     writer.write(Sweep(2, [Sample(7, 1001, 0, 0, b"x", 0, False, Usage())]))
     container = None

@@ -11,7 +11,7 @@ import msgspec
 
 from core.model.entities import ContainerContext, ProcessEntry, Usage
 from core.model.events import Argv, Event, Exec, MapFill, Sample, SnapshotRecord
-from core.resolve.exec_images import lacks_argv, with_argv
+from core.sources.cmdlines import lacks_argv, with_argv
 from core.sources.feed import ContainerSource, Feed
 from core.sources.procfs import Stat
 from core.sources.recording.check import MOST_RECORDS

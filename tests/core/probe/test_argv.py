@@ -14,8 +14,7 @@ import pytest
 from core.model.events import Exec
 from core.probe import layout
 from core.resolve.engine import Engine
-from core.resolve.exec_images import lacks_argv
-from core.sources.cmdlines import LIMIT, CmdlineReader
+from core.sources.cmdlines import LIMIT, CmdlineReader, lacks_argv
 from core.sources.feed import open_feed
 from core.system.host import LOCAL
 from tests.core.probe.test_probe import run_until_named

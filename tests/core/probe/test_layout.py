@@ -19,6 +19,7 @@ from core.model.entities import Credentials
 from core.probe import layout
 from core.probe.loader import SHIPPED_OBJECT
 from core.probe.samples import Samples
+from core.sources.cmdlines import LIMIT, is_short
 from tests.needs import lacks
 
 # `struct sample` lives on the BPF stack only and has no BTF; the sweep of test_probe.py checks it.
@@ -73,11 +74,11 @@ def test_the_kind_of_a_record_is_all_of_its_number() -> None:
         (b"python3\0script\0", 9000, True),  # a file is mapped over the rest
         (b"x" * 4096, 9000, False),  # a title without an end in its page
         (b"", 9000, True),
-        (b"x" * (layout.LIMIT + 1), 9, True),
+        (b"x" * (LIMIT + 1), 9, True),
     ],
 )
 def test_an_argv_that_is_not_all_there_is_marked(argv: bytes, size: int, short: bool) -> None:
-    assert layout.is_short(argv, size) is short
+    assert is_short(argv, size) is short
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20).filter(lambda b: b"/" not in b and b"\0" not in b)))
