@@ -100,12 +100,18 @@ class Scheduler:
             watchdog.rests()
             poller.wait((self._next_due() - time.monotonic_ns()) / 1e9 + 0.001)
             watchdog.begins()
-            self._drain_wake()
-            if self._engine.reads_argv:
-                self._engine.read_argv(self._publisher.rows_on_screen())
-            events = self._live.pump()
-            self._do_commands()
-            self._do_chores()
+            events = self.take_in()
+            self.do_chores()
+
+    def take_in(self) -> int:
+        """Take the events that have come and do what was asked; return how many events there were."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        if self._engine.reads_argv:
+            self._engine.read_argv(self._publisher.rows_on_screen())
+        events = self._live.pump()
+        self._do_commands()
+        return events
 
     def _publish_when_due(self) -> None:
         if time.monotonic_ns() >= self._next_frame and self._publisher.publish():
@@ -124,10 +130,6 @@ class Scheduler:
         if not self._engine.feed.live:  # nothing wakes us when the recording has more
             due = min(due, time.monotonic_ns() + self._rhythm_ns)
         return due
-
-    def _drain_wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
 
     # --- commands ------------------------------------------------------------------------------
 
@@ -185,9 +187,11 @@ class Scheduler:
 
     # --- chores --------------------------------------------------------------------------------
 
-    def _do_chores(self) -> None:
-        """Do what is due by the clock: names of containers, the sweep, the audit."""
+    def do_chores(self, *, now: bool = False) -> None:
+        """Do what is due by the clock, or `now`: names of containers, the sweep, the audit."""
         clock = time.monotonic_ns
+        if now:
+            self._next_names = self._next_sweep = 0
         if self._engine.feed.settle_users():
             self._live.tree.users_changed()
             self._publisher.dirty = True

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.model.view import Frame, RowKey, ViewRequest
@@ -38,6 +39,15 @@ STOP_S = 2
 """How long the end waits for the collector. A sweep of 10,000 processes takes a tenth of it."""
 
 _LOGGER = logging.getLogger("ebpf_tui.session")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What works on the collector thread, and nowhere else."""
+
+    live: LiveTree
+    publisher: Publisher
+    scheduler: Scheduler
 
 
 class Session:
@@ -114,14 +124,14 @@ class Session:
             self._fail(error)
             return
         try:
-            self._begin(engine).run(lambda: self._stopping, self._watchdog)
+            self._begin(engine).scheduler.run(lambda: self._stopping, self._watchdog)
         except Exception as error:
             self._fail(error)
         finally:
             self._watchdog.rests()
             engine.feed.close()
 
-    def _begin(self, engine: Engine) -> Scheduler:
+    def _begin(self, engine: Engine) -> Parts:
         """Fill the tree with what runs now."""
         live = LiveTree(engine)
         explainer = Explainer(engine, live.tree, live.timeline)
@@ -130,7 +140,8 @@ class Session:
             engine.start(whole=False)
             live.update()
         live.timeline.begin_here()
-        return Scheduler(engine, live, explainer, publisher, self._commands, wake=self._wake)
+        scheduler = Scheduler(engine, live, explainer, publisher, self._commands, wake=self._wake)
+        return Parts(live, publisher, scheduler)
 
     def _fail(self, error: Exception) -> None:
         _LOGGER.error("the collector ended", exc_info=error)

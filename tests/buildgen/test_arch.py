@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from buildgen.errors import ArchError
-from core.system.arch import ARCHES, arches_in, local_arch, parse_arch, without_arch
+from core.system.arch import ARCHES, ArchError, arches_in, local_arch, parse_arch, without_arch
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from buildgen.errors import ArchError, KernelReleaseError
+from buildgen.errors import KernelReleaseError
 from buildgen.headers.find import Candidate, HeaderDirs, HeadersNotFound, find_header_dirs
+from core.system.arch import ArchError
 from core.system.host import LOCAL
 
 

@@ -5,13 +5,14 @@ tools/make_recording.py makes it, and says what runs on that host.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from core.model.view import Header, Row, Window
+from core.model.view import Frame, Row
 from core.resolve.engine import Engine
-from core.session.session import Session
+from core.session.session import Parts, Session
 from core.sources.recording.replay import ReplayFeed
 
 RECORDING = Path(__file__).parent / "shop.rec"
@@ -27,12 +28,16 @@ class ReplayInStep(Session):
     def __init__(self, path: Path = RECORDING) -> None:
         self._now_ns = 0
         self._engine = Engine(ReplayFeed(path, clock_ns=lambda: self._now_ns))
-        self._started = False
+        self._parts: Parts | None = None
         super().__init__(lambda: self._engine)
 
+    def subscribe(
+        self, callback: Callable[[Frame], None], failed: Callable[[BaseException], None] | None = None
+    ) -> None:
+        super().subscribe(lambda frame: callback(_packed_alike(frame)), failed)
+
     def start(self) -> None:
-        self._begin(self._engine)
-        self._started = True
+        self._parts = self._begin(self._engine)
         self._nudge()
 
     def stop(self) -> None:
@@ -40,27 +45,29 @@ class ReplayInStep(Session):
 
     def play(self, seconds: int) -> None:
         """Let so much time pass, a frame a second."""
+        assert self._parts is not None
         for _ in range(seconds):
             self._now_ns += SECOND
             self._nudge()
-            self._next_names = self._next_sweep = 0
-            self._do_chores(self._engine)
+            self._parts.scheduler.do_chores(now=True)
         self._nudge()
 
     def rows(self) -> tuple[Row, ...]:
         """Return all rows of the view that is asked for."""
-        wanted = msgspec.structs.replace(self._view, top=0, anchor=None, height=1000)
-        return self._tree.window(wanted, self._playback.timeline.at_ns).rows
-
-    def _header(self, engine: Engine, window: Window, now_ns: int) -> Header:
-        """Leave out how small the past was packed: one zlib packs better than another."""
-        header = super()._header(engine, window, now_ns)
-        past = msgspec.structs.replace(header.past, kept_bytes=min(header.past.kept_bytes, 100 << 10))
-        return msgspec.structs.replace(header, past=past)
+        assert self._parts is not None
+        wanted = msgspec.structs.replace(self._parts.publisher.view, top=0, anchor=None, height=1000)
+        return self._parts.live.tree.window(wanted, self._parts.live.timeline.at_ns).rows
 
     def _nudge(self) -> None:
         super()._nudge()
-        self._drain_wake()
-        if self._started:
-            self._take_news(self._engine)
-            self._publish(self._engine)
+        if self._parts is not None:
+            self._parts.scheduler.take_in()
+            self._parts.publisher.dirty = True
+            self._parts.publisher.publish()
+
+
+def _packed_alike(frame: Frame) -> Frame:
+    """Leave out how small the past was packed: one zlib packs better than another."""
+    past = frame.header.past
+    past = msgspec.structs.replace(past, kept_bytes=min(past.kept_bytes, 100 << 10))
+    return msgspec.structs.replace(frame, header=msgspec.structs.replace(frame.header, past=past))
