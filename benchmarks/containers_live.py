@@ -23,8 +23,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from core.model.view import Frame, ViewRequest
 from core.session.session import Session, open_session
 from core.system.host import LOCAL

@@ -10,12 +10,8 @@ from __future__ import annotations
 import gc
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import psutil
 

@@ -11,9 +11,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.lib.load import alive, load
 from core.resolve.exec_images import lacks_argv

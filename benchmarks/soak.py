@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 
 import psutil
-from lib.load import load
-from lib.terminal import OURS, Terminal
+
+from benchmarks.lib.load import load
+from benchmarks.lib.terminal import OURS, Terminal
 
 FORKS = 200
 KEYS = (

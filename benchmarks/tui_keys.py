@@ -13,9 +13,8 @@ import os
 import shutil
 import sys
 
-from lib.load import ROOT, alive, load
-from lib.terminal import KEYS, OURS, Terminal, figures
-
+from benchmarks.lib.load import ROOT, alive, load
+from benchmarks.lib.terminal import KEYS, OURS, Terminal, figures
 from core.system.interpreter import python
 
 TIMES = 120

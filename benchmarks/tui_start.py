@@ -12,9 +12,8 @@ import os
 import statistics
 import sys
 
-from lib.load import ROOT, alive, load
-from lib.terminal import OURS, Terminal
-
+from benchmarks.lib.load import ROOT, alive, load
+from benchmarks.lib.terminal import OURS, Terminal
 from core.system.interpreter import python
 
 TIMES = 5

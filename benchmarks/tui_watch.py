@@ -18,8 +18,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from lib.load import CROWD, ROOT, alive, compiled, load
-from lib.terminal import OURS, Terminal
+from benchmarks.lib.load import CROWD, ROOT, alive, compiled, load
+from benchmarks.lib.terminal import OURS, Terminal
 
 SECONDS = 20
 PROGRAMS = {"ebpf-tui": OURS, "btop": ("btop",), "htop -t": ("htop", "-t"), "top": ("top",)}

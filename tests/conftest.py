@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from core.probe.loader import Probe, ProbeOptions
-from core.probe.refusals import ProbeUnavailable
-from core.system.host import LOCAL
+from core.probe.loader import Probe
+from tests.loaded_probe import load_probe
 from tests.needs import lacks, needs
+from tests.places import ROOT
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -22,7 +22,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         needs(*mark.args)
 
 
-SCENARIOS = Path(__file__).parent / "scenarios"
+SCENARIOS = ROOT / "tests/scenarios"
 
 
 @pytest.fixture
@@ -31,13 +31,6 @@ def probe() -> Iterator[Probe]:
     loaded = load_probe()
     yield loaded
     loaded.close()
-
-
-def load_probe(options: ProbeOptions | None = None) -> Probe:
-    try:
-        return Probe(LOCAL, options)
-    except ProbeUnavailable as why:
-        pytest.skip(f"the probe cannot be loaded here: {why}")
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.places import ROOT
+
 OLDEST = (3, 11)
 _NAME = re.compile(r"python3\.\d+")
 _ASK = """

@@ -13,11 +13,11 @@ import pytest
 
 from core.doctor import check_probe
 from core.system.host import LOCAL
+from tests.places import ROOT
 from tui.cli.main import COMMANDS
 from tui.output import ExitCode
 
 PROGRAM = [sys.executable, "-m", "tui.cli.main"]
-ROOT = Path(__file__).parents[1]
 
 
 def run(*args: str, **options: object) -> subprocess.CompletedProcess[str]:

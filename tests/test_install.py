@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.places import ROOT
+
 PACKAGES = ("tui", "core", "buildgen")
 BESIDE = ("pyproject.toml", "README.md", "LICENSE", ".gitignore")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from core.system.interpreter import NEUTRAL, python, python_module
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 ROOMS = ("core", "buildgen", "tui", "tools", "benchmarks")
 HELPER = ROOT / "core/system/interpreter.py"
 STARTERS = {"multiprocessing", "runpy", "concurrent.futures.process"}

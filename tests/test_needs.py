@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+from tests.places import ROOT
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,8 @@ def test_a_missing_tool(tmp_path: Path, how: str, ci: str, outcome: str) -> None
     )
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider",
-         "-c", CHECKOUT / "pyproject.toml", tmp_path],
-        cwd=tmp_path, env={**os.environ, "CI": ci, "PYTHONPATH": str(CHECKOUT)},
+         "-c", ROOT / "pyproject.toml", tmp_path],
+        cwd=tmp_path, env={**os.environ, "CI": ci, "PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert outcome in ran.stdout

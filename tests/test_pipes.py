@@ -13,10 +13,10 @@ import pytest
 from core.doctor import check_probe
 from core.system.host import LOCAL
 from tests.needs import lacks
+from tests.places import ROOT
 from tui.cli.main import COMMANDS
 from tui.output import ExitCode
 
-ROOT = Path(__file__).parents[1]
 PROGRAM = [sys.executable, "-m", "tui.cli.main"]
 PROBE = ROOT / "core/probe/process.bpf.o"
 

@@ -16,9 +16,9 @@ import pytest
 
 from core.sources.feed import open_feed
 from core.system.host import LOCAL
+from tests.places import ROOT
 from tests.world import look, look_at_all
 
-ROOT = Path(__file__).parent.parent
 MANY = 2000
 
 

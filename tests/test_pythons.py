@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.every_screen import open_every_screen
-from tests.pythons import ROOT, EnvironmentNotMade, Python, environment, find_pythons
+from tests.places import ROOT, SHOP
+from tests.pythons import EnvironmentNotMade, Python, environment, find_pythons
 
-RECORDING = ROOT / "tests/tui/shop.rec"
 REWRITE = """
 import pathlib, sys
 from core.sources.recording.file import Writer, read
@@ -75,7 +75,7 @@ def test_the_command_line_prints_json_and_nothing_of_it_is_deprecated(
 def replayed() -> dict[str, object]:
     """What the Python of the tests makes of the recording."""
     recorded: dict[str, object] = json.loads(
-        run(sys.executable, "replay", str(RECORDING), "--json", cwd=ROOT).stdout
+        run(sys.executable, "replay", str(SHOP), "--json", cwd=ROOT).stdout
     )
     return recorded
 
@@ -84,11 +84,11 @@ def test_recordings_are_the_same_to_every_python(
     python: str, replayed: dict[str, object], tmp_path: Path
 ) -> None:
     """The one in the repository, and what this Python writes, which the Python of the tests reads."""
-    theirs = run(python, "replay", str(RECORDING), "--json", cwd=tmp_path)
+    theirs = run(python, "replay", str(SHOP), "--json", cwd=tmp_path)
     assert theirs.returncode == 0, theirs.stderr
     assert json.loads(theirs.stdout) == replayed
 
-    subprocess.run([python, "-c", REWRITE, str(RECORDING), "made.rec"], cwd=tmp_path, timeout=100, check=True)
+    subprocess.run([python, "-c", REWRITE, str(SHOP), "made.rec"], cwd=tmp_path, timeout=100, check=True)
     read = run(sys.executable, "replay", "made.rec", "--json", cwd=tmp_path)
     assert read.returncode == 0, read.stderr
     assert json.loads(read.stdout)["processes"] == replayed["processes"]

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.places import ROOT
+
 TOOLS = (
     *("apt-cache", "apt-get", "bash", "cat", "chmod", "cut", "dpkg", "env", "find", "getent", "grep", "id"),
     "ln",

@@ -148,7 +148,6 @@ def graphs() -> dict[str, Graph]:
 
 
 def main() -> int:
-    sys.path.insert(0, str(ROOT))  # grimp imports the packages that it reads: those of this checkout
     measured = graphs()
     if "--page" in sys.argv:
         PAGE.write_text(page_with(measured))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+from tui.config import COLUMNS, THEMES
+from tui.keymap import SCOPES, commands
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from tui.config import COLUMNS, THEMES  # noqa: E402  # after the path is set
-from tui.keymap import SCOPES, commands  # noqa: E402
-
 PAGE = ROOT / "docs/keys.md"
 _HEAD = f"""\
 # Keys, and your own

@@ -26,16 +26,14 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
+from core.model.entities import ProcessEntry
+from core.model.events import CgroupMove, Exec, Fork
+from core.sources.recording.file import Events, Head, Looked, Named, Snapshot, User, read
+from tests.containers_real import remove_empty_cgroup
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT)]
-
-import msgspec  # noqa: E402
-
-from core.model.entities import ProcessEntry  # noqa: E402
-from core.model.events import CgroupMove, Exec, Fork  # noqa: E402
-from core.sources.recording.file import Events, Head, Looked, Named, Snapshot, User, read  # noqa: E402
-from tests.containers_real import remove_empty_cgroup  # noqa: E402
-
 HOST = ROOT / "tools/recorded_host"
 WANTED = ROOT / "tests/tui/shop.rec"
 HOSTNAME = "shop-1"

@@ -14,11 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.tui.pictures import PICTURES, Picture
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests/tui")]
-
-from pictures import PICTURES, Picture  # noqa: E402  # after the path is set
-
 SIZE = (120, 34)
 SMALL = {"processes": (80, 24)}
 _CELL = 12.2

@@ -23,11 +23,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.every_screen import open_every_screen
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from tests.every_screen import open_every_screen  # noqa: E402
-
 RELEASES = ("bookworm", "trixie", "sid")
 MIRROR = "http://deb.debian.org/debian"
 ASKED_FOR = "ca-certificates,git,make,python3"

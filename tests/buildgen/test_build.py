@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import pytest
-from ebpf_sources import CO_RE, EMBEDDED_BY_TAG, PREBUILT, is_running
 
 from buildgen.errors import ConfigError
 from buildgen.events import BuildEvent, Diagnosed, Done, EdgeFinished, EdgeStarted, Planned
@@ -24,6 +23,7 @@ from buildgen.project.flags import BASES, Base, Variant, compile_flags
 from buildgen.project.project import load_project
 from buildgen.project.toolchain import find_toolchain
 from core.system.arch import local_arch
+from tests.buildgen.ebpf_sources import CO_RE, EMBEDDED_BY_TAG, PREBUILT, is_running
 
 
 def build(project: Path, *, keep_going: bool = False, **options: object) -> list[BuildEvent]:

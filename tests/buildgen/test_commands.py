@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ebpf_sources import is_running
 
 from core.system.arch import local_arch
+from tests.buildgen.ebpf_sources import is_running
+from tests.places import ROOT
 
 EBPF_TUI = [sys.executable, "-m", "tui.cli.main"]
-ROOT = Path(__file__).parents[2]
 
 
 def run(

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rejected_programs import CASES, compiled, source
 
 from buildgen.errors import DisassemblyError
 from buildgen.objects import ObjectFile, compare, read_object
 from buildgen.objects.disassembly import disassemble
 from buildgen.objects.helpers import helper_name
 from buildgen.project.toolchain import find_toolchain
+from tests.buildgen.rejected_programs import CASES, compiled, source
 from tests.needs import lacks
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("needs_llvm")
 
 

@@ -12,8 +12,6 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from conftest import FakeRoot
-from ebpf_sources import PREBUILT
 
 from buildgen.errors import KheadersError
 from buildgen.events import Done
@@ -27,6 +25,8 @@ from buildgen.plan.plan import plan
 from buildgen.project.project import load_project
 from core.system.arch import local_arch
 from core.system.host import Host
+from tests.buildgen.ebpf_sources import PREBUILT
+from tests.buildgen.header_trees import FakeRoot
 
 RELEASE = "6.6.1-made"
 

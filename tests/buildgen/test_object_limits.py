@@ -10,7 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hostile_elf import (
+
+from buildgen.errors import ObjectError
+from buildgen.objects import compare, read_object
+from buildgen.objects import elf as elf_reader
+from tests.buildgen.hostile_elf import (
     ARRAY,
     DATASEC,
     FUNC,
@@ -31,10 +35,6 @@ from hostile_elf import (
     symbol,
     type_,
 )  # fmt: skip
-
-from buildgen.errors import ObjectError
-from buildgen.objects import compare, read_object
-from buildgen.objects import elf as elf_reader
 from tests.fuzz.harness import fuzz
 
 MANY = 60_000

@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from libbpf_view import library, view
-from rejected_programs import compiled
 
 from buildgen.errors import ObjectError
 from buildgen.ninja.runner import run_build
@@ -24,6 +22,8 @@ from buildgen.objects.section_names import map_type, program_type
 from buildgen.plan.plan import plan
 from buildgen.project.project import load_project
 from core.system.arch import local_arch
+from tests.buildgen.libbpf_view import library, view
+from tests.buildgen.rejected_programs import compiled
 from tests.needs import lacks
 
 RICH = """

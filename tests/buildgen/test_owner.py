@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ebpf_sources import CO_RE
 
 from buildgen.events import Diagnosed, Done
 from buildgen.ninja.runner import run_build
@@ -18,6 +17,7 @@ from buildgen.owner import acting_for, invoking_user
 from buildgen.plan.plan import plan
 from buildgen.project.project import load_project
 from buildgen.project.toolchain import find_ninja
+from tests.buildgen.ebpf_sources import CO_RE
 
 NOBODY = 65534
 

@@ -6,10 +6,10 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import FakeRoot
 
 from core.system.arch import local_arch, parse_arch
 from core.system.distribution import family, headers_hint
+from tests.buildgen.header_trees import FakeRoot
 
 OWN = [
     ("debian", "", "6.1.0-56-amd64", "apt-get install linux-headers-6.1.0-56-amd64"),

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import ninja
 import pytest
-from ebpf_sources import CO_RE
 
 from buildgen.errors import ConfigError
 from buildgen.events import Diagnosed, Done
@@ -25,9 +24,10 @@ from buildgen.project.project import load_project
 from buildgen.project.toolchain import find_toolchain
 from buildgen.project.trust import confirm, confirmed_directories, confirmed_file, judge, what_runs
 from core.system.search_path import search_path
+from tests.buildgen.ebpf_sources import CO_RE
+from tests.places import ROOT
 
 NOBODY, DAEMON = 65534, 1
-ROOT = Path(__file__).parents[2]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make files of others")
 PROGRAMS = ("clang", "llc", "llvm-strip", "llvm-objdump", "ninja", "bpftool", "ccache", "sh", "git", "dpkg")
 SPY = '#!/bin/sh\necho "$0 $(id -u)" >> {log}\nexec {real} "$@"\n'

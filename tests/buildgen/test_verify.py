@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rejected_programs import CASES, PRELUDE, compiled, source
 
 from buildgen.errors import ObjectError
 from buildgen.objects.verify import ObjectVerdict, ProgramVerdict, verify_object
+from tests.buildgen.rejected_programs import CASES, PRELUDE, compiled, source
 from tests.needs import lacks
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 NO_BPF = "-bpf,-perfmon,-sys_admin,-net_admin"
 
 pytestmark = [

@@ -14,15 +14,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from rejected_programs import CASES, PRELUDE, compiled, source
 
 from buildgen.errors import VerifyError
 from buildgen.objects import checker
 from buildgen.objects.map_memory import Shape, memory_of, smaller
 from buildgen.objects.section_names import MAP_TYPES
 from buildgen.objects.verify import ObjectVerdict, verify_object
-
-ROOT = Path(__file__).parents[2]
+from tests.buildgen.rejected_programs import CASES, PRELUDE, compiled, source
+from tests.places import ROOT
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="loading programs needs root"),

@@ -8,8 +8,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import FakeRoot
-from ebpf_sources import EMBEDDED_BY_TAG
 
 from buildgen.errors import VmlinuxError
 from buildgen.events import Diagnosed, Done
@@ -18,6 +16,8 @@ from buildgen.plan.plan import plan
 from buildgen.project.project import load_project
 from buildgen.project.vmlinux import KERNEL_BTF, cached_vmlinux, find_vmlinux, wants_vmlinux
 from core.system.arch import parse_arch
+from tests.buildgen.ebpf_sources import EMBEDDED_BY_TAG
+from tests.buildgen.header_trees import FakeRoot
 
 SOURCE = """
 #include "vmlinux.h"

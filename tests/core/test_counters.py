@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
 from core.model.counters import Counter
-
-ROOT = Path(__file__).parents[2]
+from tests.places import ROOT
 
 
 def test_every_counter_says_what_it_means() -> None:

@@ -21,9 +21,9 @@ from core.doctor import (
 )
 from core.system.host import LOCAL, Host
 from core.system.privileges import current_privileges
+from tests.places import ROOT
 
 DOCTOR = [sys.executable, "-m", "tui.cli.main", "doctor", "--json"]
-ROOT = Path(__file__).parents[2]
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to take privileges away")
 needs_bpf = pytest.mark.skipif(

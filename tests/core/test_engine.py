@@ -15,7 +15,7 @@ from core.resolve.engine import Engine
 from core.sources.feed import HostFacts
 from core.sources.procfs import ProcfsError, Stat
 from core.system.host import LOCAL
-from tests.core.test_lineage import entry, fork
+from tests.core.entries import entry, fork
 
 
 class World:

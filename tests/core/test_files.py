@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from core.system import files
+from tests.places import ROOT
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make files of others")
@@ -242,7 +243,7 @@ def test_without_the_capability_nothing_is_written_as_root_instead(shared: Path)
         pytest.skip("capset's number is not known here")
     ran = subprocess.run(
         [sys.executable, "-c", program, str(shared / "file")],
-        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert "PermissionError" in ran.stderr, ran.stderr
     assert not (shared / "file").exists()

@@ -25,9 +25,9 @@ from core.sources.feed import open_feed
 from core.system.host import LOCAL
 from core.system.privileges import install_libbpf
 from tests.needs import lacks
+from tests.places import ROOT
 from tests.world import differences, settle
 
-ROOT = Path(__file__).parents[2]
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]
 
 

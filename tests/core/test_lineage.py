@@ -7,37 +7,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from core.model.entities import TICK_NS, Credentials, Origin, ProcessEntry
+from core.model.entities import TICK_NS, Origin
 from core.model.events import CgroupMove, Exec, Exit, Fork, Reaped
 from core.resolve.metrics import Counters
 from core.resolve.process_cache import MAX_ENDED, Process, ProcessCache, Validity
-
-
-def entry(pid: int, start: int = 0, **facts: object) -> ProcessEntry:
-    made = ProcessEntry(pid, start or pid * 1001, comm=b"c%d" % pid, inode=pid, exec_id=1)
-    return msgspec.structs.replace(made, **facts)
-
-
-def fork(pid: int, ppid: int, ts: int = 5, start: int = 0, **more: object) -> Fork:
-    made = Fork(
-        ts_ns=ts,
-        pid=pid,
-        start_ns=start or pid * 1001,
-        exec_id=1,
-        ppid=ppid,
-        parent_start_ns=0,
-        creator=ppid,
-        parent_inode=0,
-        comm=b"child",
-        credentials=Credentials(),
-        cookie=7,
-        cgroup_id=1,
-        cgroup=b"",
-        pid_ns=0,
-        mnt_ns=0,
-        tty=b"",
-    )
-    return msgspec.structs.replace(made, **more)
+from tests.core.entries import entry, fork
 
 
 def check(cache: ProcessCache) -> None:

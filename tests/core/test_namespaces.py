@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +14,8 @@ import pytest
 from core.sources.feed import open_feed
 from core.system.host import LOCAL
 from tests.needs import lacks
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 CLI = [sys.executable, "-m", "tui.cli.main"]
 OWN_PROC = ["unshare", "--pid", "--fork", "--mount-proc"]
 

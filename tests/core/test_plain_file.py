@@ -11,7 +11,7 @@ from core.system.distribution import _distribution
 from core.system.host import Host
 from core.system.plain_file import NotPlainError, read_plain, read_start
 from core.system.privileges import distribution
-from tests.core.test_users import place
+from tests.core.hostile_places import place
 
 KINDS = ["fifo", "zero", "huge", "folder", "loop"]
 

@@ -44,8 +44,8 @@ from core.sources.recording.replay import ReplayFeed
 from core.system.host import LOCAL
 from core.tree.rows import process_text
 from core.tree.tree import Tree
-from tests.core.test_lineage import fork
-from tests.core.test_session import Listener, row_of
+from tests.core.entries import fork
+from tests.core.listener import Listener, row_of
 from tests.world import settle
 
 SECOND = 1_000_000_000

@@ -15,8 +15,7 @@ from core.session import reload_signal as running
 from core.session.reload_signal import announced, reload_running, runtime_directory
 from core.sources.procfs import Procfs
 from core.system.host import LOCAL
-
-ROOT = Path(__file__).parents[2]
+from tests.places import ROOT
 
 SESSION = """
 import sys, signal

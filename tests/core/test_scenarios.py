@@ -24,7 +24,7 @@ from core.resolve.engine import Engine
 from core.resolve.process_cache import MAX_ENDED, Process, Validity
 from core.sources.feed import HostSources, ProbeFeed
 from core.system.host import LOCAL
-from tests.conftest import load_probe
+from tests.loaded_probe import load_probe
 from tests.world import CheckedEngine, check_links, differences, open_engine, settle
 
 RUNS = range(int(os.environ.get("EBPF_TUI_RUNS", "1")))

@@ -6,13 +6,13 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from core.model.entities import ProcessKey
-from core.model.view import Find, Frame, Row, ViewRequest
+from core.model.view import Find, Frame, ViewRequest
 from core.probe.loader import ProbeOptions
 from core.resolve.engine import Engine
 from core.session.scheduler import ANSWER_NS
@@ -21,49 +21,8 @@ from core.sources.feed import Feed, open_feed
 from core.system.host import LOCAL
 from core.text.units import age, percent
 from core.tree import filter as filter_module
-
-SHOP = Path(__file__).resolve().parents[1] / "tui" / "shop.rec"
-
-
-class Listener:
-    """A session with everything that it has published."""
-
-    def __init__(self, probe: bool = True) -> None:
-        self.frames: list[Frame] = []
-        self.errors: list[BaseException] = []
-        self._news = threading.Condition()
-        self.session = Session(lambda: Engine(self._open(probe)))
-        self.session.subscribe(self._note, self.errors.append)
-
-    @classmethod
-    def on(cls, session: Session) -> Listener:
-        """Listen to another session."""
-        listener = cls(probe=False)
-        listener.session = session
-        session.subscribe(listener._note, listener.errors.append)
-        return listener
-
-    def _open(self, probe: bool) -> Feed:
-        self.feed = open_feed(LOCAL, probe=probe)
-        return self.feed
-
-    def _note(self, frame: Frame) -> None:
-        with self._news:
-            self.frames.append(frame)
-            self._news.notify_all()
-
-    def wait(self, wanted: Callable[[Frame], bool], seconds: float = 30) -> Frame:
-        """Return the first frame from now on (or the latest) that is as wanted."""
-        deadline = time.monotonic() + seconds
-        with self._news:
-            while not (self.frames and wanted(self.frames[-1])):
-                if not self._news.wait(deadline - time.monotonic()):
-                    raise AssertionError(f"no such frame in {seconds} s")
-            return self.frames[-1]
-
-
-def row_of(frame: Frame, pid: int) -> Row | None:
-    return next((row for row in frame.window.rows if row.pid == pid), None)
+from tests.core.listener import Listener, row_of
+from tests.places import SHOP
 
 
 def story(frame: Frame) -> dict[str, str]:

@@ -17,7 +17,8 @@ import pytest
 from core.sources.bounded_read import MAX_STUCK, PATIENCE
 from core.sources.procfs import Procfs
 from core.system.host import LOCAL
-from tests.core.misbehaving import ROOT, FuseProgram, fuse_program
+from tests.core.misbehaving import FuseProgram, fuse_program
+from tests.places import ROOT
 
 TIMEOUT_S = 60
 """Whoever waits for the server waits for ever; being killed does not help."""

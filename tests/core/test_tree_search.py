@@ -6,7 +6,7 @@ import pytest
 
 from core.model.view import Find, RowKey, SearchMatches, SortKey
 from core.tree.tree import Tree
-from tests.core.test_tree import DB, WEB, key, process, tree_of, window
+from tests.core.trees import DB, WEB, key, process, tree_of, window
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ import pytest
 
 from core.system.host import Host
 from core.system.users import Users
+from tests.core.hostile_places import place
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 UID = 54_321
 FOREVER_S = 3600
 Run = Callable[..., str]
@@ -140,21 +141,3 @@ def test_whatever_lies_at_etc_passwd_there_are_numbers(tmp_path: Path, kind: str
     (tmp_path / "etc").mkdir()
     place(tmp_path / "etc/passwd", kind)
     assert Users(Host(tmp_path)).name(0) == "0"
-
-
-def place(path: Path, kind: str) -> None:
-    """Put something hostile where a file is expected."""
-    match kind:
-        case "fifo":
-            os.mkfifo(path)
-        case "zero":
-            path.symlink_to("/dev/zero")
-        case "huge":
-            with path.open("wb") as file:
-                file.truncate(1 << 40)
-        case "folder":
-            path.mkdir()
-        case "loop":
-            path.symlink_to(path.name)
-        case "outside":  # our own file is somebody else's
-            path.symlink_to(path)

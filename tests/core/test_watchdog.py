@@ -11,7 +11,8 @@ from pathlib import Path
 from core.model.view import Frame
 from core.session.session import Session
 from core.session.watchdog import culprit
-from tests.core.misbehaving import ROOT, fuse_program
+from tests.core.misbehaving import fuse_program
+from tests.places import ROOT
 
 TIMEOUT_S = 60
 

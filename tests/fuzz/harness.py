@@ -26,8 +26,10 @@ from pathlib import Path
 
 import pytest
 
-CORPUS = Path(__file__).parent / "corpus"
-REPRODUCERS = Path(__file__).parents[2] / "build/fuzz"
+from tests.places import ROOT
+
+CORPUS = ROOT / "tests/fuzz/corpus"
+REPRODUCERS = ROOT / "build/fuzz"
 MB = 1 << 20
 
 _LONGEST = 4 * MB

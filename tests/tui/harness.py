@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fixture_engine import FixtureEngine
 from textual.pilot import Pilot
 
 from core.sources.feed import Feed
+from tests.tui.fixture_engine import FixtureEngine
 from tui.app import EbpfApp
 from tui.config import Config
 from tui.screens.processes import ProcessesScreen

@@ -11,15 +11,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-import fixture_object
-from fixture_build import board, failed, findings, half_way
-from fixture_engine import NO_PROBE, FixtureEngine
-from harness import go_to, not_opened, press, processes, settle
-from recorded import ReplayInStep
 from textual.pilot import Pilot
 
 from buildgen.session.board import Board
 from core.model.view import Row
+from tests.tui import fixture_object
+from tests.tui.fixture_build import board, failed, findings, half_way
+from tests.tui.fixture_engine import NO_PROBE, FixtureEngine
+from tests.tui.harness import go_to, not_opened, press, processes, settle
+from tests.tui.recorded import ReplayInStep
 from tui.app import EbpfApp
 from tui.config import Config
 from tui.screens import object_views as views

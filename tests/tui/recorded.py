@@ -14,8 +14,8 @@ from core.model.view import Frame, Row
 from core.resolve.engine import Engine
 from core.session.session import Parts, Session
 from core.sources.recording.replay import ReplayFeed
+from tests.places import SHOP
 
-RECORDING = Path(__file__).parent / "shop.rec"
 SECOND = 1_000_000_000
 
 
@@ -25,7 +25,7 @@ class ReplayInStep(Session):
     What is asked for is answered before the call returns. Time passes by `play` alone.
     """
 
-    def __init__(self, path: Path = RECORDING) -> None:
+    def __init__(self, path: Path = SHOP) -> None:
         self._now_ns = 0
         self._engine = Engine(ReplayFeed(path, clock_ns=lambda: self._now_ns))
         self._parts: Parts | None = None

@@ -10,8 +10,7 @@ import sys
 import threading
 import time
 
-from fixture_engine import FixtureEngine
-
+from tests.tui.fixture_engine import FixtureEngine
 from tui.cli.open_screens import open_screens
 from tui.output import CommandError
 from tui.settings import Settings

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fixture_engine import FixtureEngine, process
-from harness import lines, opened, press, settle, text
-from pictures import PICTURES
 from textual.pilot import Pilot
 
+from tests.tui.fixture_engine import FixtureEngine, process
+from tests.tui.harness import lines, opened, press, settle, text
+from tests.tui.pictures import PICTURES
 from tui.app import EbpfApp
 from tui.config import Config
 from tui.settings import Settings

@@ -9,16 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import lines, opened, press, processes, text, tree
 from textual.color import Color
 from textual.theme import Theme
 
+from tests.places import ROOT
+from tests.tui.harness import lines, opened, press, processes, text, tree
 from tui.config import Config, load_config
 from tui.keymap import COMMANDS, SCOPES, commands, key_name
 from tui.output import CommandError
 from tui.theme import ALL
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def load(tmp_path: Path, text: str) -> Config:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import opened, press, text, words
-from test_screens import GOOD, screen, until
 from textual.pilot import Pilot
 
 from buildgen.project.trust import confirmed_directories
+from tests.tui.build_project import GOOD, screen, until
+from tests.tui.harness import opened, press, text, words
 from tui.screens.confirm_project import ConfirmProject
 from tui.settings import Settings
 

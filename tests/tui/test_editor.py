@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import opened, press, text, words
-from pty_terminal import LEAVES_ALTERNATE_SCREEN, Terminal
-from test_screens import until
 
 from buildgen.project.trust import confirm
+from tests.tui.build_project import until
+from tests.tui.harness import opened, press, text, words
+from tests.tui.pty_terminal import LEAVES_ALTERNATE_SCREEN, Terminal
 from tui.editor import EditorError, editor_command
 
 NOBODY = 65534

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from fixture_engine import (
+from textual.pilot import Pilot
+
+from core.model.entities import ContainerContext, ProcessEntry, Tiers, TierState, Usage
+from core.model.events import Sample, SnapshotRecord
+from core.model.view import RowKey
+from core.session.session import open_replay
+from core.sources.feed import HostFacts
+from core.sources.recording.file import FORMAT, Head, Named, Snapshot, Sweep, Writer
+from core.tree.cpu_history import GROUPS, CpuHistory
+from tests.tui.fixture_engine import (
     CI_JOB,
     LOOSE_JOB,
     NAMELESS,
@@ -21,16 +30,7 @@ from fixture_engine import (
     process,
     small_host,
 )
-from harness import engine, lines, opened, press, settle, text, tree, words
-from textual.pilot import Pilot
-
-from core.model.entities import ContainerContext, ProcessEntry, Tiers, TierState, Usage
-from core.model.events import Sample, SnapshotRecord
-from core.model.view import RowKey
-from core.session.session import open_replay
-from core.sources.feed import HostFacts
-from core.sources.recording.file import FORMAT, Head, Named, Snapshot, Sweep, Writer
-from core.tree.cpu_history import GROUPS, CpuHistory
+from tests.tui.harness import engine, lines, opened, press, settle, text, tree, words
 from tui.app import EbpfApp
 from tui.settings import Settings
 from tui.widgets.explain_pane import ExplainPane

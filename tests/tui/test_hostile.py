@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from fixture_engine import ALL_ON, FixtureEngine, process
-from harness import lines, opened, press, processes, settle, text
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.style import Style
@@ -13,6 +11,8 @@ from rich.style import Style
 from core.model.entities import ContainerContext, Tiers, TierState
 from core.model.view import Frame
 from core.text.safe import safe_text
+from tests.tui.fixture_engine import ALL_ON, FixtureEngine, process
+from tests.tui.harness import lines, opened, press, processes, settle, text
 from tui.widgets.header_bar import HeaderBar
 from tui.widgets.lines import fit, strip_of, width_of
 

@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fixture_engine import FixtureEngine
-from harness import opened, press, settle, text
 from textual.app import App
 from textual.pilot import Pilot
 
 from tests.needs import lacks
+from tests.tui.fixture_engine import FixtureEngine
+from tests.tui.harness import opened, press, settle, text
 from tui.app import EbpfApp
 from tui.keymap import COMMANDS, SCOPES, Command
 from tui.screens.base_screen import BaseScreen

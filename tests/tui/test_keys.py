@@ -6,14 +6,26 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
-from fixture_engine import NOW, SECOND, WEB, FixtureEngine, large_host, process
-from harness import engine, go_to, lines, not_opened, opened, press, processes, settle, text, tree, words
 from textual.events import Key
 from textual.geometry import Region
 from textual.pilot import Pilot
 
 from core.model.entities import ProcessKey
 from core.model.view import Grouping, Position, SortKey
+from tests.tui.fixture_engine import NOW, SECOND, WEB, FixtureEngine, large_host, process
+from tests.tui.harness import (
+    engine,
+    go_to,
+    lines,
+    not_opened,
+    opened,
+    press,
+    processes,
+    settle,
+    text,
+    tree,
+    words,
+)
 from tui.app import EbpfApp
 from tui.keymap import COMMANDS, SCOPES, bindings
 from tui.screens.base_screen import BaseScreen

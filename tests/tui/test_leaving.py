@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pty_terminal import ROOT, Terminal
+from tests.places import ROOT
+from tests.tui.pty_terminal import Terminal
 
 
 def test_stderr_may_be_a_file(tmp_path: Path) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import PICTURES
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tests.tui.pictures import PICTURES
 from tui.widgets.lines import LineWidget, difference
 
 PARTS = st.lists(st.tuples(st.sampled_from(["a", "b ", "界", "12"]), st.booleans()), min_size=1, max_size=6)

@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from harness import lines, opened, press, text
-from test_screens import until
 from textual.pilot import Pilot
 
 from buildgen.ninja.runner import run_build
@@ -20,6 +18,8 @@ from buildgen.plan.plan import plan
 from buildgen.project.project import load_project
 from core.text.safe import safe_text
 from tests.needs import lacks
+from tests.tui.build_project import until
+from tests.tui.harness import lines, opened, press, text
 from tui.screens import object_views as views
 from tui.screens.objects import ObjectsScreen
 

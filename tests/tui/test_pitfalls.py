@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
-from harness import engine, lines, opened, press, processes, settle, text, words
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from tests.places import ROOT
+from tests.tui.harness import engine, lines, opened, press, processes, settle, text, words
 from tui.app import EbpfApp
 from tui.screens import build, headers, objects
 from tui.widgets.lines import width_of
 
-ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "docs/pitfalls.md"
 ROW = re.compile(r"^\| .* \|$", re.MULTILINE)
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")

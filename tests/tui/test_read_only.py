@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import engine, lines, opened, press, words
 
+from tests.places import ROOT
+from tests.tui.harness import engine, lines, opened, press, words
 from tui import read_only
 from tui.app import EbpfApp
 from tui.keymap import CHANGES, COMMANDS, Command
@@ -54,7 +55,7 @@ def test_what_contradicts_it_is_one_line(args: list[str], tmp_path: Path) -> Non
     ran = subprocess.run(
         [sys.executable, "-m", "tui.cli.main", "--read-only", *args],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=ROOT,
     )  # fmt: skip
     assert ran.returncode == 2
     assert "--read-only and " in ran.stderr

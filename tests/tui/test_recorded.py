@@ -6,27 +6,25 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import lines, settle
-from pictures import find, play
-from recorded import RECORDING, SECOND, ReplayInStep
 
 from core.model.events import Exec, Exit, Fork
 from core.sources.recording.file import End, Events, Head, Named, read
+from tests.places import ROOT, SHOP
+from tests.tui.harness import lines, settle
+from tests.tui.pictures import find, play
+from tests.tui.recorded import SECOND, ReplayInStep
 from tui.app import EbpfApp
 from tui.settings import Settings
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def shown() -> dict[str, Any]:
     """What `ebpf-tui replay --json` says, in a time zone and a home that are not those of the recording."""
     environment = {**os.environ, "TZ": "Asia/Tokyo", "HOME": "/nonexistent", "LC_ALL": "C"}
-    command = [sys.executable, "-m", "tui.cli.main", "replay", str(RECORDING), "--json"]
+    command = [sys.executable, "-m", "tui.cli.main", "replay", str(SHOP), "--json"]
     answer: dict[str, Any] = json.loads(subprocess.check_output(command, cwd=ROOT, env=environment))
     return answer
 
@@ -38,7 +36,7 @@ def processes(shown: dict[str, Any], text: str) -> list[dict[str, Any]]:
 
 
 def test_it_is_of_format_1_and_whole() -> None:
-    head, *messages = read(RECORDING)
+    head, *messages = read(SHOP)
     assert isinstance(head, Head)
     assert (head.format, head.host.hostname, head.host.arch) == (1, "shop-1", "amd64")
     assert (head.tiers.step, head.exact) == ("events+maps", True)
@@ -66,7 +64,7 @@ def test_its_processes_are_who_they_were(shown: dict[str, Any]) -> None:
 
 
 def test_its_containers_have_the_names_that_their_runtimes_gave_them() -> None:
-    named = [message.container for message in read(RECORDING) if isinstance(message, Named)]
+    named = [message.container for message in read(SHOP) if isinstance(message, Named)]
     facts = {one.name: (one.runtime, one.pod, one.image) for one in named}
     image = "registry.local/shop:4.2"
     assert facts == {
@@ -81,8 +79,8 @@ def test_its_containers_have_the_names_that_their_runtimes_gave_them() -> None:
 def test_nothing_of_the_machine_that_recorded_is_in_it() -> None:
     """No host's name, no user, no path of a checkout: whoever makes it anew reads more than this."""
     users = {"root", "www-data", "deploy", "orders"}
-    told = b"\n".join(repr(message).encode() for message in read(RECORDING))
-    assert {message.name for message in read(RECORDING) if hasattr(message, "uid")} == users
+    told = b"\n".join(repr(message).encode() for message in read(SHOP))
+    assert {message.name for message in read(SHOP) if hasattr(message, "uid")} == users
     for word in (b"hunter2", b"s3cr3t", b"/work/", b"/root", b".venv", b"pyenv", b"/tmp/ebpf"):
         assert word not in told
 

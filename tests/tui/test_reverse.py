@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from harness import opened, press, settle
-from pictures import PICTURES
 from rich.segment import Segment
 from textual.pilot import Pilot
 
+from tests.tui.harness import opened, press, settle
+from tests.tui.pictures import PICTURES
 from tui.settings import Settings
 from tui.terminal.kind import COLOR_SYSTEM
 

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from harness import opened, press, text
-from test_screens import GOOD, project, row, screen, until
 from textual.pilot import Pilot
 
-__all__ = ["project"]
+from tests.tui.build_project import GOOD, row, screen, until
+from tests.tui.harness import opened, press, text
+
 OWN = '#include "own.h"\n' + GOOD.replace("EXTRA", "OWN_VALUE").replace("good", "withown")
 
 

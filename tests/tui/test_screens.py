@@ -3,52 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from fixture_engine import NOW, SECOND, FixtureEngine
-from harness import engine, lines, opened, press, settle, text
 from textual.pilot import Pilot
 
 from buildgen.session.history import read_history
-from tests.needs import lacks
-from tui.screens.build import BuildScreen
+from tests.places import ROOT
+from tests.tui.build_project import GOOD, row, screen, until
+from tests.tui.fixture_engine import NOW, SECOND, FixtureEngine
+from tests.tui.harness import engine, lines, opened, press, settle, text
 from tui.screens.headers import HeadersScreen
-
-GOOD = """\
-__attribute__((section("license"), used)) char _license[] = "GPL";
-__attribute__((section("socket"), used)) int good(void *context) { return EXTRA; }
-"""
-BAD = "int broken(void) { return missing_name; }\n"
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project of one good and one bad source in the current directory."""
-    if shutil.which("clang") is None:
-        lacks("clang")
-    (tmp_path / "cache").mkdir()
-    home = tmp_path / "project"
-    home.mkdir()
-    (home / "good.bpf.c").write_text(GOOD.replace("EXTRA", "0"))
-    (home / "bad.bpf.c").write_text(BAD)
-    monkeypatch.chdir(home)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return home
-
-
-async def until(pilot: Pilot[None], wanted: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait for a worker; fails with what is on the screen."""
-    for _ in range(int(seconds / 0.05)):
-        if wanted():
-            await settle(pilot)
-            return
-        await pilot.pause(0.05)
-    raise AssertionError(text(pilot))
 
 
 @pytest.fixture
@@ -57,15 +25,6 @@ async def build(project: Path) -> AsyncIterator[Pilot[None]]:
         await press(pilot, "2")
         await until(pilot, lambda: "good.bpf" in text(pilot))
         yield pilot
-
-
-def screen(pilot: Pilot[None]) -> BuildScreen:
-    assert isinstance(pilot.app.screen, BuildScreen)
-    return pilot.app.screen
-
-
-def row(pilot: Pilot[None], name: str) -> str:
-    return next(line for line in lines(pilot) if f" {name} " in line)
 
 
 async def test_build_lists_the_project_here_and_the_programs_own_probe(build: Pilot[None]) -> None:
@@ -215,7 +174,7 @@ async def test_headers_shows_verdicts_directories_and_flags() -> None:
 async def test_the_command_that_is_copied_is_the_one_that_flags_prints() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "tui.cli.main", "flags", "--json"],
-        capture_output=True, text=True, timeout=60, check=True, cwd=Path(__file__).resolve().parents[2],
+        capture_output=True, text=True, timeout=60, check=True, cwd=ROOT,
     )  # fmt: skip
     async with opened(size=(120, 34)) as pilot:
         await press(pilot, "3")

@@ -7,13 +7,13 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from fixture_engine import NOW, FixtureEngine, process
-from harness import go_to, opened, press, text, tree, words
 from textual.pilot import Pilot
 
 from core.model.view import ProcessView
 from core.sources.procfs import Procfs
 from core.system.host import LOCAL
+from tests.tui.fixture_engine import NOW, FixtureEngine, process
+from tests.tui.harness import go_to, opened, press, text, tree, words
 from tui.screens.signal_menu import SignalMenu
 from tui.settings import Settings
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pictures import PICTURES
+
+from tests.tui.pictures import PICTURES
 
 SIZES = [(60, 20), (80, 24), (120, 34), (200, 50)]
 EVERY_SIZE = (

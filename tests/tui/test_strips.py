@@ -6,11 +6,11 @@ import gc
 from collections.abc import Iterator
 
 import pytest
-from fixture_engine import FixtureEngine, large_host
-from harness import opened, press
 from rich.segment import Segment
 from textual.strip import Strip
 
+from tests.tui.fixture_engine import FixtureEngine, large_host
+from tests.tui.harness import opened, press
 from tui.terminal.strips import release_strips
 
 

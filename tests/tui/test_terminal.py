@@ -10,7 +10,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from pty_terminal import COLOUR, REVERSE, ROOT, Terminal
+
+from tests.places import ROOT
+from tests.tui.pty_terminal import COLOUR, REVERSE, Terminal
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from pty_terminal import COLOUR, REVERSE, Terminal
+
+from tests.tui.pty_terminal import COLOUR, REVERSE, Terminal
 
 SGR = re.compile(rb"\x1b\[([0-9;]*)m")
 EVERY_SCREEN = (b"\r/x", b"\x1b", b"2", b"3", b"4", b"5", b"?", b"\x1b", b"1", b"s", b"\x1b")

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from served import Served  # after the path is set
+from tests.web.served import Served
 
 
 @pytest.fixture

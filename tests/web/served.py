@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-CHECKOUT_ENV = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+from tests.places import ROOT
+
+CHECKOUT_ENV = {**os.environ, "PYTHONPATH": str(ROOT)}
 """The server and its sessions run what is here, not what is installed."""
 
 

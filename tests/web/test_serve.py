@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout, WSServerHandshakeError
-from chromium import PROGRAM, Chromium
-from served import CHECKOUT, CHECKOUT_ENV, Served
 
+from tests.places import ROOT
+from tests.web.chromium import PROGRAM, Chromium
+from tests.web.served import CHECKOUT_ENV, Served
 from tui.web.gate import STRANGER_SECONDS
 
 needs_chromium = pytest.mark.needs(PROGRAM or "chromium")
@@ -201,8 +202,8 @@ def test_a_port_that_is_taken_is_one_line() -> None:
 def test_what_is_tested_here_is_the_checkout(served: Served) -> None:
     where = [sys.executable, "-P", "-c", "import tui.web.tab_process; print(tui.web.tab_process.__file__)"]
     shown = subprocess.check_output(where, cwd="/", env=CHECKOUT_ENV, text=True)
-    assert Path(shown.strip()) == CHECKOUT / "tui/web/tab_process.py"
-    assert f"PYTHONPATH={CHECKOUT}".encode() in Path(f"/proc/{served.process.pid}/environ").read_bytes()
+    assert Path(shown.strip()) == ROOT / "tui/web/tab_process.py"
+    assert f"PYTHONPATH={ROOT}".encode() in Path(f"/proc/{served.process.pid}/environ").read_bytes()
 
 
 def open_files(served: Served) -> int:

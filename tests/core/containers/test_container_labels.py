@@ -13,7 +13,7 @@ from core.containers import ContainerNames, container_of_process
 from core.containers.facts import shown_labels
 from core.system.host import LOCAL, Host
 from tests.containers_real import Containerd, Docker, OciRuntime, Podman, unique
-from tests.core.containers.test_bolt import leaf, meta, page
+from tests.core.containers.bolt_pages import leaf, meta, page
 
 A = "1b060cc81653a5c4a1d5bb6b1ea0e8b9f3b1d2c3e4f5061728394a5b6c7d8e9f"
 DOCKER_PATH = f"/docker/{A}".encode()

@@ -14,54 +14,14 @@ from pathlib import Path
 import pytest
 
 from core.containers import ContainerNames, container_of_process
-from core.system.host import LOCAL, Host
+from core.system.host import LOCAL
 from tests.containers_real import RealContainer, remove_empty_cgroup, unique, wait_until
+from tests.core.containers.rootless_users import EVE, JOE, Users, runc_state
 from tests.needs import lacks
 
-JOE, EVE = 4242, 4243
 A = "1b060cc81653a5c4a1d5bb6b1ea0e8b9f3b1d2c3e4f5061728394a5b6c7d8e9f"
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to users")
-
-
-def _state(path: str, bundle: str = "/b") -> dict[str, object]:
-    """What runc writes on a hybrid host."""
-    mounts = {"": "unified", "name=systemd": "systemd"}
-    paths = {hierarchy: f"/sys/fs/cgroup/{mount}{path}" for hierarchy, mount in mounts.items()}
-    return {"cgroup_paths": paths, "config": {"labels": [f"bundle={bundle}"]}}
-
-
-class Users:
-    """A host with a hybrid cgroup tree, on which Joe and Eve run rootless runtimes."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        root.chmod(0o755)
-        (root / "proc").mkdir()
-        (root / "etc").mkdir()
-        passwd = [f"{name}:x:{uid}:{uid}::/home/{name}:/bin/sh" for name, uid in (("joe", JOE), ("eve", EVE))]
-        (root / "etc/passwd").write_text("\n".join(passwd) + "\n")
-
-    def write(self, path: str, content: object, uid: int) -> Path:
-        file = self.root / path.lstrip("/")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(content))
-        os.chown(file, uid, uid)
-        return file
-
-    def cgroup(self, path: str, uid: int, hierarchy: str = "unified") -> None:
-        folder = self.root / "sys/fs/cgroup" / hierarchy / path.lstrip("/")
-        folder.mkdir(parents=True, exist_ok=True)
-        os.chown(folder, uid, uid)
-
-    def claim(
-        self, uid: int, path: str, name: str = "web", bundle: str = "/b", by: int | None = None
-    ) -> Path:
-        state = _state(path, bundle)
-        return self.write(f"/run/user/{uid}/runc/{name}/state.json", state, uid if by is None else by)
-
-    def names(self) -> ContainerNames:
-        return ContainerNames(Host(self.root))
 
 
 @pytest.fixture
@@ -130,7 +90,7 @@ def test_roots_word_counts_before_a_users(users: Users) -> None:
     """A cgroup that was given to a user, in which root has started a container; and one name for two."""
     users.cgroup("/delegated/web", JOE)
     users.claim(JOE, "/delegated/web")
-    state = _state("/delegated/web")
+    state = runc_state("/delegated/web")
     users.write("/run/runc/web/state.json", state, 0)
     assert users.names().container_of(b"/delegated/web").id == "web"
 
@@ -140,7 +100,7 @@ def test_two_users_and_root_may_use_one_name(users: Users) -> None:
         users.cgroup(f"/delegated/{user}/web", uid)
         users.claim(uid, f"/delegated/{user}/web", bundle=f"/home/{user}/b")
         users.write(f"/home/{user}/b/config.json", {"annotations": {"nerdctl/name": f"of {user}"}}, uid)
-    state = _state("/web")
+    state = runc_state("/web")
     users.write("/run/runc/web/state.json", state, 0)
     users.write("/b/config.json", {"annotations": {"nerdctl/name": "of root"}}, 0)
     names = users.names()

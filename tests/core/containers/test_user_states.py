@@ -32,7 +32,7 @@ from core.containers.user_states import UserStates
 from core.system.host import Host
 from core.text.safe import safe_text
 from tests.containers_real import wait_until
-from tests.core.containers.test_rootless import EVE, JOE, Users
+from tests.core.containers.rootless_users import EVE, JOE, Users
 
 A = "1b060cc81653a5c4a1d5bb6b1ea0e8b9f3b1d2c3e4f5061728394a5b6c7d8e9f"
 STORAGE = "/home/joe/.local/share/containers/storage"

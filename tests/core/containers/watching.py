@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +20,7 @@ from core.session.session import Session
 from core.sources.feed import open_feed
 from core.system.host import LOCAL
 from tests.containers_real import wait_until
-
-ROOT = Path(__file__).parents[3]
+from tests.places import ROOT
 
 
 class _KeepingEngine(Engine):

@@ -17,11 +17,11 @@ from core.resolve.engine import Engine
 from core.sources.cmdlines import LIMIT, CmdlineReader, lacks_argv
 from core.sources.feed import open_feed
 from core.system.host import LOCAL
-from tests.core.probe.test_probe import run_until_named
+from tests.core.probe.events import run_until_named
+from tests.places import ROOT
 from tests.world import open_engine, settle
 
 SLOW_S = 6
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

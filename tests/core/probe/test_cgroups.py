@@ -21,7 +21,7 @@ from core.resolve.metrics import Counters
 from core.resolve.process_cache import ProcessCache
 from core.sources.procfs import Procfs
 from core.system.host import LOCAL
-from tests.core.probe.test_probe import entry_of, events_of, run_until_named
+from tests.core.probe.events import entry_of, events_of, run_until_named
 
 CONTAINER = "c0ffee00" * 8
 OTHER = "0badcafe" * 8

@@ -27,9 +27,9 @@ from core.probe.loader import Probe
 from core.probe.maps import ProbeMaps
 from core.resolve.engine import Engine
 from core.sources.patient_facts import CMDLINE_LIMIT
+from tests.core.probe.events import events_of
 from tests.core.probe.outside import FACTS, cgroup, differing, ids, ps, status
 from tests.core.probe.strange import PRELUDE, forked, running
-from tests.core.probe.test_probe import events_of
 from tests.world import open_engine, settle
 
 

@@ -19,7 +19,7 @@ from core.probe.maps import MapsMiss, ProbeMaps
 from core.sources.feed import ProbeFeed, open_feed
 from core.sources.procfs import Procfs
 from core.system.host import LOCAL
-from tests.core.probe.test_probe import events_of
+from tests.core.probe.events import events_of
 
 
 def test_times_are_those_of_the_boot_clock(probe: Probe) -> None:

@@ -12,31 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from core.model.entities import ProcessEntry, same_start
-from core.model.events import Event, Exec, Exit, Fork, Reaped
+from core.model.entities import same_start
+from core.model.events import Exec, Exit, Fork, Reaped
 from core.probe import layout
 from core.probe.loader import Probe, ProbeOptions
 from core.probe.maps import MapsMiss, ProbeMaps
 from core.probe.refusals import ProbeUnavailable
 from core.sources.procfs import Procfs
 from core.system.host import LOCAL
-from tests.conftest import load_probe
+from tests.core.probe.events import entry_of, events_of, run_until_named
+from tests.loaded_probe import load_probe
+from tests.places import ROOT
 from tests.world import Seen, look, look_at_all
-
-
-def events_of(probe: Probe, pid: int, until: type, seconds: float = 30) -> list[Event]:
-    """Collect the events of a pid until one of the kind `until` has come."""
-    found: list[Event] = []
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        for record in probe.consume():
-            event = layout.decode_event(record)
-            if getattr(event, "pid", None) == pid or (isinstance(event, Exec) and event.entry.pid == pid):
-                found.append(event)
-        if any(isinstance(event, until) for event in found):
-            return found
-        time.sleep(0.01)
-    raise AssertionError(f"no {until.__name__} of {pid} in {found}")
 
 
 def test_the_life_of_a_process(probe: Probe) -> None:
@@ -98,17 +85,6 @@ def test_the_sweep_agrees_with_stat(probe: Probe) -> None:
 
 def _argv_and_parent(seen: Seen | None) -> tuple[bytes, int] | None:
     return (seen.cmdline, seen.ppid) if seen else None
-
-
-def run_until_named(arguments: list[str | Path], name: str) -> subprocess.Popen[bytes]:
-    child = subprocess.Popen(arguments)
-    while Path(f"/proc/{child.pid}/comm").read_text() != f"{name}\n":
-        time.sleep(0.01)
-    return child
-
-
-def entry_of(probe: Probe, pid: int) -> ProcessEntry:
-    return next(record.entry for record in probe.snapshot() if record.entry.pid == pid)
 
 
 @pytest.mark.parametrize("depth", [1, 30])
@@ -359,7 +335,7 @@ def test_a_signal_is_not_swallowed_while_records_are_read(probe: Probe) -> None:
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parents[3],
+        cwd=ROOT,
     )
     assert done.stdout.split() == ["20", "True", "0"]
     assert done.stderr == ""
@@ -398,7 +374,7 @@ def test_without_capabilities_the_reason_names_them(as_root: None) -> None:
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parents[3],
+        cwd=ROOT,
     ).stdout
     assert "CAP_BPF" in out
     assert "CAP_PERFMON" in out

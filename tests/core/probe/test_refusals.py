@@ -14,7 +14,7 @@ from core.probe.libbpf import LibbpfError
 from core.probe.loader import Probe
 from core.probe.refusals import ProbeUnavailable, explained, refusal
 from core.system.host import LOCAL
-from tests.conftest import load_probe
+from tests.loaded_probe import load_probe
 
 
 def test_signals_during_verification_do_not_cost_the_probe() -> None:
