@@ -2,7 +2,7 @@
 # Each does its own set-up (tools/setup): minutes the first time, a moment afterwards.
 
 PYTHON := .venv/bin/python
-LOOKS_AT_THE_HOST := tests/core tests/web $(wildcard tests/test_*.py)
+LOOKS_AT_THE_HOST := tests/core tests/tui/cli tests/tui/web $(wildcard tests/test_*.py)
 
 # sudo in somebody's checkout must not leave files behind that its owner cannot remove.
 ifeq ($(shell id -u),0)

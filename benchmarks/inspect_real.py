@@ -19,7 +19,7 @@ from pathlib import Path
 from buildgen.errors import ObjectError
 from buildgen.objects import ObjectFile, read_object
 from buildgen.project.toolchain import find_toolchain
-from tests.buildgen.libbpf_view import ProgramView, refusal, view
+from tests.buildgen.objects.libbpf_view import ProgramView, refusal, view
 
 _SECTION = re.compile(r"^Disassembly of section (.*):$")
 _INSN = re.compile(r"^\s*\d+:\s((?:[0-9a-f]{2}[ \t])+)")

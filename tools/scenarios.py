@@ -26,7 +26,9 @@ def main() -> int:
         report = Path(folder) / "report.xml"
         command = [*python("-m", "pytest"), "-q", "-p", "no:cacheprovider", f"--junit-xml={report}"]
         environment = {**os.environ, "EBPF_TUI_RUNS": runs}
-        subprocess.run([*command, "tests/core/test_scenarios.py"], cwd=ROOT, env=environment, check=False)
+        subprocess.run(
+            [*command, "tests/core/resolve/test_scenarios.py"], cwd=ROOT, env=environment, check=False
+        )
         if not report.exists():
             return 1
         cases = list(ElementTree.parse(report).iter("testcase"))

@@ -19,11 +19,11 @@ HARNESS = ROOT.parent / "shared/tools/kernels/run-in-kernel"
 PACKAGES = {"qemu-system-x86_64": "qemu-system-x86", "busybox": "busybox-static"}
 TESTS = [
     "tests/core/probe",
-    "tests/core/test_scenarios.py",
-    "tests/core/test_audit.py",
-    "tests/core/test_namespaces.py",
+    "tests/core/resolve/test_scenarios.py",
+    "tests/core/resolve/test_audit.py",
+    "tests/core/sources/test_namespaces.py",
 ]
-LOCKDOWN = ["tests/core/test_real_lockdown.py"]
+LOCKDOWN = ["tests/core/probe/test_real_lockdown.py"]
 RUNS = [("6.1", "", TESTS), ("6.12", "", TESTS), ("6.12", "lockdown=confidentiality", LOCKDOWN)]
 TIMEOUT_S = 1500
 

@@ -13,7 +13,7 @@ from buildgen.diagnostics import Diagnosis, diagnose
 from buildgen.headers.find import HeaderDirs, HeadersNotFound, find_header_dirs
 from core.system.arch import parse_arch
 from tests.buildgen.ebpf_sources import EMBEDDED_BY_TAG
-from tests.buildgen.libbpf_view import library
+from tests.buildgen.objects.libbpf_view import library
 from tests.work import LINEAR, TIMES, growth
 
 GPL_ONLY = """

@@ -34,7 +34,7 @@ def slow_argv(as_root: None) -> Iterator[int]:
             "unshare",
             "--mount",
             sys.executable,
-            str(ROOT / "tests/core/slow_argv.py"),
+            str(ROOT / "tests/core/sources/slow_argv.py"),
             str(SLOW_S),
             "x" * 9000,
         ],
