@@ -1,79 +1,163 @@
-"""Rebuild on save: which files belong to which targets, and which targets a save makes out of date."""
+"""Rebuild on save: what a build session does when files are saved while it watches.
+
+A save during a build is taken up by another build after it. A newer watch takes over before an older one
+ends: no save falls between the two.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection
+import contextvars
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from buildgen.ninja.dependencies import files_read
-from buildgen.plan.plan import TargetStatus
-from buildgen.project.project import FILE_NAME
 from buildgen.session.board import Board, TargetRow
-from buildgen.session.save_watch import key_of
-
-_SOURCES = (".c", ".h")
-Key = tuple[Path, str]
-"""A target: its project's `out`, and its label there."""
+from buildgen.session.save_watch import SaveWatch
+from buildgen.session.saved_files import Watched, to_rebuild, watched
+from core.text.safe import safe_text
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """The files of a board. `of`: file -> its targets. `own`: directories in which new files count."""
+class FilesFound:
+    """The files that the targets are made of. `search`: which search found them."""
 
-    of: dict[str, frozenset[Key]]
-    own: frozenset[str]
-    targets: frozenset[Key]
+    files: Watched
+    search: int
+
+
+@dataclass(frozen=True, slots=True)
+class WatchReady:
+    """From now on no save is missed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilesSaved:
+    """Files were saved."""
+
+    paths: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchFailed:
+    """Saves cannot be noticed any more; `problem` is one safe line."""
+
+    problem: str
+
+
+WatchMessage = FilesFound | WatchReady | FilesSaved | WatchFailed
+
+
+class RebuildOnSave:
+    """Watches the files of a board. Belongs to the thread of its session; messages come through `post`."""
+
+    def __init__(self, post: Callable[[WatchMessage], object]) -> None:
+        self._post = post
+        self._watches: list[SaveWatch] | None = None
+        """The watches that may still report something, the newest last; None: not watching."""
+        self._files: Watched | None = None
+        self.pending: frozenset[str] = frozenset()
+        """Saves that no build has taken up."""
+        self._reading = False
+        self._ready = False
+        self._search = 0
 
     @property
-    def directories(self) -> frozenset[str]:
-        return frozenset(os.path.dirname(path) for path in self.of) | self.own
+    def is_on(self) -> bool:
+        return self._watches is not None
 
-    def wants(self, path: str) -> bool:
-        """Return whether a save of `path` may concern a target: objects that we write ourselves do not."""
-        return path in self.of or (path.endswith(_SOURCES) and os.path.dirname(path) in self.own)
+    @property
+    def watched_files(self) -> int | None:
+        """Return how many files are watched; None while that is not known yet, or nothing is watched."""
+        return len(self._files.of) if self.is_on and self._ready and self._files is not None else None
 
+    def begin(self) -> None:
+        """Watch from now on; `next_saves` finds the files."""
+        if self._watches is None:
+            self._watches = []
 
-def watched(board: Board) -> Watched:
-    """Find the files of all targets. Runs ninja: for a worker."""
-    of: dict[str, set[Key]] = {}
-    own: set[str] = set()
-    for plan in {row.plan.out: row.plan for row in board.targets}.values():
-        project = plan.project
-        own |= {os.path.realpath(path) for path in (project.root, *project.include)}
-        of.setdefault(key_of(project.root / FILE_NAME), set())
-        read = files_read(plan)
-        for row in board.targets:
-            if row.plan.out != plan.out:
-                continue
-            said = row.diagnosis.file if row.diagnosis is not None else None
-            files = read.get(row.target.label, set()) | ({plan.out / said} if said else set())
-            for path in files:
-                for key in {key_of(path), os.path.realpath(path)}:  # a link is saved through, or replaced
-                    of.setdefault(key, set()).add((plan.out, row.target.label))
-                if path.is_relative_to(project.root):
-                    own.add(os.path.realpath(path.parent))
-    targets = frozenset((row.plan.out, row.target.label) for row in board.targets)
-    return Watched({path: frozenset(keys) for path, keys in of.items()}, frozenset(own), targets)
+    def end(self, *, wait: bool) -> None:
+        """Stop, if it watches. `wait`: until nothing of it runs any more."""
+        watches, self._watches = self._watches or [], None
+        self._files, self._ready = None, False
+        self.pending = frozenset()
+        for watch in watches:
+            watch.stop()
+        for watch in watches if wait else ():
+            watch.join()
 
+    def made_stale(self, board: Board, saved: frozenset[str] | None, building: bool) -> list[TargetRow]:
+        """Return the targets of a board, just read, that these saves make stale; none while a build runs."""
+        self._reading = False
+        if saved and building:
+            self.pending |= saved
+            return []
+        if saved is None or self._watches is None or self._files is None:
+            return []
+        return to_rebuild(board, self._files, saved)
 
-def to_rebuild(board: Board, files: Watched, saved: Collection[str]) -> list[TargetRow]:
-    """Return the targets of a board, just read, that these saves put out of date.
+    def next_saves(self, board: Board) -> frozenset[str]:
+        """Return the saves to read the projects for, now that no build runs; without any, look for files."""
+        if self._watches is None or self._reading:
+            return frozenset()
+        if self.pending and self._files is not None:
+            saved, self.pending = self.pending, frozenset()
+            self._reading = True
+            return saved
+        self._search += 1
+        context = contextvars.copy_context()
+        threading.Thread(
+            target=context.run, args=(self._find_files, board, self._search), name="files", daemon=True
+        ).start()
+        return frozenset()
 
-    Those made of a saved file, new ones, those that failed before, and all that a new ebpf.toml makes stale.
-    """
-    touched = {key for path in saved for key in files.of.get(path, ())}
-    whole = any(os.path.basename(path) == FILE_NAME for path in saved)
-    return [
-        row
-        for row in board.targets
-        if row.state in (TargetStatus.STALE, TargetStatus.MISSING, TargetStatus.FAILED, TargetStatus.UNKNOWN)
-        and row.plan.trust.may_build
-        and (
-            (key := (row.plan.out, row.target.label)) in touched
-            or key not in files.targets
-            or row.state == TargetStatus.FAILED
-            or (whole and row.state == TargetStatus.STALE)
+    def take(self, message: WatchMessage) -> bool:
+        """Take a message over; return whether `next_saves` is to be asked now."""
+        if self._watches is None:
+            return False
+        match message:
+            case FilesFound(files, search):
+                return search == self._search and self._take_files(files)
+            case WatchReady():
+                self._ready = True
+            case FilesSaved(paths):
+                self.pending |= paths
+                return True
+            case WatchFailed():
+                self.end(wait=False)
+        return False
+
+    def _take_files(self, files: Watched) -> bool:
+        before, self._files = self._files, files
+        if before is None or before.directories != files.directories:
+            self._watch(files.directories)
+        return bool(self.pending)
+
+    def _find_files(self, board: Board, search: int) -> None:
+        try:
+            self._post(FilesFound(watched(board), search))
+        except Exception as error:  # the worker's boundary
+            self._post(WatchFailed(safe_text(str(error) or type(error).__name__)))
+
+    def _watch(self, directories: frozenset[str]) -> None:
+        assert self._watches is not None
+        older = [watch for watch in self._watches if not watch.stopped]
+
+        def ready() -> None:
+            for watch in older:
+                watch.stop()
+            self._post(WatchReady())
+
+        newest = SaveWatch(
+            sorted(directories),
+            self._wants,
+            ready=ready,
+            saved=lambda paths: self._post(FilesSaved(frozenset(paths))),
+            failed=lambda problem: self._post(WatchFailed(problem)),
         )
-    ]
+        self._watches = [*older, newest]
+        newest.start()
+
+    def _wants(self, path: str) -> bool:
+        """Called in the threads of watches, also of one that is about to end."""
+        files = self._files
+        return files is not None and files.wants(path)

@@ -14,6 +14,7 @@ from functools import partial
 from textual.pilot import Pilot
 
 from buildgen.session.board import Board
+from buildgen.session.session import BoardRead
 from core.model.view import Row
 from tests.tui import fixture_object
 from tests.tui.fixture_build import board, failed, findings, half_way
@@ -153,7 +154,7 @@ async def _build(pilot: Pilot[None], then: Callable[[Board], None], cursor: int)
     await settle(pilot)
     made = board()
     then(made)
-    screen.post_message(BuildScreen.Read(made))
+    screen.post_message(BuildScreen.FromSession(BoardRead(made)))
     await settle(pilot)
     await press(pilot, *["down"] * cursor)
     screen.progress.show(made, building=then is half_way)

@@ -76,12 +76,14 @@ def _run(plan: BuildPlan, jobs: int | None, keep_going: bool, as_json: bool) -> 
     """Run the build and report its events; return whether all of it went well."""
     from buildgen.events import Done, event_json
     from buildgen.ninja.runner import run_build
+    from buildgen.session.builder import progress_of
 
     run = run_build(plan, jobs=jobs, keep_going=keep_going)
     ok = False
-    events = iter(run)
+    build = progress_of(run)
     try:
-        for event in events:
+        for progress in build:
+            event = progress.event
             if as_json:
                 emit("build", event_json(event))
             else:
@@ -90,7 +92,7 @@ def _run(plan: BuildPlan, jobs: int | None, keep_going: bool, as_json: bool) -> 
                 ok = event.ok
     finally:
         run.cancel()
-        events.close()  # ctrl+c, SIGTERM or a closed pipe: ends ninja and what it runs
+        build.close()  # ctrl+c, SIGTERM or a closed pipe: ends ninja and what it runs
     return ok
 
 

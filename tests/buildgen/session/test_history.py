@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from multiprocessing import get_context
@@ -14,6 +16,7 @@ import pytest
 
 from buildgen.session import history as build_history
 from buildgen.session.history import KEPT, Built, built, read_history, remember
+from tests.places import ROOT
 
 NOBODY = 65534
 
@@ -117,3 +120,17 @@ def test_under_sudo_it_is_the_invoking_users(home: Path, monkeypatch: pytest.Mon
     assert (file.stat().st_uid, file.stat().st_gid) == (NOBODY, NOBODY)
     assert list(json.loads(file.read_text())["objects"]) == ["/a.o"]
     assert read_history() == {"/a.o": (one(1),)}
+
+
+def test_a_build_of_the_command_line_is_in_the_history(
+    co_re: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    before = set(read_history())
+    command = [sys.executable, "-m", "tui.cli.main", "build", "-C", str(co_re)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=110)
+    history = read_history()
+    (name,) = set(history) - before
+    assert name.endswith("one.bpf.o")
+    assert history[name][-1].insns
+    assert Path(name).stat().st_size == history[name][-1].size

@@ -90,11 +90,13 @@ async def test_a_save_during_a_build_is_followed_by_one_more(watching: Pilot[Non
     replace(project / "ebpf.toml", f'{toml}launcher = "{waits}"\n')  # makes all of them stale
     await until(watching, lambda: "building" in row(watching, "good.bpf"))
     (project / "good.bpf.c").write_text(GOOD.replace("EXTRA", "(int)(long)context * 3"))
-    await until(watching, lambda: bool(screen(watching)._pending))
+    await until(watching, lambda: bool(screen(watching).session.saves.pending))
     assert screen(watching).building
     assert "● watching " in text(watching)
     hold.unlink()
-    await until(watching, lambda: not screen(watching)._pending and not screen(watching).building)
+    await until(
+        watching, lambda: not screen(watching).session.saves.pending and not screen(watching).building
+    )
     await until(watching, lambda: insns(watching, "good.bpf") == 3)
 
 
