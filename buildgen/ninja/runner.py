@@ -27,6 +27,7 @@ from buildgen.ninja.output import NinjaOutput
 from buildgen.ninja.workspace import entered, objects_to_make, prepared, remove_partial
 from buildgen.owner import acting_for, environment, identity
 from buildgen.plan.plan import BuildPlan
+from core.system.deferred_signals import deferred_signals
 from core.text.safe import safe_text
 
 _SILENT = 0.25
@@ -95,19 +96,8 @@ class BuildRun:
                 if self._cancelled_at is not None:
                     yield Planned(0)
                     return
-                self._process = subprocess.Popen(
-                    self._command(),
-                    cwd=entered(out),
-                    umask=0o022,  # what it makes is not for others to write to
-                    env=environment(
-                        self._owner, self.plan.project.root, NINJA_STATUS=output.status, TERM="xterm"
-                    ),
-                    stdin=subprocess.DEVNULL,
-                    stdout=writer,
-                    stderr=writer,
-                    start_new_session=True,
-                    **identity(self._owner),
-                )
+                with deferred_signals():
+                    self._process = self._started(out, output.status, writer)
             os.close(writer)
             writer = -1
             while (data := self._read(reader)) is not None:
@@ -119,6 +109,19 @@ class BuildRun:
             if writer >= 0:
                 os.close(writer)
             self._end()
+
+    def _started(self, out: int, status: str, terminal: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._command(),
+            cwd=entered(out),
+            umask=0o022,  # what it makes is not for others to write to
+            env=environment(self._owner, self.plan.project.root, NINJA_STATUS=status, TERM="xterm"),
+            stdin=subprocess.DEVNULL,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+            **identity(self._owner),
+        )
 
     def _command(self) -> list[str]:
         command = [str(self.plan.ninja), "-f", self.plan.ninja_file.name]
