@@ -23,11 +23,16 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_comes_after_the_block(number: signal.Signals) -> None:
     before = signal.signal(number, _end)
-    steps = []
-    try:
-        with pytest.raises(Ended), deferred_signals():
+    steps: list[str] = []
+
+    def go_on() -> None:
+        with deferred_signals():
             os.kill(os.getpid(), number)
             steps.append("the block went on")
+
+    try:
+        with pytest.raises(Ended):
+            go_on()
         assert steps == ["the block went on"]
         assert signal.getsignal(number) is _end
         with deferred_signals():
