@@ -39,5 +39,5 @@ def deferred_signals() -> Iterator[None]:
         for number, handler in before.items():
             if callable(handler):
                 signal.signal(number, handler)
-        for number in came:
-            signal.raise_signal(number)
+        for deferred in came:
+            signal.raise_signal(deferred)
