@@ -1,8 +1,8 @@
 """What this host allows, and the command that would allow more.
 
-Each check is one fact with its own cure; none stands in for another. The kernel and /proc are asked, and
-the probe is really loaded: feature probes give false negatives (libbpf 1.1 and bpftool 7.1 deny tracing
-programs that load and run).
+Each check covers one fact and has its own fix; none is inferred from another. The checks read /proc and
+/sys, and load the probe for real: feature probes give false negatives (libbpf 1.1 and bpftool 7.1 report
+tracing programs as unsupported that load and run).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ KERNEL_FLOOR = (5, 8)
 """Ring buffer, task iterator, CAP_BPF and the boot clock in BPF came with Linux 5.8."""
 
 _MEMCG_ACCOUNTING = (5, 11)
-"""From here on BPF memory counts against the cgroup, before that against RLIMIT_MEMLOCK."""
+"""From this release on BPF memory counts against the cgroup, before it against RLIMIT_MEMLOCK."""
 
 _MEMLOCK_NEEDED = 64 * 1024 * 1024
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One finding. All texts are safe; `fix` is empty when nothing has to be done."""
+    """The result of one check. All texts are safe to show; `fix` is empty when nothing has to be done."""
 
     name: str
     ok: bool
@@ -41,7 +41,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def examine(host: Host, *, load_probe: bool = True) -> tuple[Check, ...]:
-    """Return every finding about the host; with `load_probe` the probe is loaded once and detached."""
+    """Return the result of every check; with `load_probe` the probe is loaded once and detached."""
     checks: list[Callable[[Host], Check]] = [
         check_kernel,
         check_btf,
@@ -63,7 +63,9 @@ def check_kernel(host: Host) -> Check:
     release = host.kernel_release()
     version = _version(release)
     if version and version < KERNEL_FLOOR:
-        return _no("kernel", f"{release} is older than 5.8", "boot Linux 5.8 or newer; until then: procfs")
+        return _no(
+            "kernel", f"{release} is older than 5.8", "boot Linux 5.8 or newer; until then only /proc is read"
+        )
     return _yes("kernel", release)
 
 
@@ -74,23 +76,21 @@ def check_btf(host: Host) -> Check:
     except FileNotFoundError:
         if not host.path("/sys/kernel").is_dir():
             return _no("btf", "/sys is not mounted here", _mount(host, "sysfs", "/sys"))
-        fix = "boot a kernel with CONFIG_DEBUG_INFO_BTF=y (the distributions' own have it)"
+        fix = "boot a kernel with CONFIG_DEBUG_INFO_BTF=y (distribution kernels have it)"
         return _no("btf", "this kernel has no /sys/kernel/btf/vmlinux", fix)
     except OSError as error:
         return _no("btf", f"/sys/kernel/btf/vmlinux: {error.strerror}", as_root())
 
 
 def check_capabilities(_host: Host) -> Check:
-    """CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN: without them no program can be loaded."""
+    """Check for CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN: without them no program can be loaded."""
     own = current_privileges()
     missing = own.missing_for_probe()
     if missing:
         return _no("capabilities", f"the probe needs {' and '.join(missing)}", own.way_to(*missing))
-    inspects = own.has(Capability.SYS_ADMIN)
-    return _yes(
-        "capabilities",
-        "CAP_SYS_ADMIN" if inspects else "CAP_BPF, CAP_PERFMON; no CAP_SYS_ADMIN: own programs only",
-    )
+    if own.has(Capability.SYS_ADMIN):
+        return _yes("capabilities", "CAP_SYS_ADMIN")
+    return _yes("capabilities", "CAP_BPF, CAP_PERFMON; without CAP_SYS_ADMIN only own programs are visible")
 
 
 def check_lockdown(host: Host) -> Check:
@@ -106,15 +106,15 @@ def check_lockdown(host: Host) -> Check:
 
 
 def check_unprivileged_bpf(host: Host) -> Check:
-    """Says what the kernel lets others do; the probe needs its capabilities either way."""
+    """Report what the kernel lets unprivileged users do; the probe needs its capabilities either way."""
     try:
         value = host.text("/proc/sys/kernel/unprivileged_bpf_disabled").strip()
     except OSError:
         return _yes("unprivileged-bpf", "this kernel has no such setting")
     meaning = {
-        "0": "0: anybody may load socket filters; the probe needs its capabilities all the same",
-        "1": "1: off until the next boot, for everybody without CAP_BPF",
-        "2": "2: off, for everybody without CAP_BPF",
+        "0": "0: every user may load socket filters; the probe still needs its capabilities",
+        "1": "1: off until the next boot for users without CAP_BPF",
+        "2": "2: off for users without CAP_BPF",
     }
     return _yes("unprivileged-bpf", meaning.get(value, value))
 
@@ -128,10 +128,9 @@ def check_memory_lock(host: Host) -> Check:
         return _yes("memlock", f"limit {'none' if hard == resource.RLIM_INFINITY else hard}")
     own = current_privileges()
     if own.has(Capability.SYS_RESOURCE):
-        return _yes("memlock", f"limit {hard}, which CAP_SYS_RESOURCE may raise")
-    return _no(
-        "memlock", f"limit {hard} bytes, this kernel counts maps against it", "ulimit -Hl unlimited, as root"
-    )
+        return _yes("memlock", f"limit {hard}, which CAP_SYS_RESOURCE can raise")
+    detail = f"limit {hard} bytes; this kernel counts BPF maps against it"
+    return _no("memlock", detail, "run as root: ulimit -Hl unlimited")
 
 
 def check_libbpf(host: Host) -> Check:
@@ -152,7 +151,7 @@ def check_probe_object(_host: Host) -> Check:
 
 
 def check_probe(host: Host) -> Check:
-    """Load and attach the probe for real, and let go of it."""
+    """Load and attach the probe, then detach it."""
     try:
         probe = Probe(host)
     except ProbeUnavailable as error:
@@ -163,42 +162,46 @@ def check_probe(host: Host) -> Check:
     try:
         refused = ", ".join(f"{name}: {why}" for name, why in probe.missing.items())
         if not probe.events_on:
-            return _no("probe", f"iterator only, the kernel refused {refused}", "boot a newer kernel")
+            return _no("probe", f"iterator only: the kernel refused {refused}", "boot a newer kernel")
         return _yes("probe", f"events+maps; without {refused}" if refused else "events+maps")
     finally:
         probe.close()
 
 
 def _probe_not_tried(_host: Host) -> Check:
-    return _no("probe", "not tried", "leave out --no-probe")
+    return _no("probe", "not tried", "run doctor without --no-probe")
 
 
 def check_proc(host: Host) -> Check:
-    """hidepid and subset=pid, as options of the mount that is looked at."""
+    """Check that /proc is mounted, and whether its mount option hidepid hides processes."""
     if not host.path("/proc/self/stat").exists() and not host.path("/proc/1").exists():
         return _no("proc", f"{host.proc} is not a mounted proc", _mount(host, "proc", "/proc"))
     options = _mount_options(str(host.proc))
     hidden = options.get("hidepid", "0")
-    if hidden in ("0", "off") or current_privileges().has(Capability.SYS_PTRACE):
-        return _yes(
-            "proc", "every process is visible" if hidden in ("0", "off") else f"hidepid={hidden}, not for us"
-        )
+    if hidden in ("0", "off"):
+        return _yes("proc", "every process is visible")
+    if current_privileges().has(Capability.SYS_PTRACE):
+        return _yes("proc", f"hidepid={hidden}, which CAP_SYS_PTRACE overrides")
     if options.get("gid", "").isdigit() and int(options["gid"]) in os.getgroups():
         return _yes("proc", f"hidepid={hidden}, but group {options['gid']} sees every process")
     way = current_privileges().way_to("CAP_SYS_PTRACE")
-    return _no("proc", f"hidepid={hidden}: own processes only", way)
+    return _no("proc", f"hidepid={hidden}: only own processes are visible", way)
 
 
 def check_other_processes(_host: Host) -> Check:
-    """exe and environment of other users' processes need what a debugger needs."""
+    """Check for CAP_SYS_PTRACE: without it exe and environment of other users' processes are hidden."""
     own = current_privileges()
     if own.has(Capability.SYS_PTRACE):
-        return _yes("other-users", "exe of every process (CAP_SYS_PTRACE)")
-    return _no("other-users", "exe of own processes only (no CAP_SYS_PTRACE)", own.way_to("CAP_SYS_PTRACE"))
+        return _yes("other-users", "exe of every process is readable (CAP_SYS_PTRACE)")
+    return _no(
+        "other-users",
+        "only exe of own processes is readable (no CAP_SYS_PTRACE)",
+        own.way_to("CAP_SYS_PTRACE"),
+    )
 
 
 def check_cgroup(host: Host) -> Check:
-    """Which hierarchy tells containers apart."""
+    """Report which cgroup hierarchies are mounted; containers are identified by them."""
     types = {kind for kind, _, _ in _mounts() if kind in ("cgroup", "cgroup2")}
     if not host.is_local:
         unified = host.path("/sys/fs/cgroup/cgroup.controllers").exists()
@@ -214,7 +217,7 @@ def check_cgroup(host: Host) -> Check:
 
 
 def _mounts() -> list[tuple[str, str, dict[str, str]]]:
-    """Return (type, where, options) of every mount in our mount namespace; see proc_pid_mountinfo(5)."""
+    """Return (type, mount point, options) of every mount in our mount namespace; proc_pid_mountinfo(5)."""
     mounts = []
     try:
         lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
@@ -231,12 +234,12 @@ def _mounts() -> list[tuple[str, str, dict[str, str]]]:
 
 
 def _mount_options(where: str) -> dict[str, str]:
-    """Return the options of what is mounted at `where`: of the last mount, which hides earlier ones."""
-    found: dict[str, str] = {}
-    for kind, place, options in _mounts():
-        if place == where and kind == "proc":
-            found = options
-    return found
+    """Return the options of the proc mounted at `where`: of the last mount there, which hides the others."""
+    visible: dict[str, str] = {}
+    for kind, mount_point, options in _mounts():
+        if mount_point == where and kind == "proc":
+            visible = options
+    return visible
 
 
 def _mount(host: Host, kind: str, where: str) -> str:

@@ -1,8 +1,8 @@
-"""Signals that reach the process that was meant, or nobody.
+"""Sends signals to the intended process, or to none.
 
-A pid may be reused between the moment a row was drawn and the moment a key is pressed. A pidfd holds on to
-one process; its start time is compared after it was opened; the signal goes through it. Whatever cannot
-be verified is not sent.
+A pid may be reused between drawing a row and pressing a key. A pidfd refers to one process; the start time is
+compared after it was opened, and the signal goes through it. If the process cannot be verified, nothing is
+sent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from core.system.host import Host
 
 
 class Delivery(StrEnum):
-    """What became of a signal. Only SENT reached a process."""
+    """The result of a signal. Only SENT reached a process."""
 
     SENT = "sent"
     GONE = "gone"
@@ -48,10 +48,10 @@ class _NotSent(Exception):
 
 
 def send_signal(host: Host, key: ProcessKey, number: signal.Signals) -> SignalResult:
-    """Send a signal to exactly the process `key`; never raises for what the host can cause.
+    """Send a signal to exactly the process `key`; failures are in the result, none is raised.
 
-    Start times known only from /proc are exact to a tick (10 ms): another process passes for this one
-    only if both started within the same tick and had the same pid.
+    Start times from /proc are exact to a tick (10 ms): another process is mistaken for this one only if both
+    started within the same tick and had the same pid.
     """
     name = f"{number.name} to {key.tgid}"
     try:
@@ -63,7 +63,7 @@ def send_signal(host: Host, key: ProcessKey, number: signal.Signals) -> SignalRe
 
 def _send(host: Host, key: ProcessKey, number: signal.Signals) -> None:
     if not host.is_local:
-        raise _NotSent(Delivery.NOT_VERIFIED, "this host is only looked at (--host-root)")
+        raise _NotSent(Delivery.NOT_VERIFIED, "the host below --host-root is read only")
     try:
         descriptor = os.pidfd_open(key.tgid)
     except ProcessLookupError:

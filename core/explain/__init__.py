@@ -1,1 +1,1 @@
-"""Why a row is what it is: the explanation of a process, a container, a pod and the host."""
+"""Explanations of processes, containers, pods and the host, as the explain pane shows them."""

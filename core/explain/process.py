@@ -1,4 +1,4 @@
-"""What the explain pane says of one process: how it came to be, what it is, and drift."""
+"""Explanation of one process: how it came to be, what it is, and drift."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _ANCESTORS = 16
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """When a process is explained: the boot clock, and what the audit says of it."""
+    """When a process is explained: the boot clock then, and the audit's result for the process."""
 
     now_ns: int
     drift: str = ""
 
 
 def explanation(process: Process, resolution: Resolution, view: ProcessView, moment: Moment) -> Explanation:
-    """Put into words what is known of a process and how. All texts are safe to show."""
-    line = (one.entry for one in chain((process,), process.ancestors()))
+    """Describe a process and the source of each fact. All texts are safe to show."""
+    upwards = (generation.entry for generation in chain((process,), process.ancestors()))
     story = [
         ("times", _times(process.entry, moment.now_ns, process)),
-        ("lineage", _lineage(line)),
+        ("lineage", _lineage(upwards)),
         ("execs", _execs(process.images, process.entry, moment.now_ns)),
         ("broken", _broken(process)),
         ("drift", moment.drift),
@@ -43,24 +43,24 @@ def explanation(process: Process, resolution: Resolution, view: ProcessView, mom
 def past_explanation(
     key: ProcessKey,
     view_of: Callable[[ProcessKey], ProcessView | None],
-    known: Process | None,
+    cached: Process | None,
     now_ns: int,
 ) -> Explanation | None:
-    """Explain a process as it was: ended by now, or seen in a rewound tree.
+    """Explain a process as it was: it has ended, or the tree is rewound. None when the tree lacks it.
 
-    `view_of` is the tree as of that moment (`now_ns`), `known` the process where it is still kept: of its
-    images those count that came before. What the tiers said then is not kept, only who answered.
+    `view_of` reads the tree as of that moment (`now_ns`). `cached` is the process if it is still kept; only
+    its images from before that moment are used. The history keeps which tier answered, not its trail.
     """
     view = view_of(key)
     if view is None:
         return None
     entry = view.entry
-    images = tuple(image for image in known.images if image.exec_id < entry.exec_id) if known else ()
+    images = tuple(image for image in cached.images if image.exec_id < entry.exec_id) if cached else ()
     trail: tuple[TrailStep, ...] = ()
     if view.source is not None:
-        trail = (TrailStep(view.source, Outcome.HIT, "answered then; why is not kept of the past"),)
+        trail = (TrailStep(view.source, Outcome.HIT, "answered at that time; its trail was not kept"),)
     story = [
-        ("times", _times(entry, now_ns, known if view.ended_ns is not None else None)),
+        ("times", _times(entry, now_ns, cached if view.ended_ns is not None else None)),
         ("lineage", _lineage(_upwards(view, view_of))),
         ("execs", _execs(images, entry, now_ns)),
     ]
@@ -80,15 +80,15 @@ def _explanation(view: ProcessView, resolution: Resolution, story: Iterable[tupl
 def _upwards(
     view: ProcessView, view_of: Callable[[ProcessKey], ProcessView | None]
 ) -> Iterator[ProcessEntry]:
-    """Yield the entries of a process, its parent, grandparent and so on, as a tree has them."""
-    at: ProcessView | None = view
-    while at is not None:
-        yield at.entry
-        at = view_of(at.parent) if at.parent is not None else None
+    """Yield the entries of a process, its parent, grandparent and so on, as the tree has them."""
+    generation: ProcessView | None = view
+    while generation is not None:
+        yield generation.entry
+        generation = view_of(generation.parent) if generation.parent is not None else None
 
 
 def _lineage(upwards: Iterator[ProcessEntry]) -> str:
-    """Name a process and its ancestors, the oldest first; where there are too many, only the nearest."""
+    """Name a process and its ancestors, oldest first; of a long line only the nearest ancestors."""
     line = [_step(entry) for entry in islice(upwards, _ANCESTORS + 1)]
     if next(upwards, None) is not None:
         line.append("…")
@@ -100,7 +100,7 @@ def _step(entry: ProcessEntry) -> str:
 
 
 def _times(entry: ProcessEntry, now_ns: int, process: Process | None) -> str:
-    """Say how long ago it was forked (as the AGE column does), executed, and how it ended if it did."""
+    """Return how long ago the process forked (as in the AGE column) and executed, and how it ended."""
     words = [f"forked {age(now_ns - entry.start_ns)} ago"]
     if not entry.kthread:
         words.append(_exec_age(entry, now_ns))
@@ -110,7 +110,7 @@ def _times(entry: ProcessEntry, now_ns: int, process: Process | None) -> str:
 
 
 def _exec_age(entry: ProcessEntry, now_ns: int) -> str:
-    """Only events tell when an exec was; the snapshot and /proc give the start time in its place."""
+    """Return how long ago the exec was. Only events carry its time; other sources give the start time."""
     if entry.exec_ns in (0, entry.start_ns):
         return "exec time not known"
     if entry.exec_ns < entry.start_ns:
@@ -119,7 +119,7 @@ def _exec_age(entry: ProcessEntry, now_ns: int) -> str:
 
 
 def _execs(images: tuple[ProcessEntry, ...], entry: ProcessEntry, now_ns: int) -> str:
-    """Name the images one after the other, oldest first; nothing where there was only one."""
+    """Name the images in order, oldest first; empty when there was only one."""
     if not images:
         return ""
     return " › ".join(
@@ -135,14 +135,14 @@ def _image_age(image: ProcessEntry, now_ns: int) -> str:
 
 def _exit_words(code: int | None) -> str:
     if code is None:
-        return "its end was not seen"
+        return "exit code not known"
     if code & 0x7F:
         return f"killed by signal {code & 0x7F}"
     return f"exit code {code >> 8 & 0xFF}"
 
 
 def _broken(process: Process) -> str:
-    """Say where the line of ancestors cannot be trusted, empty when it is whole."""
+    """Return where the line of ancestors is broken; empty when it is whole."""
     validity, where = process.validity()
     return "" if validity is Validity.VALID else f"{validity} at pid {where.entry.pid}"
 

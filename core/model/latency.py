@@ -41,7 +41,8 @@ class Latency:
         if ns > self._max_ns:  # noqa: PLR1730 - max() costs more than the rest
             self._max_ns = ns
 
-    def told(self, tier: Tier) -> TierLatency:
+    def summary(self, tier: Tier) -> TierLatency:
+        """Return count, percentiles and maximum of the answers so far."""
         count = sum(self._buckets)
         return TierLatency(tier, count, self._below(count, 50), self._below(count, 95), self._max_ns)
 

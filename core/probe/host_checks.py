@@ -1,4 +1,4 @@
-"""What has to be known of the host before a probe is loaded: whether it can be, and how it is set up."""
+"""Checks of the host before a probe is loaded: whether it can be loaded, and with which settings."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from core.text.safe import safe_text
 
 
 def check_host(host: Host, object_file: Path) -> None:
-    """Raise ProbeUnavailable for what would make loading fail, with the true cause.
+    """Raise ProbeUnavailable with the true cause when loading would fail.
 
     libbpf's own advice is often wrong: without CAP_PERFMON it says "raise ulimit -l".
     """
     if not host.is_local:
-        raise ProbeUnavailable("a probe sees only the host it runs on, not --host-root")
+        raise ProbeUnavailable("the probe sees only the host it runs on, not the one below --host-root")
     if sys.byteorder != "little":
         raise ProbeUnavailable("the shipped probe is little-endian", "build one with `ebpf-tui build`")
     if not object_file.exists():
@@ -32,7 +32,7 @@ def check_host(host: Host, object_file: Path) -> None:
     if missing:
         raise ProbeUnavailable(f"needs {' and '.join(missing)}", own.way_to(*missing), permitted=False)
     if _is_confidential(host):
-        # Said before loading: the verifier would only complain of a helper that it does not know.
+        # Checked before loading: the verifier would only report an unknown helper.
         raise ProbeUnavailable(
             "kernel lockdown is in confidentiality mode", "boot with lockdown=integrity", permitted=False
         )
@@ -46,26 +46,26 @@ _FIRST_PID_NAMESPACE = 4026531836  # include/linux/proc_ns.h, PROC_PID_INIT_INO
 
 
 def reader_pid_namespace(host: Host) -> int:
-    """Return the inode of the pid namespace whose pids /proc shows; 0 for the first one of the host.
+    """Return the inode of the pid namespace whose pids /proc shows; 0 for the host's initial namespace.
 
-    Raises ProbeUnavailable where it cannot be told: the kernel's pids would be taken for others.
+    Raises ProbeUnavailable when that is not known: the kernel's pids would be mistaken for other processes.
     """
     try:
         status = host.read("/proc/self/status").decode("latin-1").split("\n")
-        # One number for each namespace from that of /proc inwards to ours; absent before Linux 4.1.
+        # One number for each namespace from /proc's inwards to ours; absent before Linux 4.1.
         levels = next((len(line.split()) - 1 for line in status if line.startswith("NSpid:")), 1)
         owner = "self" if levels == 1 else "1"
         number = host.path(f"/proc/{owner}/ns/pid").stat().st_ino
     except OSError as error:
         raise ProbeUnavailable(
-            f"/proc shows pids of another pid namespace than ours, and which one cannot be told ({error})",
+            f"/proc shows pids of another pid namespace, and which one cannot be determined ({error})",
             "mount -t proc proc /proc in our own pid namespace",
         ) from None
     return 0 if number == _FIRST_PID_NAMESPACE else number
 
 
 def _is_confidential(host: Host) -> bool:
-    """True when the kernel lets nobody read its memory, BPF programs included."""
+    """Return whether the kernel forbids every read of its memory, by BPF programs too."""
     try:
         return "[confidentiality]" in host.text("/sys/kernel/security/lockdown")
     except OSError:  # securityfs is not mounted

@@ -1,4 +1,4 @@
-"""Why the kernel tier is off, or a part of it: what the kernel refused, in words that are right.
+"""Why the kernel tier, or a part of it, is off: what the kernel refused and the true reason.
 
 libbpf's own advice is often wrong: without CAP_PERFMON it says "raise ulimit -l".
 """
@@ -21,25 +21,25 @@ FEATURES = {
     "sweep": "sweeps by the kernel, which are made over /proc",
     "fill": "count of the entries of the maps, which is not shown then",
 }
-"""Optional program -> what is lost without it, and what stands in for it."""
+"""Optional program -> what is missing without it, and what replaces it."""
 
 _REFUSED = re.compile(r"prog '(\w+)': (?:failed to load|BPF program load failed|failed to find kernel BTF)")
 
 
-_WORDS = {
-    errno.EAGAIN: "signals interrupted the verifier again and again",
-    errno.EACCES: "the verifier of this kernel refuses it",
-    errno.EINVAL: "the verifier of this kernel refuses it, or does not know what it uses",
-    errno.E2BIG: "it is too much for the verifier of this kernel",
-    errno.ENOMEM: "there is not enough memory for it, or too little may be locked",
-    errno.ESRCH: "this kernel has not what it attaches to",
-    errno.ENOENT: "this kernel has not what it attaches to",
-    524: "this kernel does not support it",  # ENOTSUPP, which is in no table of user space
+_REASONS = {
+    errno.EAGAIN: "signals interrupted the verifier repeatedly",
+    errno.EACCES: "this kernel's verifier rejects it",
+    errno.EINVAL: "this kernel's verifier rejects it, or lacks a feature it uses",
+    errno.E2BIG: "it exceeds the limits of this kernel's verifier",
+    errno.ENOMEM: "not enough memory, or the limit on locked memory is too low",
+    errno.ESRCH: "this kernel lacks its attach point",
+    errno.ENOENT: "this kernel lacks its attach point",
+    524: "this kernel does not support it",  # ENOTSUPP, which user space has no name for
 }
 
 
 class ProbeUnavailable(Exception):
-    """The maps tier is off. The text names the cause; `fix` is the command or step that undoes it."""
+    """The maps tier is off. The text names the cause; `fix` is the command or step that removes it."""
 
     def __init__(self, reason: str, fix: str = "", permitted: bool = True) -> None:
         super().__init__(reason)
@@ -59,20 +59,20 @@ def refused_program(log: tuple[str, ...]) -> str | None:
 
 
 def refusal(error: LibbpfError) -> str:
-    """Return in words why the kernel did not load a program.
+    """Return why the kernel did not load a program.
 
-    Never a line of the verifier's log: its last one may be any step that it was at. --log-file has all of it.
+    Never a line of the verifier's log, whose last line may be any step it was at. --log-file has all of it.
     """
     number = error.errno or 0
-    words = _WORDS.get(number, os.strerror(number))
-    return f"{words} ({errno.errorcode.get(number, number)}; --log-file keeps the verifier's log)"
+    reason = _REASONS.get(number, os.strerror(number))
+    return f"{reason} ({errno.errorcode.get(number, number)}; --log-file keeps the verifier's log)"
 
 
 def explained(error: LibbpfError) -> ProbeUnavailable:
     if error.errno == errno.EPERM:
         return ProbeUnavailable(
             "the kernel does not permit it",
-            "run it as root; in a container allow bpf(2) too (CAP_BPF, CAP_PERFMON, seccomp)",
+            "run it as root; in a container also allow bpf(2) (CAP_BPF, CAP_PERFMON, seccomp)",
             permitted=False,
         )
     return ProbeUnavailable(f"{error.action}: {refusal(error)}")

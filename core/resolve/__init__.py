@@ -1,1 +1,1 @@
-"""From a pid to an entry: cache, then kernel maps, then procfs; what sweeps and audits correct."""
+"""Resolves a pid to an entry: cache, then kernel maps, then procfs; sweeps and audits correct the cache."""

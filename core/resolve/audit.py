@@ -1,9 +1,9 @@
-"""Drift: what a slow, bounded comparison of the cache with /proc finds different. The aim is a constant zero.
+"""Drift: differences that a slow, bounded comparison of cache and /proc finds. The aim is a constant zero.
 
-Some facts change without any event, because the process itself rewrites them (its title, its name,
-its credentials) or somebody removes its file; those are refreshed and are no drift. What an event should
-have told (the parent, the image, the container) is looked at again a moment later, because the
-event may still be on its way; if it still differs it is drift, is counted by field, and is mended.
+Some facts change without any event, because the process itself rewrites them (its title, name or
+credentials) or its file is removed; those are refreshed and are not drift. Facts that an event should have
+reported (parent, image, container) are checked again a moment later, because the event may still be on its
+way. What still differs then is drift: it is counted by field and corrected.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _TAKEN_OVER = frozenset({"cmdline", "credentials", "tty", "exe", "inode", "comm"
 _FACTS = frozenset({"status", "cgroup", "namespaces", "cmdline", "exe"})
 
 CHECKS_KEPT = 4_096
-"""Processes of which it is kept when they were looked at last."""
+"""How many times of a latest check are kept, one per process."""
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """One field of one process: what the cache had and what /proc said, at `ns` of the boot clock."""
+    """One field of one process: the value in the cache and in /proc, at `ns` of the boot clock."""
 
     key: ProcessKey
     field: str
@@ -44,7 +44,7 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Audit:
-    """Compares a few processes at each call, round and round. Owned by the engine's thread."""
+    """Compares a few processes at each call, in turn. Owned by the engine's thread."""
 
     def __init__(
         self,
@@ -65,25 +65,25 @@ class Audit:
         self.drift: Counter[str] = Counter()
         self.refreshed: Counter[str] = Counter()
         self.differences: deque[Difference] = deque(maxlen=DIFFERENCES_KEPT)
-        """The latest ones."""
+        """The latest ones, at most DIFFERENCES_KEPT."""
         self.wanted: ProcessKey | None = None
-        """A process that every step looks at: somebody reads what is said of it."""
+        """A process that every step checks, because a screen explains it."""
 
     def checked_ns(self, key: ProcessKey) -> int | None:
-        """Return when a process was compared with /proc last; None: not lately, or never."""
+        """Return when a process was last compared with /proc; None if never, or no longer kept."""
         return self._checks.get(key)
 
     def found(self, key: ProcessKey) -> tuple[Difference, ...]:
-        """Return the drift of one process, as far as it is kept, the latest last."""
-        return tuple(one for one in self.differences if one.key == key)
+        """Return the kept differences of one process, latest last."""
+        return tuple(difference for difference in self.differences if difference.key == key)
 
     @property
     def total(self) -> int:
-        """How much drift was found so far, over all fields."""
+        """How many differences were counted as drift so far, over all fields."""
         return self.drift.total()
 
     def step(self, count: int) -> None:
-        """Look at the suspects of the last step again, and at the next `count` processes."""
+        """Check the suspects of the last step again, and the next `count` processes."""
         suspects, self._suspects = self._suspects, {}
         for key, fields in suspects.items():
             self._check(key, fields)
@@ -96,7 +96,7 @@ class Audit:
             self._check(self._queue.pop(), frozenset())
 
     def whole(self, pause: Callable[[], None]) -> None:
-        """Look at every process once; `pause` lets events come in before suspects are looked at again."""
+        """Check every process once; `pause` lets events arrive before suspects are checked again."""
         self._queue = []
         self.step(len(self._cache) or 1)
         self._queue = []
@@ -112,7 +112,7 @@ class Audit:
         try:
             seen, usage = self._procfs.entry(key.tgid)
         except ProcfsError:
-            return  # it ends just now; its exit is on its way
+            return  # it is ending; its exit event is on its way
         if not same_start(seen.start_ns, key.start_ns) or usage.state == "Z":
             return
         self.checked += not suspected
@@ -145,8 +145,8 @@ class Audit:
     def _note(self, entry: ProcessEntry, seen: ProcessEntry, fields: frozenset[str]) -> None:
         for field in sorted(fields):
             self.drift[field] += 1
-            cached, told = self._words(entry, field), self._words(seen, field)
-            self.differences.append(Difference(entry.key, field, cached, told, self._now_ns()))
+            cached, actual = self._words(entry, field), self._words(seen, field)
+            self.differences.append(Difference(entry.key, field, cached, actual, self._now_ns()))
 
     def _words(self, entry: ProcessEntry, field: str) -> str:
         if field == "ppid":
@@ -156,12 +156,12 @@ class Audit:
         return self._container_id(entry.cgroup) or "none"
 
     def _refresh(self, process: Process, seen: ProcessEntry, confirmed: frozenset[str]) -> None:
-        """Take over what the process changed by itself, and mend what has drifted."""
+        """Take over what the process changed by itself, and correct confirmed drift."""
         entry = process.entry
         facts: dict[str, object] = {}
         missing = withheld(seen)
         for field, fact in (("cmdline", "cmdline"), ("credentials", "status"), ("tty", "")):
-            # What could not be read makes nothing less true.
+            # A fact that could not be read keeps its cached value.
             if fact not in missing and getattr(entry, field) != getattr(seen, field):
                 facts[field] = getattr(seen, field)
         if entry.inode == seen.inode and entry.exe != seen.exe and seen.exe:
@@ -171,7 +171,7 @@ class Audit:
         if entry.inode == 0 != seen.inode and entry.exe in (b"", seen.exe):  # its file system answers again
             facts |= {"exe": seen.exe, "inode": seen.inode, "mode": seen.mode, "mtime_ns": seen.mtime_ns}
         elif 0 != entry.inode != seen.inode != 0 and "image" not in confirmed:
-            facts = {}  # an exec is on its way; nothing of the old image is refreshed
+            facts = {}  # an exec event is on its way: refresh nothing of the old image
         problem = _problem_now(entry, seen)
         if problem != entry.problem:
             facts["problem"] = problem
@@ -187,13 +187,13 @@ class Audit:
 
 
 def _problem_now(entry: ProcessEntry, seen: ProcessEntry) -> str:
-    """Return what is not known of an entry by now: facts that it never had, and those that nobody gives."""
+    """Return the problem of an entry after another reading: withheld facts that it never had."""
     if entry.problem and not withheld(entry) & _FACTS:
-        return entry.problem  # no matter of /proc
+        return entry.problem  # it is not about /proc
     had = {"exe": bool(entry.exe and entry.inode), "cmdline": bool(entry.cmdline)}
     parts = [part for part in seen.problem.split(", ") if part]
     return ", ".join(part for part in parts if WAITS in part or not _has(had, part))
 
 
 def _has(had: dict[str, bool], part: str) -> bool:
-    return any(known and part.startswith(fact) for fact, known in had.items())
+    return any(is_known and part.startswith(fact) for fact, is_known in had.items())

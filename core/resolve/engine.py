@@ -1,6 +1,6 @@
-"""The engine: records in, a true cache out. Feed -> resolver and lineage -> views.
+"""The engine: applies a feed's records to the process cache and makes views of processes.
 
-Not a thread: the command line calls it step by step, and the session runs it in its collector.
+It is not a thread: the command line calls it step by step, and a session runs it on its collector thread.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _ARGV_PIECE = 256
 
 _ENDED = Usage(state="Z", cpu_percent=0.0)
 _HITS_CACHE = Counter.HITS_CACHE
-_CACHE = Tier.CACHE  # a name of the module is found in half the time, and every event asks for it
+_CACHE = Tier.CACHE  # a module-level name takes half the time to look up, and every event does
 
 
 class Engine:
-    """Keeps the lineage true to the feed. One thread owns it."""
+    """Keeps the process cache in step with the feed. One thread owns it."""
 
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
@@ -72,21 +72,21 @@ class Engine:
         With `whole` argv is read of all; else it comes in pieces, by `read_argv`.
         """
         self.take(self.feed.snapshot())
-        self._take_events()  # reported meanwhile; who is not in the snapshot had ended before it
+        self._take_events()  # reported meanwhile; a process missing in the snapshot had ended before it
         self.resolver.snapshotted = True
         self._sweeper.run()
         if whole:
             self.read_argv(most=len(self._unread))
 
     def fill_maps(self) -> None:
-        """Let the iterator fill the kernel maps and leave the cache empty, for one-shot questions."""
+        """Let the iterator fill the kernel maps and leave the cache empty, for one-shot queries."""
         self.feed.snapshot()
         self.resolver.snapshotted = True
 
     def pump(self, on_event: Callable[[Event, Process | None], None] | None = None) -> list[Event]:
-        """Apply what has happened; return it. A loss is answered by a resync.
+        """Apply the events that have arrived; return them. A loss causes a resync.
 
-        `on_event` is called right after each event was applied, with the process that it was about.
+        `on_event` is called right after each event was applied, with the event's process.
         """
         events = self._take_events(on_event)
         while self.feed.sweep_due:
@@ -96,20 +96,20 @@ class Engine:
 
     def _take_events(self, on_event: Callable[[Event, Process | None], None] | None = None) -> list[Event]:
         leaving, self._leaving = self._leaving, []
-        for process in leaving:
-            self._reparent_children(process)
+        for exited in leaving:
+            self._reparent_children(exited)
         now_ns = self.feed.now_ns()
         events = self.feed.events()
         for event in events:
-            about = self.apply(event)
+            process = self.apply(event)
             if on_event is not None:
-                on_event(event, about)
-        # A replay's clock has gone back to the sweep that it has come to.
+                on_event(event, process)
+        # A replay's clock goes back to the sweep that it has reached.
         self._sweeper.heard_ns = min(now_ns, self.feed.now_ns())
         return events
 
     def apply(self, event: Event) -> Process | None:
-        """Apply one event, in the kernel's order; return the process it was about, if it is cached."""
+        """Apply one event, in the kernel's order; return its process if that is cached."""
         process = self._appliers[type(event)](event)
         if process is not None and process.ended_ns is None:
             self._answered_by_cache(process)
@@ -143,23 +143,22 @@ class Engine:
         self.resync()
 
     def _answered_by_cache(self, process: Process) -> None:
-        """The context of an event is resolved too, and the cache answers, which has just been told.
+        """Note that the cache answers for the process of an event, which has just updated the entry.
 
-        Kernel threads are not resolved: they have no image. Their rows come from the cache all the same.
+        For kernel threads no hit is counted: they have no image to resolve. Their source is the cache too.
         """
         process.source = _CACHE
         if not process.entry.kthread:
             self._counters[_HITS_CACHE] += 1
 
     def resync(self) -> None:
-        """Read the whole truth again after a loss."""
+        """Read all processes again after a loss of events."""
         self.stats.count(Counter.RESYNC)
-        found = self.feed.snapshot()
-        self.take(found)
+        self.take(self.feed.snapshot())
         self.sweep()
 
     def sweep(self) -> None:
-        """Sample everything that runs: usage, and every change that no event reported."""
+        """Sample all processes: their usage, and every change that no event reported."""
         self._sweeper.run()
         self.read_argv()
 
@@ -196,10 +195,10 @@ class Engine:
             self.cache.touch(process)
 
     def use(self, feed: Feed) -> None:
-        """Go on with another feed (a newly loaded probe) without losing the tree; closes the old one.
+        """Continue with another feed (a newly loaded probe) without losing the tree; closes the old feed.
 
-        The new probe is attached before the old one is let go, so events may come twice; each is
-        known by the identity it is about, and the second changes nothing.
+        The new probe is attached before the old one is detached, so an event may come twice. Events name
+        processes by identity, so the second one changes nothing.
         """
         self.pump()
         old, self.feed = self.feed, feed
@@ -208,7 +207,7 @@ class Engine:
         self.resync()
 
     def resolve(self, pid: int, *, evict: bool = False) -> Resolution:
-        """Resolve a pid again; with `evict` the cache has to forget it first."""
+        """Resolve a pid again; with `evict` the cache forgets it first."""
         if evict:
             self.cache.evict(pid)
         resolution = self.resolver.resolve(pid)
@@ -217,13 +216,13 @@ class Engine:
         return resolution
 
     def view(self, process: Process) -> ProcessView:
-        """Return a process as the tree and the outside see it."""
+        """Return a process as the tree and the command line show it."""
         entry = process.entry
         usage = process.usage
         if process.exited_ns is not None:
             usage = _ENDED if usage is None else msgspec.structs.replace(usage, state="Z", cpu_percent=0.0)
         parent = process.parent
-        # By position, in the order of ProcessView: one is made for every change.
+        # By position, in the order of ProcessView: every change makes one.
         return ProcessView(
             entry,
             process.source,
@@ -236,7 +235,7 @@ class Engine:
         )
 
     def container(self, cgroup: bytes) -> ContainerContext | None:
-        """Return the container of a cgroup path, None for what is in none."""
+        """Return the container of a cgroup path, None when it is in no container."""
         if not cgroup:
             return None
         context = self._names.container_of(cgroup)
@@ -247,7 +246,7 @@ class Engine:
         return container.id if container else None
 
     def refresh_names(self) -> None:
-        """Look for containers that were started, named or removed; about twice a second."""
+        """Check for containers that were started, named or removed; called about twice a second."""
         changed = self._names.refresh()
         if changed:
             for process in self.cache:
@@ -256,10 +255,10 @@ class Engine:
         self._names.forget_unused(self._cgroups)
 
     def _cgroups(self) -> set[bytes]:
-        """Return the cgroups of all that is shown, those that have ended included."""
+        """Return the cgroups of all processes shown, ended ones included."""
         return {process.entry.cgroup for process in (*self.cache, *self.cache.ended)}
 
-    def take(self, found: list[SnapshotRecord]) -> None:
+    def take(self, records: list[SnapshotRecord]) -> None:
         """Put a snapshot into the cache, oldest first, so that parents come before children."""
         for record in sorted(found, key=lambda record: record.entry.start_ns):
             entry = record.entry
@@ -279,9 +278,9 @@ class Engine:
     def _fork(self, event: Fork) -> Process:
         parent = self.cache.get(event.ppid)
         lost = False
-        strange = parent is None or 0 != event.parent_inode != parent.entry.inode != 0
-        if strange and event.ppid and not event.kthread and self.resolver.snapshotted:
-            # An exec of the parent was lost, or the parent itself: ask for the one the kernel saw.
+        mismatch = parent is None or 0 != event.parent_inode != parent.entry.inode != 0
+        if mismatch and event.ppid and not event.kthread and self.resolver.snapshotted:
+            # An exec of the parent or its fork was lost: resolve the image that the kernel saw.
             lost = self.resolver.resolve(event.ppid, inode=event.parent_inode).entry is None
             parent = self.cache.get(event.ppid)
         creator = parent if event.creator == event.ppid else self.cache.get(event.creator) or parent
@@ -304,10 +303,10 @@ class Engine:
         return process
 
     def _reparent_children(self, process: Process) -> None:
-        """Ask /proc for the new parent of each child of a process that has exited.
+        """Read from /proc the new parent of each child of a process that has exited.
 
-        Its exit is reported a moment before the kernel moves them: it is asked again at the next pump
-        and when the process is reaped. Who is left then is moved by the next sweep.
+        The exit is reported a moment before the kernel moves the children, so this is repeated at the next
+        pump and when the process is reaped. The next sweep moves any that are left.
         """
         for child in list(process.children):
             if child.ended_ns is not None:
@@ -316,7 +315,7 @@ class Engine:
                 self.new_parent(child, self._procfs.ppid(child.entry.pid))
 
     def new_parent(self, child: Process, ppid: int) -> None:
-        """Hang a process below its new parent, which is met if need be; not below one that has exited."""
+        """Move a process below its new parent, resolved if need be; never below an exited process."""
         if ppid == child.entry.ppid and child.parent is not None and child.parent.exited_ns is None:
             return
         parent = self.cache.get(ppid)

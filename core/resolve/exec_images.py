@@ -1,4 +1,4 @@
-"""What the entry of a process becomes: by its birth, by another look at it; and when two images are one."""
+"""Entries of processes after a fork or another reading, and the comparison of two images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from core.model.events import Fork
 
 
 def newborn(event: Fork, creator: ProcessEntry | None) -> ProcessEntry:
-    """Return the entry of a process that has just been forked: it runs its creator's image."""
+    """Return the entry of a newly forked process: it runs its creator's image."""
     image = creator or ProcessEntry(event.pid, event.start_ns)
     # By position, in the order of ProcessEntry: one is made for every fork.
     return ProcessEntry(
@@ -32,11 +32,11 @@ def newborn(event: Fork, creator: ProcessEntry | None) -> ProcessEntry:
         event.cgroup_id,
         event.pid_ns,
         event.mnt_ns,
-        event.start_ns,  # as the entry of its exec says
+        event.start_ns,  # the same as in the entry of its exec
         image.exec_ns,
         event.cookie,
         event.kthread,
-        image.problem if creator is not None else "fork seen, but not the parent's image",
+        image.problem if creator is not None else "its fork was seen, but not its parent's image",
         image.script,
         event.inner_pid,
         event.cgroup_hierarchy,
@@ -44,10 +44,10 @@ def newborn(event: Fork, creator: ProcessEntry | None) -> ProcessEntry:
 
 
 def refined(before: ProcessEntry, entry: ProcessEntry) -> ProcessEntry:
-    """Return a later entry of the same process with what only the earlier one knows exactly.
+    """Return a later entry of the same process, with the facts that only the earlier one has exactly.
 
-    /proc gives start times in ticks and no generation, cookie or script; a look at it must not make
-    the identity vaguer than it was.
+    /proc gives start times in ticks, and no generation, cookie or script; reading it must not make the
+    identity less exact.
     """
     if entry.exec_id or not before.exec_id:
         return entry
@@ -67,7 +67,7 @@ def refined(before: ProcessEntry, entry: ProcessEntry) -> ProcessEntry:
 
 
 def same_image(left: ProcessEntry, right: ProcessEntry) -> bool:
-    """True when an exec changed nothing: the same file, rights and arguments (an "exec bomb")."""
+    """Return whether an exec changed nothing: same file, rights and arguments (an "exec bomb")."""
     return (
         left.inode == right.inode
         and left.cmdline == right.cmdline

@@ -1,4 +1,4 @@
-"""Waiting for the events of a feed and applying them, for sessions, recordings, `watch` and `audit`."""
+"""Waits for the events of a feed and applies them, for sessions, recordings, `watch` and `audit`."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from core.resolve.process_cache import Process
 from core.sources.feed import Feed
 
 _LONGEST_WAIT_S = 1.0
-"""A replay wakes nobody when its recording has more."""
+"""A replay has no descriptor that becomes readable, so it is polled this often."""
 
 OnEvent = Callable[[Event, Process | None], None]
 
 
 class FeedPoller:
-    """Sleeps until the feed of an engine has events or a time has come. Owned by the engine's thread."""
+    """Sleeps until the feed of an engine has events or a timeout expires. Owned by the engine's thread."""
 
     def __init__(self, engine: Engine, wake: int = -1) -> None:
-        """`wake`: a descriptor that ends the wait as well when it is readable; its owner drains it."""
+        """`wake` is a descriptor that also ends the wait when it is readable; its owner drains it."""
         self._engine = engine
         self._wake = wake
         self._feed: Feed | None = None
         self._poller = select.poll()
 
     def wait(self, seconds: float) -> None:
-        """Return when something is readable, after `seconds` at the latest."""
+        """Wait until a descriptor is readable, `seconds` at most."""
         if self._engine.feed is not self._feed:  # the first wait, or the probe was reloaded
             self._register(self._engine.feed)
         self._poller.poll(max(0.0, seconds) * 1000)
@@ -48,10 +48,10 @@ def follow(
     sweep_every_s: float | None = None,
     on_event: OnEvent | None = None,
 ) -> Iterator[None]:
-    """Apply events as they come for `duration_s` seconds (None: for ever); yield after each turn.
+    """Apply events as they come for `duration_s` seconds (None: without end); yield after each turn.
 
-    `on_event` is called right after each event was applied. Every `sweep_every_s` seconds the names of
-    containers are refreshed and everything that runs is looked at; None: never.
+    `on_event` is called right after each event was applied. Every `sweep_every_s` seconds container names
+    are refreshed and all processes are swept; None: never.
     """
     clock = time.monotonic
     poller = FeedPoller(engine)

@@ -1,4 +1,4 @@
-"""How often each thing happened; core/model/counters.py lists them."""
+"""The values of the counters that core/model/counters.py lists."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from core.model.counters import Counter
 
 
 class Counters:
-    """Counts what happened. `counters` is for what is counted with every event: it needs no call."""
+    """Counter values by name. Code that runs for every event increments `counters` directly."""
 
     __slots__ = ("counters",)
 
@@ -22,5 +22,5 @@ class Counters:
         return self.counters.get(name, 0)
 
     def snapshot(self) -> tuple[tuple[Counter, int], ...]:
-        """Return all counters that are not zero, by name."""
+        """Return all counters that are not zero, sorted by name."""
         return tuple(sorted(self.counters.items()))

@@ -1,4 +1,4 @@
-"""One process of the cache: its images, its place in the family, and whether the line above it is whole."""
+"""One process of the cache: its images, its parent and children, and whether its lineage is whole."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MAX_IMAGES = 16
 
 
 class Validity(StrEnum):
-    """Whether the line from a process up to the first one is whole."""
+    """Whether the line from a process up to the first process is whole."""
 
     VALID = "valid"
-    MISSING_PARENT = "missing parent"  # an event of it was lost, or another image was expected
+    MISSING_PARENT = "missing parent"  # one of its events was lost, or another image was expected
     WRONG_PARENT = "wrong parent"  # the first process has a parent
     INCOMPLETE = "incomplete"  # it ends at a process whose parent is not cached
 
@@ -26,34 +26,34 @@ class Validity(StrEnum):
 class Process(msgspec.Struct, eq=False):
     """One process. Owned by the ProcessCache; others read `entry` and follow `parent` and `children`.
 
-    A Struct because one is made for every fork, in a sixth of the time that a class of Python's takes.
+    A Struct because every fork makes one, in a sixth of the time that a Python class takes.
     """
 
     entry: ProcessEntry
     origin: Origin
     key: ProcessKey
-    """The lineage keeps it in step with the entry."""
+    """The cache keeps it in step with the entry."""
     source: Tier | None = None
     parent: Process | None = None
-    children: dict[Process, None] = {}  # one of its own for each: a Struct copies it
+    children: dict[Process, None] = {}  # a Struct copies the default for each instance
     images: tuple[ProcessEntry, ...] = ()
     parent_missing: bool = False
     usage: Usage | None = None
     """As of the latest sweep."""
     settled: tuple[Sample, ProcessEntry, Usage | None] | None = None
-    """What the latest sweep compared, when all of it agreed and no CPU was used."""
+    """What the latest sweep compared, if everything agreed and no CPU was used."""
     image_mark: int = 0
-    """As of the latest sweep, where there are no generations."""
+    """`Sample.image_mark` of the latest sweep, for feeds without generations."""
     exited_ns: int | None = None
-    """Its last thread ended: a zombie from then on."""
+    """When its last thread ended: it is a zombie from then on."""
     ended_ns: int | None = None
-    """It left the process table: history from then on."""
+    """When it left the process table: it is history from then on."""
     exit_code: int | None = None
     forgotten: bool = False
-    """Dropped from the cache: it is not to be shown any more."""
+    """Dropped from the cache: it must not be shown any more."""
 
     def remember(self, image: ProcessEntry) -> None:
-        """Put an image that was replaced into the history."""
+        """Add a replaced image to the history."""
         self.images = (*self.images[1 - MAX_IMAGES :], image)
 
     def ancestors(self) -> Iterator[Process]:
@@ -64,9 +64,9 @@ class Process(msgspec.Struct, eq=False):
             process = process.parent
 
     def validity(self) -> tuple[Validity, Process]:
-        """Return whether the lineage can be trusted, and the process where the answer was found.
+        """Return whether the lineage can be trusted, and the process that decides it.
 
-        It ends rightly at a process without a parent: the first of its pid namespace, or kthreadd.
+        A whole lineage ends at a process without a parent: the first of its pid namespace, or kthreadd.
         """
         process = self
         while not process.parent_missing:

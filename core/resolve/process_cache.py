@@ -1,7 +1,7 @@
-"""The entry cache: which processes live, what they run, and who made whom.
+"""The process cache: which processes live, what they run, and who is whose parent.
 
-A process is one object for its whole life; its images follow each other inside it. Parents and
-children are references between objects, never pid look-ups: a reused pid cannot change the past.
+A process is one object for its whole life, and holds its images one after the other. Parents and children
+are references between objects, never pid look-ups: a reused pid cannot change the past.
 The invariant after every step: `child in parent.children` if and only if `child.parent is parent`.
 """
 
@@ -23,13 +23,15 @@ __all__ = ["MAX_ENDED", "MAX_LIVE", "ProcessCache", "Process", "Validity"]
 
 _EVENT = Origin.EVENT
 _ADDED = {origin: Counter(f"added {origin}") for origin in Origin}
-_ADDED_EVENT = Counter.ADDED_EVENT  # a name of the module is found in half the time; one is counted per event
+_ADDED_EVENT = (
+    Counter.ADDED_EVENT
+)  # a module-level name takes half the time to look up; one is counted per event
 
 MAX_LIVE = 131_072
-"""Processes kept at most; beyond it the one that was touched least recently is flushed."""
+"""Limit of live processes; beyond it the least recently used one is flushed."""
 
 MAX_ENDED = 4_096
-"""Ended processes kept at most as history."""
+"""Limit of ended processes kept as history."""
 
 
 class ProcessCache:
@@ -42,11 +44,11 @@ class ProcessCache:
         self._live: OrderedDict[int, Process] = OrderedDict()
         self._ended: OrderedDict[tuple[int, int], Process] = OrderedDict()
         self.get: Callable[[int], Process | None] = self._live.get
-        """Return the live process of a pid, if it is cached. The dict's own: events ask several times."""
+        """Return the live process of a pid, if cached. The dict's own method: each event calls it several times."""
         self.changed: dict[Process, None] = {}
-        """Processes that changed since the session last cleared it, in order."""
+        """Processes that changed since the session last cleared this, in order."""
         self.forgotten = 0
-        """How many processes are no longer kept, not even as history: so many are marked as forgotten."""
+        """How many processes were dropped, from the history too; each is marked as `forgotten`."""
 
     def __len__(self) -> int:
         return len(self._live)
@@ -59,24 +61,24 @@ class ProcessCache:
         return tuple(self._ended.values())
 
     def find(self, pid: int, start_ns: int) -> Process | None:
-        """Return the live process with this identity, as exactly as the two times allow."""
+        """Return the live process with this identity, compared as exactly as the two times allow."""
         process = self._live.get(pid)
         if process is None:
             return None
-        known_ns = process.entry.start_ns
-        if known_ns == start_ns:  # what mostly comes, and at once
+        cached_ns = process.entry.start_ns
+        if cached_ns == start_ns:  # the usual case, and the fastest
             return process
-        return process if start_ns == 0 or same_start(known_ns, start_ns) else None
+        return process if start_ns == 0 or same_start(cached_ns, start_ns) else None
 
     def recall(self, key: ProcessKey) -> Process | None:
         """Return an ended process that is still kept as history."""
         return self._ended.get(key)
 
     def insert(self, entry: ProcessEntry, origin: Origin) -> Process:
-        """Cache an entry that a snapshot, the maps or /proc gave; return its process.
+        """Cache an entry from a snapshot, the maps or /proc; return its process.
 
-        The same identity already cached: its facts are replaced, an executed image is remembered,
-        children stay. Another process under the same pid: that one has ended unseen.
+        If the same identity is cached, its facts are replaced, a replaced image is remembered, and children
+        stay. If another process has the pid, that process has ended unseen.
         """
         process = self._live.get(entry.pid)
         if process is not None and not same_start(process.entry.start_ns, entry.start_ns):
@@ -103,14 +105,14 @@ class ProcessCache:
         return process
 
     def fork(self, event: Fork, parent: Process | None, creator: Process | None) -> Process:
-        """Cache a newborn process. It inherits its creator's image until it executes its own.
+        """Cache a newborn process. It runs its creator's image until it executes its own.
 
-        `parent` is whom the kernel reports as parent; without it the child stays unlinked. A repeated
-        event of the same identity changes nothing. What is told too late, when its pid has another owner
-        already, goes straight into the history.
+        `parent` is the parent that the kernel reports; without it the child stays unlinked. A repeated event
+        of the same identity changes nothing. A late event, after the pid has a new owner, puts the process
+        straight into the history.
         """
         pid, start_ns = event.pid, event.start_ns
-        key = tuple.__new__(ProcessKey, (pid, start_ns))  # as the entry makes it
+        key = tuple.__new__(ProcessKey, (pid, start_ns))  # the same as ProcessEntry.key
         ended = self._ended.get(key)
         if ended is not None:
             return ended
@@ -128,14 +130,14 @@ class ProcessCache:
                 return process
             self._end(owner, event.ts_ns)
         self._add(process)
-        if parent is not None:  # nothing to unlink, and no circle to close: it has only just been born
+        if parent is not None:  # newborn: it has no old link, and cannot close a circle
             process.parent = parent
             parent.children[process] = None
         self.changed[process] = None
         return process
 
     def exec(self, event: Exec) -> Process:
-        """Give a process its new image; the previous one goes into its history, unless it is the same.
+        """Give a process its new image; the previous one goes into its history unless it is the same.
 
         The fork may have been lost: then the process is made here, flagged as without its parent
         unless the parent is cached. An event older than the cached image changes nothing; one of the
@@ -175,7 +177,7 @@ class ProcessCache:
         self.changed[process] = None
 
     def exit(self, event: Exit) -> Process | None:
-        """Make a process a zombie; return it, or None if it is not known. Twice is as good as once."""
+        """Make a process a zombie; return it, None if it is not cached. A repeated event changes nothing."""
         process = self.find(event.pid, event.start_ns)
         if process is None:
             return self._ended.get((event.pid, event.start_ns))
@@ -193,7 +195,7 @@ class ProcessCache:
         return process
 
     def vanish(self, process: Process, ts_ns: int) -> None:
-        """End a process whose exit nobody reported."""
+        """End a process for which no exit was reported."""
         self._end(process, ts_ns)
         self._stats.count(Counter.FLUSHED_VANISHED)
 
@@ -218,7 +220,7 @@ class ProcessCache:
         self.touch(process)
 
     def reparent(self, process: Process, parent: Process | None, ppid: int) -> None:
-        """Hang a process below whom the kernel made its new parent."""
+        """Move a process below the parent that the kernel gave it."""
         process.entry = msgspec.structs.replace(
             process.entry, ppid=ppid, parent_start_ns=parent.entry.start_ns if parent else 0
         )
@@ -227,7 +229,7 @@ class ProcessCache:
         self.touch(process)
 
     def flag(self, process: Process) -> None:
-        """Note that the line breaks at this process: an event was lost, or its parent is not the one told."""
+        """Note that the lineage breaks here: an event was lost, or the parent is not the reported one."""
         if not process.parent_missing:
             process.parent_missing = True
             self._stats.count(Counter.BROKEN_LINEAGE)
@@ -235,7 +237,7 @@ class ProcessCache:
     def evict(self, pid: int) -> None:
         """Forget the facts of a process so that the next resolution asks the lower tiers.
 
-        It is not an exit: `adopt_orphans` links the children again once it is back.
+        This is not an exit: `adopt_orphans` links the children again once the process is back.
         """
         process = self._live.pop(pid, None)
         if process is not None:
@@ -245,7 +247,7 @@ class ProcessCache:
             self._dropped(process)
 
     def adopt_orphans(self) -> None:
-        """Link every process that has no parent, and whose parent is cached by now."""
+        """Link every process without a parent for which the parent is cached by now."""
         for process in self._live.values():
             if process.parent is None and process.entry.ppid:
                 parent = self._parent_of(process.entry)
@@ -255,18 +257,18 @@ class ProcessCache:
                     self.touch(process)
 
     def expire(self, before_ns: int) -> list[Process]:
-        """Drop the history that ended before this time; return what was dropped."""
-        gone = []
+        """Drop the processes that ended before this time from the history; return them."""
+        dropped = []
         while self._ended:
             process = next(iter(self._ended.values()))
             if (process.ended_ns or 0) >= before_ns:
                 break
             self._forget_oldest()
-            gone.append(process)
-        return gone
+            dropped.append(process)
+        return dropped
 
     def seen(self, pid: int) -> None:
-        """Note that a pid was asked for: it is the last that a full cache flushes."""
+        """Note that a pid was used: a full cache flushes it last."""
         self._live.move_to_end(pid)
 
     def touch(self, process: Process) -> None:
@@ -303,32 +305,32 @@ class ProcessCache:
         self.changed.pop(process, None)
 
     def _parent_of(self, entry: ProcessEntry) -> Process | None:
-        """Return the cached parent that an entry names; never another process under a reused pid."""
+        """Return the cached parent that an entry names; never another process with a reused pid."""
         return self.find(entry.ppid, entry.parent_start_ns) if entry.ppid else None
 
     def _is_born(self, owner: Process, event: Fork) -> bool:
-        """True when the live process of a pid is the one whose birth is told.
+        """Return whether the live process of a pid is the one that the fork event reports.
 
-        A zombie that /proc brought in, known by its tick only, may have left its pid to another one.
+        The pid of a zombie added from /proc, with a start time in ticks, may already have a new owner.
         """
         if owner.entry.start_ns == event.start_ns:
             return True
         return owner.exited_ns is None and same_start(owner.entry.start_ns, event.start_ns)
 
     def _confirm(self, process: Process, event: Fork, parent: Process | None) -> None:
-        """Learn from a birth told late what is not known yet of a process that was met otherwise."""
+        """Take missing facts from a late fork event of a process that another source added."""
         if process.parent_missing and parent is not None and event.ppid == process.entry.ppid:
             self._link(process, parent)
             process.parent_missing = False
             self.touch(process)
-        if process.entry.exec_id == 0:  # /proc brought it in
+        if process.entry.exec_id == 0:  # it was added from /proc
             self.amend(process, start_ns=event.start_ns, exec_id=event.exec_id, fork_ns=event.start_ns)
             process.key = process.entry.key
 
     def _executed_unborn(self, entry: ProcessEntry) -> Process:
         owner = self._live.get(entry.pid)
         if owner is not None and owner.entry.start_ns > entry.start_ns:
-            process = Process(entry, Origin.EVENT, entry.key)  # told too late: the pid has another owner
+            process = Process(entry, Origin.EVENT, entry.key)  # a late event: the pid has a new owner
             self._end(process, owner.entry.start_ns)
             return process
         process = self.insert(entry, Origin.EVENT)
@@ -343,9 +345,9 @@ class ProcessCache:
             child.parent.children.pop(child, None)
         child.parent = parent
         if parent is not None:
-            # Only who has children can be among its parent's ancestors.
+            # Only a process with children can be among its parent's ancestors.
             if child.children and any(above is child for above in parent.ancestors()):
-                # A reused pid in stale data can close a circle; the newer link loses.
+                # A reused pid in stale data can close a circle: drop the newer link.
                 child.parent = None
                 return
             parent.children[child] = None

@@ -1,4 +1,4 @@
-"""How often a lower tier may be asked for the same pid."""
+"""Limits how often a lower tier is asked for the same pid."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ LIMIT_WINDOW_NS = 30_000_000_000
 
 
 class RateLimiter:
-    """One try per pid and window; the window starts at the first try, and refused tries do not extend it.
+    """One query per pid and window. The window starts at the first query; refused queries do not extend it.
 
-    Beyond `size` pids the least recently used one is forgotten. A try is used up even when it fails.
+    Beyond `size` pids the least recently used one is forgotten. A failed query counts too.
     """
 
     def __init__(self, size: int = LIMIT_PIDS, window_ns: int = LIMIT_WINDOW_NS) -> None:

@@ -1,4 +1,4 @@
-"""resolve(pid): the cache, then the probe's eBPF maps, then /proc; and the trail of what each said."""
+"""resolve(pid): the cache, then the probe's eBPF maps, then /proc, with the trail of their answers."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from core.sources.procfs import ProcfsError, without_lost_path
 _CACHED_BY = {origin: f"in the cache by {origin}" for origin in Origin}
 
 MAX_DEPTH = 16
-"""As many ancestors as one resolution may fetch from below."""
+"""How many ancestors one resolution may fetch from the lower tiers."""
 
 
 class ProcfsTier(Protocol):
-    """What the resolver asks of /proc. Tests pass a table of their own."""
+    """What the resolver reads from /proc. Tests pass a table."""
 
     def entry(self, pid: int) -> tuple[ProcessEntry, Usage]: ...
 
 
 class _Query(msgspec.Struct, frozen=True):
-    """What is asked, and of which tiers below the cache."""
+    """A pid to resolve, and which tiers below the cache may be asked."""
 
     pid: int
     inode: int
@@ -52,11 +52,11 @@ class _Query(msgspec.Struct, frozen=True):
 
 
 class Resolver:
-    """The three tiers in their order. One thread owns it, together with the lineage it fills.
+    """The three tiers in order. One thread owns it, together with the process cache that it fills.
 
-    Statistics: `hits cache|maps|procfs`, `miss`, `limited`, `inode error procfs_mismatch`, `args truncated`,
-    `path error`, and what the process cache counts.
-    While `snapshotted` is False only the cache answers, and what it does not know is not a miss.
+    Counters: `hits cache|maps|procfs`, `miss`, `limited`, `inode error procfs_mismatch`, `args truncated`,
+    `path error`, and those of the process cache.
+    While `snapshotted` is False only the cache is asked, and an unknown pid is not counted as a miss.
     """
 
     def __init__(
@@ -82,8 +82,8 @@ class Resolver:
 
     @property
     def latency(self) -> tuple[TierLatency, ...]:
-        """How long the answers of each tier took, in the order in which they are asked."""
-        return tuple(record.told(tier) for tier, record in self._latencies.items())
+        """How long the answers of each tier took, in the order of the tiers."""
+        return tuple(latency.summary(tier) for tier, latency in self._latencies.items())
 
     def resolve(
         self,
@@ -94,15 +94,15 @@ class Resolver:
         use_procfs: bool = True,
         limited: bool = True,
     ) -> Resolution:
-        """Return who answers for a pid, with the trail of every tier asked.
+        """Return the entry of a pid and the tier that answered, with the trail of every tier asked.
 
-        `inode` other than 0 is what the executable's inode must be; 0: do not verify. `limited` is
-        False for a process that a sweep has just seen: the limiter is there for pids that may not exist.
+        `inode` other than 0 is the inode that the executable must have; 0: do not verify. `limited` is
+        False for a process that a sweep has just seen: the limiter protects against pids that do not exist.
         """
         return self._resolve(_Query(pid, inode, use_maps, use_procfs, limited, MAX_DEPTH))
 
     def use_maps(self, maps: KernelMaps | None, state: TierState) -> None:
-        """Ask other maps from now on: the probe was loaded anew, or is gone."""
+        """Use other maps from now on: the probe was reloaded or unloaded."""
         self._maps, self._maps_state = maps, state
 
     def _resolve(self, query: _Query) -> Resolution:
@@ -161,7 +161,7 @@ class Resolver:
         ask: Callable[[_Query], tuple[Process, str]],
         query: _Query,
     ) -> Process | None:
-        """Ask one tier and note its answer, its reason and its time."""
+        """Ask one tier; add its outcome, reason and time to the trail."""
         started = time.perf_counter_ns()
         process: Process | None = None
         try:
@@ -184,9 +184,9 @@ class Resolver:
         return Resolution(entry.pid, source, process.origin, entry, trail)
 
     def _from_cache(self, pid: int, inode: int) -> tuple[Process | None, str]:
-        """Return the cached process and how it came in, or None and why it is of no use.
+        """Return the cached process and how it came in, or None and the reason.
 
-        The one tier that raises nothing: it is asked for every event.
+        Unlike the other tiers it raises nothing: it is asked for every event.
         """
         process = self._cache.get(pid)
         if process is None:
@@ -211,7 +211,7 @@ class Resolver:
         if query.use_procfs:
             entry = self.completed(entry)
         if query.depth > 1 and entry.ppid and self._cache.get(entry.ppid) is None:
-            # Asked like any other pid: it counts, and procfs may be asked after the maps.
+            # Resolved like any other pid: it is counted, and procfs may be asked after the maps.
             above = _Query(entry.ppid, 0, True, query.use_procfs, query.limited, query.depth - 1)
             self._resolve(above)
         process = self._cache.insert(entry, Origin.MAPS)
@@ -234,8 +234,8 @@ class Resolver:
                 entry, inode=inode, problem=f"the kernel saw inode {inode}, /proc has {entry.inode}"
             )
         if depth > 1 and entry.ppid and self._cache.get(entry.ppid) is None:
-            # The whole chain is fetched with one slot of the limiter, and counts as one hit. Where
-            # that fails the child stays unlinked, and its row shows it.
+            # The whole chain takes one slot of the limiter and counts as one hit. If it fails, the
+            # child stays unlinked and its row shows that.
             with contextlib.suppress(_NoAnswer, OSError):
                 self._from_procfs(_Query(entry.ppid, 0, True, True, query.limited, depth - 1))
         process = self._cache.insert(entry, Origin.PROCFS)
@@ -243,13 +243,13 @@ class Resolver:
         if mismatch:
             self._cache.flag(process)
         if self._maps is not None and entry.inode and not entry.problem:
-            self._maps.push(process.entry)  # what is not whole would be told later without its reason
+            self._maps.push(process.entry)  # an incomplete entry would come back without its reason
         return process, entry.problem or f"/proc/{pid}"
 
     def completed(self, entry: ProcessEntry) -> ProcessEntry:
-        """Return the entry with what did not fit into a record, read from /proc.
+        """Return the entry completed from /proc with what did not fit into a record.
 
-        Only while /proc still shows the same process and image; else it stays marked as cut.
+        Only while /proc still shows the same process and image; else the entry stays marked as cut.
         """
         entry = without_lost_path(entry)
         if (
@@ -285,4 +285,4 @@ class Resolver:
 
 
 class _NoAnswer(Exception):
-    """A tier does not know; the text is the reason in the trail."""
+    """A tier does not know the pid; the text is the reason in the trail."""

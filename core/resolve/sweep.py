@@ -1,4 +1,4 @@
-"""The sweep: what no event tells is noticed by looking at everything that runs."""
+"""The sweep: detects changes that no event reports by sampling all processes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from core.sources.feed import Feed
 from core.sources.procfs import ProcfsError, withheld
 
 HISTORY_NS = 5_000_000_000
-"""How long an ended process is kept as history, in ns."""
+"""How long an ended process stays in the history, in ns."""
 
 _LISTED = 5
-"""So many sweeps for one list of all that /proc shows."""
+"""/proc is listed once in this many sweeps."""
 
 
 class SweptEngine(Protocol):
-    """What a sweep needs of its engine. `feed` may be another one at the next sweep (a reloaded probe)."""
+    """What a sweep needs of its engine. `feed` may change between sweeps, when the probe is reloaded."""
 
     @property
     def feed(self) -> Feed: ...
@@ -33,13 +33,13 @@ class SweptEngine(Protocol):
     @property
     def resolver(self) -> Resolver: ...
 
-    def take(self, found: list[SnapshotRecord]) -> None: ...
+    def take(self, records: list[SnapshotRecord]) -> None: ...
 
     def new_parent(self, child: Process, ppid: int) -> None: ...
 
 
 class Sweeper:
-    """Compares the engine's cache with samples of everything that runs. Owned by the engine."""
+    """Compares the engine's cache with samples of all processes. Owned by the engine."""
 
     def __init__(self, engine: SweptEngine) -> None:
         self._engine = engine
@@ -48,18 +48,18 @@ class Sweeper:
         self._procfs = engine.feed.procfs
         self._sampled_ns = 0
         self.heard_ns = 0
-        """When the events were last asked for: who was born later is still to be heard of."""
+        """When events were last read: the fork of a process born later may not have been read yet."""
         self._behind: dict[Process, int] = {}
         self._hidden: list[int] = []
         self._sweeps = 0
 
     def run(self) -> None:
-        """Sample everything that runs: usage, and every change that no event reported."""
+        """Sample all processes: their usage, and every change that no event reported."""
         now_ns = self._engine.feed.now_ns()
         samples = self._engine.feed.sweep()
         sampled_ns = self._engine.feed.sampled_ns
         if sampled_ns == self._sampled_ns:
-            return  # a replay has not come to the next one yet
+            return  # a replay has not reached its next sweep yet
         elapsed = sampled_ns - self._sampled_ns if self._sampled_ns else 0
         behind, self._behind = self._behind, {}
         seen: set[Process] = set()
@@ -89,25 +89,25 @@ class Sweeper:
         self._cache.expire(now_ns - HISTORY_NS)
 
     def _is_newborn(self, start_ns: int) -> bool:
-        """True for a process whose birth is still to be heard of; at the next sweep it is met anyway."""
+        """Return whether the fork of a process may still be unread; the next sweep adds it in any case."""
         return self._engine.feed.exact and start_ns > self.heard_ns
 
     def _compare(self, process: Process, sample: Sample, behind: dict[Process, int]) -> bool:
-        """Take over from a sample what changes without an event: names, rights, parents, unreported execs.
+        """Take over changes that no event reported: names, rights, parents, execs.
 
-        Return whether there was nothing to take over.
+        Return whether cache and sample agreed.
         """
         entry = process.entry
         if 0 < sample.exec_id < entry.exec_id:
-            return False  # sampled before the exec that the cache knows
+            return False  # sampled before the exec that the cache has
         if sample.exec_id > entry.exec_id > 0:
             if behind.get(process) == sample.exec_id:
-                self._reread(process, sample)  # the event did not come since the last sweep
+                self._reread(process, sample)  # its event has not arrived since the last sweep
             else:
                 self._behind[process] = sample.exec_id
             return False
-        another = sample.comm != entry.comm or 0 != sample.image_mark != process.image_mark
-        if another and not self._engine.feed.exact:
+        may_have_executed = sample.comm != entry.comm or 0 != sample.image_mark != process.image_mark
+        if may_have_executed and not self._engine.feed.exact:
             process.image_mark = sample.image_mark
             self._reread(process, sample)
             return False
@@ -124,14 +124,14 @@ class Sweeper:
         return agreed
 
     def _reread_rights(self, process: Process) -> None:
-        """Take over the credentials of a process that gave up or took rights without an exec (setuid)."""
+        """Take over credentials that changed without an exec (setuid and others)."""
         with contextlib.suppress(ProcfsError):
             seen, _ = self._procfs.entry(process.entry.pid)
             if same_start(seen.start_ns, process.entry.start_ns) and "status" not in withheld(seen):
                 self._cache.amend(process, credentials=seen.credentials)
 
     def _reread(self, process: Process, sample: Sample) -> None:
-        """Read an image again that changed without an event."""
+        """Read an image that changed without an event from /proc."""
         with contextlib.suppress(ProcfsError):
             entry, usage = self._procfs.entry(process.entry.pid)
             if same_start(entry.start_ns, process.entry.start_ns):
@@ -141,9 +141,9 @@ class Sweeper:
                     self._cache.amend(process, exec_id=sample.exec_id)
 
     def _meet(self, strangers: list[Sample], seen: set[Process]) -> None:
-        """Get to know processes that a sweep saw and the cache does not."""
+        """Add processes that the sweep saw and the cache lacks."""
         if self._engine.feed.maps is not None:
-            # The iterator is a thousand times cheaper than /proc, and it fills the maps as well.
+            # The iterator is a thousand times cheaper than /proc, and also fills the maps.
             self._engine.take(self._engine.feed.snapshot())
         for sample in strangers:
             process = self._cache.find(sample.pid, sample.start_ns)
@@ -167,20 +167,20 @@ class Sweeper:
         return None
 
     def _meet_hidden(self, seen: set[Process]) -> None:
-        """Add what /proc shows and the iterator does not (pid 1 of some virtual machines).
+        """Add processes that /proc shows and the iterator does not (pid 1 of some virtual machines).
 
-        Those that are known are looked at in every sweep. New ones are looked for in every fifth: to list
-        10,000 processes takes /proc as long as the iterator takes to tell all about them.
+        Known ones are checked in every sweep, new ones are searched for in every fifth: listing 10,000
+        processes in /proc takes as long as a whole run of the iterator.
         """
         if not self._engine.feed.tiers.maps.on:
             return
         if self._sweeps % _LISTED == 0:
-            shown = {process.entry.pid for process in seen}
-            self._hidden = [pid for pid in self._procfs.pids() if pid not in shown]
+            sampled = {process.entry.pid for process in seen}
+            self._hidden = [pid for pid in self._procfs.pids() if pid not in sampled]
         self._sweeps += 1
         met = False
         for pid in self._hidden:
-            if self._cache.get(pid) in seen:  # it was only too young for the sweep that listed it
+            if self._cache.get(pid) in seen:  # it was too young for the sweep that listed it
                 continue
             with contextlib.suppress(ProcfsError):
                 stat = self._procfs.stat(pid)
@@ -196,7 +196,7 @@ class Sweeper:
             self._cache.adopt_orphans()
 
     def _check_gone(self, process: Process, now_ns: int) -> None:
-        """End a process that neither the iterator nor /proc shows any more."""
+        """End a process that neither the iterator nor /proc shows any longer."""
         try:
             if same_start(self._procfs.stat(process.entry.pid).start_ns, process.entry.start_ns):
                 return
@@ -204,7 +204,7 @@ class Sweeper:
             pass
         if process.exited_ns is None:
             self._cache.vanish(process, now_ns)
-        else:  # reaped; the kernel reports that only after a grace period
+        else:  # reaped; the kernel reports it only after a grace period
             self._cache.reap(Reaped(now_ns, process.entry.pid, process.entry.start_ns))
 
     def _use(self, process: Process, usage: Usage, elapsed_ns: int) -> None:
@@ -221,7 +221,7 @@ class Sweeper:
 
 
 def _is_settled(process: Process, sample: Sample) -> bool:
-    """True when nothing is different from the last sweep: the very same sample, entry and usage."""
+    """Return whether nothing changed since the last sweep: the identical sample, entry and usage."""
     settled = process.settled
     return (
         settled is not None
@@ -232,7 +232,7 @@ def _is_settled(process: Process, sample: Sample) -> bool:
 
 
 def _looks(usage: Usage) -> tuple[float | None, int, str, int]:
-    """Return what of a sample can be seen: a change of anything else is not worth a repaint."""
+    """Return the visible part of a usage: a change of anything else needs no repaint."""
     percent = usage.cpu_percent
     shown = None if percent is None else round(percent, 1)
     return shown, usage.rss_bytes, usage.state, usage.threads

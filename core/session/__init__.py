@@ -1,1 +1,1 @@
-"""The collector thread, and what it publishes: frames, the past, the explanation of a row."""
+"""The collector thread and what it publishes: frames, the past, and the explanation of a row."""

@@ -1,4 +1,4 @@
-"""What a person asks of a session, in one queue: the screens put, the collector takes."""
+"""The commands that screens give a session, in one queue: screens put them, the collector takes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.model.view import RowKey, ViewRequest
 from core.sources.feed import Feed
 
 MAX_WAITING = 1024
-"""Commands that wait at most; a person who holds a key down for half a minute makes as many."""
+"""Limit of waiting commands: about as many as a key held down for half a minute produces."""
 
 
 class ShowRows(msgspec.Struct, frozen=True):
@@ -35,7 +35,7 @@ class ResolveAgain(msgspec.Struct, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Hold the tree, or let it be live again."""
+    """Pause the tree, or return it to live."""
 
     on: bool
 
@@ -47,13 +47,13 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class ChangeSpeed(msgspec.Struct, frozen=True):
-    """Let a replay run faster (1) or slower (-1)."""
+    """Make a replay run faster (1) or slower (-1)."""
 
     step: int
 
 
 class ReloadProbe(msgspec.Struct, frozen=True):
-    """Go on with the feed that `open_feed` opens after the present one."""
+    """Continue with the feed that `open_feed` makes from the current one."""
 
     open_feed: Callable[[Feed], Feed]
 
@@ -61,7 +61,7 @@ class ReloadProbe(msgspec.Struct, frozen=True):
 Command = ShowRows | ExplainRow | ResolveAgain | Pause | Step | ChangeSpeed | ReloadProbe
 
 _LATEST_COUNTS = (ShowRows, ExplainRow, ReloadProbe)
-"""Of these only the latest matters: it replaces one that waits right before it."""
+"""Of these only the latest matters: it replaces a command of its type at the end of the queue."""
 
 
 class CommandQueue:
@@ -75,7 +75,7 @@ class CommandQueue:
         self._refused = 0
 
     def put(self, command: Command) -> None:
-        """Add a command. One that does not fit any more is refused, and counted for `take`."""
+        """Add a command. When the queue is full it is refused, and `take` reports how many were."""
         with self._lock:
             if (
                 self._waiting

@@ -1,4 +1,4 @@
-"""How often something happens, as of now."""
+"""The current rate of events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explains the row that a screen asks about. A part of the session: only the collector thread comes here."""
+"""Explains the row that a screen asks about. Part of the session: used by the collector thread only."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from core.tree.tree import Tree
 _MAX_LATEST = 512
 
 _SPANS = 60
-"""Cells that the line of the CPU shares has."""
+"""How many cells the line of CPU shares has."""
 
 
 class Explainer:
-    """Knows the latest resolution of each pid and what the groups have used lately; both bounded."""
+    """Keeps the latest resolution of each pid and the recent CPU use of groups; both are bounded."""
 
     def __init__(self, engine: Engine, tree: Tree, timeline: Timeline) -> None:
         self._engine = engine
@@ -33,7 +33,7 @@ class Explainer:
         self._cpu = CpuHistory()
 
     def explain(self, key: RowKey | None) -> Explanation | None:
-        """Explain a row of the tree as it stands; None where there is none. Its drift is looked at anew."""
+        """Explain a row of the tree as shown now, None if it has no such row. Its drift is checked again."""
         self._engine.audit.wanted = key if isinstance(key, ProcessKey) else None
         now_ns = self._timeline.at_ns
         if isinstance(key, ProcessKey):
@@ -44,9 +44,9 @@ class Explainer:
         return group_explanation(group, self._cpu.series(group.key, now_ns, _SPANS), SPAN_NS, now_ns)
 
     def remember(self, resolution: Resolution) -> None:
-        """Keep the latest resolution of a pid, for the trail that is explained.
+        """Keep the latest resolution of a pid: the explanation shows its trail.
 
-        How long a replay takes says nothing of the host that was recorded: it is left out.
+        Times measured during a replay say nothing about the recorded host: they are left out.
         """
         if not self._engine.feed.live:
             trail = tuple(msgspec.structs.replace(step, ns=0) for step in resolution.trail)
@@ -57,7 +57,7 @@ class Explainer:
             del self._latest[next(iter(self._latest))]
 
     def note_cpu(self) -> None:
-        """Keep what the groups use, once a sweep; a tree that is held stands still and tells nothing."""
+        """Record the CPU use of groups, once a sweep. A paused tree does not change, so it is skipped."""
         if not self._timeline.held:
             self._cpu.add(self._engine.feed.now_ns(), self._tree.group_cpu())
 
@@ -65,8 +65,8 @@ class Explainer:
         engine = self._engine
         process = engine.cache.find(key.tgid, key.start_ns)
         if process is None or self._timeline.rewound:
-            known = process or engine.cache.recall(key)
-            return past_explanation(key, self._tree.view, known, now_ns)
+            cached = process or engine.cache.recall(key)
+            return past_explanation(key, self._tree.view, cached, now_ns)
         resolution = self._latest.get(key.tgid)
         if resolution is None or resolution.entry is not process.entry:
             self.remember(engine.resolve(key.tgid))
@@ -78,18 +78,18 @@ class Explainer:
         if not self._engine.feed.live:
             return "not known: a recording has no /proc to compare with"
         if process.entry.kthread:
-            return "not looked for in kernel threads: they have no image"
+            return "not checked for kernel threads: they have no image"
         return drift_words(self._engine.audit, process.key, now_ns)
 
 
 def drift_words(audit: Audit, key: ProcessKey, now_ns: int) -> str:
-    """Say what an audit has found different between the cache and /proc in one process, and when."""
+    """Return the differences between cache and /proc that the audit found in one process, and when."""
     checked_ns = audit.checked_ns(key)
-    when = "not looked for yet" if checked_ns is None else f"checked {age(now_ns - checked_ns)} ago"
-    found = [
-        f"{one.field} was {one.cached}, /proc had {one.seen}, mended {age(now_ns - one.ns)} ago"
-        for one in audit.found(key)
+    when = "not checked yet" if checked_ns is None else f"checked {age(now_ns - checked_ns)} ago"
+    differences = [
+        f"{drift.field} was {drift.cached}, /proc had {drift.seen}, corrected {age(now_ns - drift.ns)} ago"
+        for drift in audit.found(key)
     ]
-    if checked_ns is None and not found:
+    if checked_ns is None and not differences:
         return when
-    return ", ".join(["; ".join(found) or "none", when])
+    return ", ".join(["; ".join(differences) or "none", when])

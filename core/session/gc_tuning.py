@@ -1,8 +1,8 @@
-"""The garbage collector, told that ten thousand processes are not garbage.
+"""Settings of Python's garbage collector for ten thousand long-lived processes.
 
-What the layers pass on holds no cycles (gc=False); what does, processes and nodes, lives long and comes back
-by reference counting mostly. Left alone, the collector walks all of it again and again: a fifth of the time
-of an event, and pauses of many milliseconds for whoever presses a key meanwhile.
+Records between layers hold no cycles (gc=False). Processes and nodes do, but they live long and are mostly
+freed by reference counting. With the default settings the collector walks all of them repeatedly: a fifth
+of the time of each event, and pauses of many milliseconds that delay a pressed key.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _YOUNG, _MIDDLE, _OLD = 2_000, 5, 5
-"""Objects made, less those freed, between two looks at the youngest; looks for each one at the next.
-Rarer ones save little more: the screens leave cycles behind, 10 MB of them with (2_000, 10, 10)."""
+"""Thresholds for gc.set_threshold: net allocations per collection of the youngest generation, then
+collections of each generation per collection of the next. Higher values save little more time, and the
+screens leave cycles behind: 10 MB of them with (2_000, 10, 10)."""
 
 
 @contextmanager
 def filling() -> Iterator[None]:
-    """While a cache is filled nothing is collected; what is there at the end is never walked again."""
+    """Collect nothing while a cache is filled; objects that exist at the end are never walked again."""
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -12,7 +12,7 @@ from core.tree.tree import Tree
 
 
 class LiveTree:
-    """Takes over what has changed in the cache. Owned by the collector thread."""
+    """Copies changes of the cache into the tree. Owned by the collector thread."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -33,13 +33,13 @@ class LiveTree:
         return bool(cache.changed) or self._forgotten != cache.forgotten
 
     def pump(self) -> int:
-        """Apply the events that have come; return how many."""
+        """Apply the events that have arrived; return how many."""
         events = len(self._engine.pump())
         self._rate.add(events, self._engine.feed.now_ns())
         return events
 
     def update(self) -> None:
-        """Bring the tree up to date. While the past is full, changes wait and come as one step."""
+        """Bring the tree up to date. While the history is full, changes wait and merge into one step."""
         engine, timeline = self._engine, self.timeline
         if timeline.full:
             return
@@ -61,7 +61,7 @@ class LiveTree:
                 timeline.drop(self._shown.pop(process))
 
     def step(self, span_ns: int) -> None:
-        """Go forward in time, or back when negative; going back pauses, the end goes on live."""
+        """Go forward in time, or back when negative; going back pauses, reaching the end returns to live."""
         engine = self._engine
         if span_ns < 0:
             self.playback.back(-span_ns, engine.feed.now_ns())

@@ -1,4 +1,4 @@
-"""Frames: what the screens get of a session, when something has changed."""
+"""Makes frames for the screens when something has changed, and hands them out."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _LOGGER = logging.getLogger("ebpf_tui.session")
 
 
 class Audience:
-    """Who gets the frames. Its frames are numbered; any thread may hand one out."""
+    """The subscribers to frames. Frames are numbered; any thread may hand one out."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[Frame], None]] = []
         self._latest: Frame | None = None
         self._revision = 0
-        self.told_stuck = False
-        """The latest frame says that the collector waits: another one has to follow it."""
+        self.reported_stuck = False
+        """The latest frame reports that the collector is stuck: another frame has to follow it."""
 
     def subscribe(self, callback: Callable[[Frame], None]) -> None:
         self._callbacks.append(callback)
@@ -48,13 +48,16 @@ class Audience:
             callback(frame)
 
     def say_stuck(self, feed: Feed | None, what: str, seconds: int) -> None:
-        """Hand out the latest frame again, with what the collector waits for; None: it opens the feed."""
-        self.told_stuck = True
+        """Hand out the latest frame again with what the collector waits for.
+
+        `feed` is None while the feed is being opened.
+        """
+        self.reported_stuck = True
         self.hand_out(stuck_frame(feed, self._latest, self.next_revision(), what, seconds))
 
 
 class Publisher:
-    """Makes frames of a tree. Owned by the collector thread."""
+    """Makes frames from a tree. Owned by the collector thread."""
 
     def __init__(self, engine: Engine, live: LiveTree, explainer: Explainer, audience: Audience) -> None:
         self._engine = engine
@@ -66,9 +69,9 @@ class Publisher:
         self.message = ""
         self.fills: tuple[MapFill, ...] = ()
         self.dirty = True
-        """Something that the tree does not know of has changed: a frame is due."""
+        """Something outside the tree has changed: a frame is due."""
         self.asked = False
-        """A person waits for the next frame."""
+        """The next frame answers a command."""
         self._second_shown = 0
         self._fresh_until = 0
         self._rows: tuple[Row, ...] = ()
@@ -76,23 +79,23 @@ class Publisher:
 
     @property
     def is_due(self) -> bool:
-        """Return whether the next frame would be different from the latest one."""
+        """Return whether the next frame would differ from the latest one."""
         now_ns = self._engine.feed.now_ns()
         if self._fresh_until and now_ns >= self._fresh_until:
-            return True  # a new row is not marked as new any more
-        if self._live.timeline.held:  # how long ago this was goes on
-            return self.dirty or self._audience.told_stuck or now_ns // _SECOND != self._second_shown
-        return self.dirty or self._audience.told_stuck or self._live.is_behind
+            return True  # a new row is no longer marked as new
+        if self._live.timeline.held:  # the time behind live grows every second
+            return self.dirty or self._audience.reported_stuck or now_ns // _SECOND != self._second_shown
+        return self.dirty or self._audience.reported_stuck or self._live.is_behind
 
     def publish(self) -> bool:
-        """Bring the tree up to date and hand out a frame, if anything changed; return whether."""
+        """Bring the tree up to date and hand out a frame if anything changed; return whether it did."""
         if not self.is_due:
             return False
         self._live.update()
         engine, timeline = self._engine, self._live.timeline
         self._second_shown = engine.feed.now_ns() // _SECOND
         now_ns = timeline.at_ns
-        self.dirty = self.asked = self._audience.told_stuck = False
+        self.dirty = self.asked = self._audience.reported_stuck = False
         window = self._window(now_ns)
         self._rows = window.rows
         fresh_until = self._live.tree.fresh_until()
@@ -117,15 +120,15 @@ class Publisher:
         return [row.key for row in self._rows if isinstance(row.key, ProcessKey)]
 
     def _window(self, now_ns: int) -> Window:
-        """Return the rows that are asked for; a view that cannot be made costs only itself."""
+        """Return the requested rows; when they cannot be made, the default view with the problem."""
         try:
             return self._live.tree.window(self.view, now_ns)
-        except Exception as error:  # a boundary: people type the filter, and it walks what others named
+        except Exception as error:  # a boundary: users type the filter, and it reads names chosen by others
             self._refuse("this view", error)
         window = Window()
         with contextlib.suppress(Exception):
             window = self._live.tree.window(ViewRequest(height=self.view.height), now_ns)
-        problem = "this view cannot be shown: see the log"
+        problem = "this view failed; --log-file has the error"
         return msgspec.structs.replace(window, request=self.view, problem=problem)
 
     def _explanation(self) -> Explanation | None:
@@ -136,7 +139,7 @@ class Publisher:
             return None
 
     def _refuse(self, what: str, error: Exception) -> None:
-        """Log what went wrong with a request, once for each kind of error: frames come ten times a second."""
+        """Log an error of a request. One line per kind of error: frames come four times a second or more."""
         if self._refused is not type(error):
             self._refused = type(error)
             _LOGGER.error("%s failed", what, exc_info=error)

@@ -1,8 +1,8 @@
-"""Running sessions of the same user, and how they are asked to load the probe anew.
+"""Finds the running sessions of the same user and asks them to reload the probe.
 
 Each session leaves an empty file in a directory that only its user can enter; the file's name is the
-session's identity, `PID-START`. It is asked by SIGUSR1, which goes through a pidfd after its start time was
-compared, and only to a process that has a handler for it: to any other one it would be the end.
+session's identity, `PID-START`. The request is SIGUSR1, sent through a pidfd after the start time was
+compared, and only to a process with a handler for it: the signal would end any other process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RELOAD = signal.SIGUSR1
 
 
 def runtime_directory() -> Path:
-    """Return the directory of this user's sessions, made where it is missing. Raises OSError.
+    """Return the directory of this user's sessions; it is created when missing. Raises OSError.
 
     Root has one of its own, because sudo hides the XDG_RUNTIME_DIR of a login.
     """
@@ -36,20 +36,20 @@ def runtime_directory() -> Path:
         folder.mkdir(mode=0o700)
     about = folder.lstat()
     if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid() or about.st_mode & 0o077:
-        raise PermissionError(f"{folder} is not a directory of our own, closed to others")
+        raise PermissionError(f"{folder} is not a private directory of this user")
     return folder
 
 
 @contextlib.contextmanager
 def announced(reload: Callable[[], None]) -> Iterator[None]:
-    """Be found by `reload_running` for as long as this lasts; `reload` is called when it asks.
+    """Make this session known to `reload_running` within the context; `reload` is called on a request.
 
-    To be used in the main thread. `reload` runs between two bytecodes of it, so it should only leave a
-    note. Where there is no runtime directory, nobody finds this session and nothing else changes.
+    Main thread only. `reload` runs in a signal handler, between two bytecodes of the main thread, so it
+    should only set a flag. Without a runtime directory `reload_running` cannot find this session.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("signals are handled in the main thread")
-    # Before the file is there: from then on the signal may come.
+    # Before the file exists: from then on the signal may come.
     before = signal.signal(RELOAD, lambda number, frame: reload())
     file: Path | None = None
     try:
@@ -65,7 +65,7 @@ def announced(reload: Callable[[], None]) -> Iterator[None]:
 
 
 def reload_running() -> list[SignalResult]:
-    """Ask every running session of this user to load the probe anew; return what became of it.
+    """Ask every running session of this user to reload the probe; return the result for each.
 
     Files of sessions that were killed are removed. Raises OSError without a runtime directory.
     """
@@ -84,13 +84,13 @@ def reload_running() -> list[SignalResult]:
 
 def _ask(key: ProcessKey) -> SignalResult:
     if (LOCAL.proc / str(key.tgid)).exists() and not _handles(key.tgid):
-        why = f"{RELOAD.name} to {key.tgid}: not sent, it has no handler for it"
+        why = f"{RELOAD.name} to {key.tgid}: not sent, the process has no handler for it"
         return SignalResult(key, RELOAD, Delivery.OTHER_PROCESS, why)
     return send_signal(LOCAL, key, RELOAD)
 
 
 def _handles(pid: int) -> bool:
-    """True when a process catches the signal (SigCgt of proc_pid_status(5))."""
+    """Return whether a process handles the signal (SigCgt in proc_pid_status(5))."""
     with contextlib.suppress(OSError, ValueError):
         for line in (LOCAL.proc / str(pid) / "status").read_text(errors="replace").splitlines():
             if line.startswith("SigCgt:"):

@@ -1,4 +1,4 @@
-"""The collector's loop: what is done when. Events first, then commands, then what is due by the clock."""
+"""The collector's loop: first events, then commands, then the work that is due by the clock."""
 
 from __future__ import annotations
 
@@ -30,41 +30,42 @@ from core.session.publisher import Publisher
 from core.session.watchdog import Watchdog
 
 FRAME_NS = 250_000_000
-"""Frames that nobody asked for are at least this far apart: the first change comes at once, a storm of them
-four times a second. A person reads no faster, and each frame costs the screen some 5 ms."""
+"""Frames that no command requested are at least this far apart: the first change is shown at once, a storm
+of changes four times a second. Nobody reads faster, and each frame costs the screen some 5 ms."""
 
 REPLAY_NS = 100_000_000
-"""The same in a replay: there the speed itself is watched."""
+"""The same in a replay, where people watch its speed."""
 
 ANSWER_NS = 15_000_000
-"""Answers to requests are at least this far apart: a person who pages does not wait for the rhythm."""
+"""Answers to commands are at least this far apart, so that paging does not wait for the next frame."""
 
 GATHER_SECONDS = 0.02
-"""Events that come so soon after others wait, and are taken together. A request does not wait."""
+"""Events that follow others this closely wait and are taken together. A command does not wait."""
 
 SWEEP_NS = 2_000_000_000
 LAST_SWEEP_NS = 5_000_000_000
 SWEEP_SHARE = 40
-"""Time between two sweeps, and so how old what no event reports can be: the first, or SWEEP_SHARE times as
-long as the sweep took, but never more than the second. 10,000 processes take a fortieth of a core at most."""
+"""Time between two sweeps, which bounds the age of facts that no event reports: SWEEP_NS, or SWEEP_SHARE
+times as long as the sweep took, but at most LAST_SWEEP_NS. 10,000 processes take a fortieth of a core at
+most."""
 
 NAMES_NS = 500_000_000
-"""Time between two looks at the runtimes' state: a new container's name shows within a second."""
+"""Time between two checks of the runtimes' state: a new container's name is shown within a second."""
 
 PROCFS_SWEEP_NS = 1_000_000_000
-"""Time between two sweeps without events: a new process has to show within 1.5 s."""
+"""Time between two sweeps without events: a new process has to be shown within 1.5 s."""
 
 FILLS_NS = 10_000_000_000
-"""Time between two looks at how full the kernel's maps are: the kernel walks them for it."""
+"""Time between two counts of the entries of the probe's maps, which make the kernel walk the maps."""
 
 AUDITED = 8
-"""Processes compared with /proc after each sweep: some 4 ms of work."""
+"""How many processes are compared with /proc after each sweep: some 4 ms of work."""
 
 _LOGGER = logging.getLogger("ebpf_tui.session")
 
 
 class Scheduler:
-    """Runs on the collector thread, paced by our own clock: that of a replay may run faster or halt."""
+    """Runs on the collector thread, paced by this host's clock: a replay's clock may run faster or stop."""
 
     def __init__(
         self,
@@ -89,13 +90,13 @@ class Scheduler:
         self._next_names = self._next_fills = 0
 
     def run(self, stopping: Callable[[], bool], watchdog: Watchdog) -> None:
-        """Go on until `stopping`; the watchdog hears when there is work and when there is none."""
+        """Run until `stopping` returns True; the watchdog is notified when work begins and ends."""
         poller = FeedPoller(self._engine, self._wake)
         events = 0
-        self._do_commands()  # given before the start
+        self._do_commands()  # put before the start
         while not stopping():
             self._publish_when_due()
-            if events:  # more of them come: a storm wakes us fifty times a second, not for each
+            if events:  # more are likely: a storm wakes this thread fifty times a second, not for each event
                 select.select([self._wake], [], [], GATHER_SECONDS)
             watchdog.rests()
             poller.wait((self._next_due() - time.monotonic_ns()) / 1e9 + 0.001)
@@ -203,7 +204,7 @@ class Scheduler:
 
     def _sweep(self) -> None:
         clock, engine = time.monotonic_ns, self._engine
-        self._explainer.note_cpu()  # of the sweep before: the tree has it by now
+        self._explainer.note_cpu()  # of the previous sweep: the tree has it by now
         began = clock()
         engine.sweep()
         wanted = min(LAST_SWEEP_NS, max(SWEEP_NS, (clock() - began) * SWEEP_SHARE))
@@ -213,5 +214,5 @@ class Scheduler:
             self._next_fills = clock() + FILLS_NS
         if engine.feed.live:
             engine.audit.step(AUDITED)
-        self._publisher.dirty |= self._publisher.explained is not None  # it has just been looked at
+        self._publisher.dirty |= self._publisher.explained is not None  # the audit has just checked it
         self._next_sweep = began + pause

@@ -1,7 +1,7 @@
 """A session: one collector thread that owns engine and tree, and publishes frames.
 
-The screens put commands into its queue and get immutable frames through a callback: when they asked, or four
-times a second, and only when something has changed.
+The screens put commands into its queue and get immutable frames through a callback: in answer to a command,
+else at most four times a second, and only when something has changed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from core.sources.recording.replay import ReplayFeed
 from core.system.host import Host
 
 STOP_S = 2
-"""How long the end waits for the collector. A sweep of 10,000 processes takes a tenth of it."""
+"""How long `stop` waits for the collector. A sweep of 10,000 processes takes a tenth of it."""
 
 _LOGGER = logging.getLogger("ebpf_tui.session")
 
@@ -68,7 +68,10 @@ class Session:
     def subscribe(
         self, callback: Callable[[Frame], None], failed: Callable[[BaseException], None] | None = None
     ) -> None:
-        """Call `callback` with each frame, `failed` if the collector dies; both on its thread."""
+        """Call `callback` with each frame, and `failed` if the collector fails.
+
+        Both are called on the collector thread; the watchdog calls `callback` on its own.
+        """
         self._audience.subscribe(callback)
         self._failed = failed
 
@@ -77,7 +80,7 @@ class Session:
         self._watchdog.start()
 
     def stop(self) -> None:
-        """End the collector and detach the probe; returns when that is done."""
+        """End the collector and detach the probe; returns when that is done, after STOP_S at the latest."""
         self._stopping = True
         self._watchdog.stop()
         self._nudge()
@@ -85,11 +88,11 @@ class Session:
             self._thread.join(timeout=STOP_S)
 
     def request(self, view: ViewRequest) -> None:
-        """Ask for other rows; the next frame carries them."""
+        """Request other rows; the next frame has them."""
         self._commands.put(ShowRows(view))
 
     def explain(self, key: RowKey | None) -> None:
-        """Have the next frames explain this row; None: explain nothing."""
+        """Make the following frames explain this row; None: explain nothing."""
         self._commands.put(ExplainRow(key))
 
     def resolve(self, pid: int, *, evict: bool = False) -> None:
@@ -97,19 +100,19 @@ class Session:
         self._commands.put(ResolveAgain(pid, evict))
 
     def pause(self, on: bool) -> None:
-        """Stop taking the tree further; it stays navigable, and nothing is lost meanwhile."""
+        """Pause the tree or return it to live. A paused tree stays navigable, and no changes are lost."""
         self._commands.put(Pause(on))
 
     def step(self, span_ns: int) -> None:
-        """Go so far forward in time, or back when negative; going back pauses, the end goes on live."""
+        """Go forward in time, or back when negative; going back pauses, reaching the end returns to live."""
         self._commands.put(Step(span_ns))
 
     def change_speed(self, step: int) -> None:
-        """Let a replay run faster (1) or slower (-1)."""
+        """Make a replay run faster (1) or slower (-1)."""
         self._commands.put(ChangeSpeed(step))
 
     def reload(self, open_feed: Callable[[Feed], Feed]) -> None:
-        """Go on with a feed opened after the present one; the tree stays. The header has the result."""
+        """Continue with a feed made from the current one; the tree stays. The header shows the result."""
         self._commands.put(ReloadProbe(open_feed))
 
     def _nudge(self) -> None:
@@ -120,7 +123,7 @@ class Session:
             self._watchdog.begins()
             engine = self._open_engine()
             self._feed = engine.feed
-        except Exception as error:  # the worker's boundary: the screen reports it
+        except Exception as error:  # boundary of the thread: the screen reports it
             self._fail(error)
             return
         try:
@@ -144,18 +147,18 @@ class Session:
         return Parts(live, publisher, scheduler)
 
     def _fail(self, error: Exception) -> None:
-        _LOGGER.error("the collector ended", exc_info=error)
+        _LOGGER.error("the collector failed", exc_info=error)
         if self._failed is None:
             raise error
         self._failed(error)
 
     def _say_stuck(self, what: str, seconds: int) -> None:
-        """Say what the collector waits for. Called by the watchdog, on its thread."""
+        """Publish what the collector waits for. Called by the watchdog, on its thread."""
         self._audience.say_stuck(self._feed, what, seconds)
 
 
 def open_session(host: Host, *, probe: bool = True, ask_runtimes: bool = False) -> Session:
-    """Return a session on this host; its probe is loaded when it is started."""
+    """Return a session on this host; starting it loads the probe."""
     return Session(lambda: Engine(open_feed(host, probe=probe, ask_runtimes=ask_runtimes)))
 
 

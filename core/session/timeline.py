@@ -1,8 +1,8 @@
-"""The last minutes of the tree, to go back to: what each second has changed, packed, within a hard limit.
+"""The last minutes of the tree: the changes of each second, packed, within a hard limit of bytes.
 
-The tree stands between its past and its future. A step of the past holds what the processes were before
-it, a step of the future what they are after it; going over a step turns the one into the other. Only what
-changed is kept, as bytes that the garbage collector never walks, and their sum is known exactly.
+The tree is between its past and its future. A step of the past holds the processes as they were before the
+step, a step of the future as they are after it; crossing a step converts one into the other. Only changes
+are kept, as bytes that the garbage collector never walks and whose total is known exactly.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from core.model.view import ProcessView
 from core.tree.tree import Tree
 
 SPAN_NS = 600_000_000_000
-"""How far back a live session remembers, in ns: ten minutes."""
+"""How far back the history of a live session reaches, in ns: ten minutes."""
 
 LIMIT_BYTES = 64 * 1024 * 1024
-"""As many bytes at most; what is oldest goes first."""
+"""The history takes at most this many bytes; the oldest steps are dropped first."""
 
 GRAIN_NS = 1_000_000_000
-"""Changes that are closer together than this are one step."""
+"""Changes closer together than this form one step."""
 
 _OVERHEAD = 400
-"""Bytes that a step takes beside its data: its own fields, and the facts that it holds."""
+"""Bytes of a step besides its data: its own fields and the header facts that it holds."""
 
 _WORTH_PACKING = 256
 
 
 class HeaderFacts(msgspec.Struct, frozen=True, gc=False):
-    """What the header says of a moment beside what the tree knows."""
+    """The header's facts about a moment that the tree does not hold."""
 
     tiers: Tiers
     events_per_second: float = 0.0
@@ -42,14 +42,14 @@ class HeaderFacts(msgspec.Struct, frozen=True, gc=False):
 
 
 class Gone(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
-    """There is no such process on the other side of the step."""
+    """The process does not exist on the other side of the step."""
 
     pid: int
     start_ns: int
 
 
 class Used(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
-    """Nothing is different but what the process costs: most changes are this."""
+    """Only the usage of the process differs: most changes are of this kind."""
 
     pid: int
     start_ns: int
@@ -57,7 +57,7 @@ class Used(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
 
 
 class There(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
-    """The process is this on the other side of the step."""
+    """The process on the other side of the step."""
 
     view: ProcessView
 
@@ -80,16 +80,16 @@ class _Step(msgspec.Struct, frozen=True, gc=False):
 
 
 class Timeline:
-    """The tree and the steps around it. One thread owns both, and changes the tree only through this.
+    """The tree and the steps around it. One thread owns both and changes the tree only through this.
 
-    Not held, the tree is live: `put` and `drop` go into it. Held, it stands where `back` and `forward`
-    bring it, and what is put waits in the future.
+    When not held, the tree is live: `put` and `drop` change it. When held, `back` and `forward` move it
+    in time, and new changes wait in the future.
     """
 
     def __init__(
         self, tree: Tree, facts: HeaderFacts, *, limit_bytes: int = LIMIT_BYTES, span_ns: int = SPAN_NS
     ) -> None:
-        """`span_ns` 0: as far back as the bytes last."""
+        """`span_ns` 0: only `limit_bytes` bounds the history."""
         self._tree = tree
         self._limit = limit_bytes
         self._span_ns = span_ns
@@ -100,27 +100,27 @@ class Timeline:
         self._opened_facts = self._latest_facts = facts
         self._latest_ns = 0
         self.bytes = 0
-        """What all steps take."""
+        """Total size of all steps."""
         self.held = False
         self.held_ns = 0
         """When it was held."""
         self.at_ns = 0
-        """The boot clock of the tree as it stands."""
+        """The boot clock of the moment that the tree shows."""
         self.facts = facts
 
     @property
     def rewound(self) -> bool:
-        """Return whether the tree stands before the moment when it was held."""
+        """Return whether the tree shows a moment before it was held."""
         return self.held and self.at_ns < self.held_ns
 
     @property
     def at_start(self) -> bool:
-        """Return whether nothing older is kept."""
+        """Return whether the tree is at the start of the history."""
         return not self._past
 
     @property
     def full(self) -> bool:
-        """Return whether the future has taken all the room: what comes now has to wait outside."""
+        """Return whether the future uses up the limit: new changes have to wait outside the timeline."""
         return self.held and not self._past and self.bytes >= self._limit
 
     @property
@@ -129,7 +129,7 @@ class Timeline:
         return self._past[0].opened_ns if self._past else self.at_ns
 
     def begin(self, now_ns: int, facts: HeaderFacts) -> None:
-        """Say when the changes happen that are put next."""
+        """Set the time of the changes that are put next."""
         if self._open and now_ns - self._opened_ns >= GRAIN_NS:
             self._close()
         if not self._open:
@@ -139,7 +139,7 @@ class Timeline:
             self.at_ns, self.facts = now_ns, facts
 
     def put(self, view: ProcessView) -> None:
-        """A process is new, or something about it."""
+        """Add a process, or replace its view."""
         if self.held:
             self._open[view.key] = view
             return
@@ -147,7 +147,7 @@ class Timeline:
         self._tree.put(view)
 
     def drop(self, key: ProcessKey) -> None:
-        """A process is not to be shown any more."""
+        """Remove a process from the tree."""
         if self.held:
             self._open[key] = None
             return
@@ -155,20 +155,20 @@ class Timeline:
         self._tree.drop(key)
 
     def begin_here(self) -> None:
-        """Let the past begin with the tree as it is: what has filled it was no change."""
+        """Start the history with the tree as it is: filling it was not a change."""
         self._open.clear()
         self._past.clear()
         self.bytes = 0
 
     def hold(self, now_ns: int) -> None:
-        """From now on the tree stands still."""
+        """Pause the tree."""
         if not self.held:
             self._close()
             self.held = True
             self.held_ns = self.at_ns = now_ns
 
     def release(self) -> None:
-        """Bring the tree to what is known now; from now on it is live again."""
+        """Bring the tree to the present and return it to live."""
         if not self.held:
             return
         self._close()
@@ -179,7 +179,7 @@ class Timeline:
         self._trim()
 
     def back(self, span_ns: int) -> bool:
-        """Go back so far; when nothing has changed in that time, to the change before. False: no further."""
+        """Go back by `span_ns`, at least to the change before. Return False at the start of the history."""
         if not self._past:
             return False
         target = self.at_ns - span_ns
@@ -191,9 +191,9 @@ class Timeline:
         return True
 
     def forward(self, span_ns: int) -> bool:
-        """The same in the other direction; False: this is all that is known."""
+        """Go forward by `span_ns`, at least to the next change. Return False at the end of the history."""
         if not self._future:
-            return False  # not even when something is open: on a busy host it always is, and live has it
+            return False  # even if a step is open: on a busy host one always is, and live shows it
         target = self.at_ns + span_ns
         self._redo()
         while self._future and self._future[0].closed_ns <= target:
@@ -201,20 +201,20 @@ class Timeline:
         ends_ns = self._future[0].opened_ns - 1 if self._future else self.held_ns
         self.at_ns = max(self.at_ns, min(target, ends_ns))
         if self.at_ns < self.held_ns <= ends_ns:
-            self.at_ns = self.held_ns  # nothing more has happened until then
+            self.at_ns = self.held_ns  # nothing more happened before it was held
         return True
 
     def _note(self, key: ProcessKey) -> None:
-        """Keep what a process was before the open step changed it first."""
+        """Keep a process as it was before its first change in the open step."""
         if key not in self._open:
             self._open[key] = self._tree.view(key)
 
     def _close(self) -> None:
-        """End the open step; it goes where the tree has come from, or where it has still to go."""
+        """End the open step and append it to the past, or to the future while held."""
         if not self._open:
             return
         changes, self._open = self._open, {}
-        if self.held:  # where the tree will be by then is not known here: whole views
+        if self.held:  # the tree's state at that time is unknown: keep whole views
             data = pack(_delta(key, view, None) for key, view in changes.items())
         else:
             data = pack(_delta(key, before, self._tree.view(key)) for key, before in changes.items())
@@ -232,7 +232,10 @@ class Timeline:
     def _undo(self) -> None:
         step = self._past.pop()
         self._future.appendleft(self._turned(step))
-        self.at_ns, self.facts = step.opened_ns - 1, step.before  # it held until just before
+        self.at_ns, self.facts = (
+            step.opened_ns - 1,
+            step.before,
+        )  # that state lasted until just before the step
 
     def _redo(self) -> None:
         step = self._future.popleft()
@@ -240,7 +243,7 @@ class Timeline:
         self.at_ns, self.facts = step.closed_ns, step.after
 
     def _turned(self, step: _Step) -> _Step:
-        """Bring the tree to the other side of a step; return the step that leads back."""
+        """Take the tree across a step; return the inverse step."""
         inverse = []
         tree = self._tree
         for delta in unpack(step.data):
@@ -258,7 +261,7 @@ class Timeline:
 
 
 def _delta(key: ProcessKey, wanted: ProcessView | None, other: ProcessView | None) -> Delta:
-    """Return what makes `wanted` of `other`."""
+    """Return the delta that turns `other` into `wanted`."""
     if wanted is None:
         return Gone(*key)
     if other is not None and _same_but_usage(wanted, other):
@@ -274,15 +277,15 @@ def _after(delta: Delta, now: ProcessView | None) -> ProcessView | None:
     return msgspec.structs.replace(now, usage=delta.usage)
 
 
-def _same_but_usage(one: ProcessView, other: ProcessView) -> bool:
+def _same_but_usage(view: ProcessView, other: ProcessView) -> bool:
     return (
-        one.entry is other.entry
-        and one.source is other.source
-        and one.origin is other.origin
-        and one.ended_ns == other.ended_ns
-        and one.parent == other.parent
-        and one.container == other.container
-        and one.note == other.note
+        view.entry is other.entry
+        and view.source is other.source
+        and view.origin is other.origin
+        and view.ended_ns == other.ended_ns
+        and view.parent == other.parent
+        and view.container == other.container
+        and view.note == other.note
     )
 
 
@@ -291,11 +294,11 @@ _decoder = msgspec.msgpack.Decoder(list[Delta])
 
 
 def pack(deltas: Iterable[Delta]) -> bytes:
-    """Return deltas as bytes: a mark, then msgpack, deflated when there is enough of it."""
+    """Return deltas as bytes: a mark, then msgpack, deflated when it is large enough."""
     data = _encode(list(deltas))
     return b"z" + zlib.compress(data, 1) if len(data) > _WORTH_PACKING else b"m" + data
 
 
 def unpack(data: bytes) -> list[Delta]:
-    """Return what `pack` was given."""
+    """Return the deltas from the bytes that `pack` made."""
     return _decoder.decode(zlib.decompress(data[1:]) if data[:1] == b"z" else data[1:])

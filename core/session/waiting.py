@@ -1,7 +1,7 @@
-"""What a thread of this program waits for, as the kernel tells it: which call, and which file it is about.
+"""What a thread of this program waits for, according to the kernel: the system call, and its file.
 
 /proc/self/task/TID/syscall has the number of the call that a thread is in and its arguments
-(Documentation/filesystems/proc.rst); a path among them is in our own memory. Nothing of the file is asked.
+(Documentation/filesystems/proc.rst); a path among them is in our own memory. The file itself is not touched.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _MOUNTINFO_LIMIT = 4 << 20
 _PATH_LIMIT = 4096
 _AT_FDCWD = -100
 
-# asm/unistd.h: numbers of the calls whose first argument is a descriptor, of those that take a folder's
-# descriptor and a path, and of bpf(2).
+# asm/unistd.h: numbers of the calls that take a descriptor first, of those that take a directory's descriptor
+# and a path, and of bpf(2).
 _X86_64 = ({0, 5, 8, 17, 78, 138, 217}, {257, 262, 267, 332, 437}, 321)
 _GENERIC = ({63, 80, 62, 67, 61, 44}, {56, 79, 78, 291, 437}, 280)
 _CALLS = {"x86_64": _X86_64, "aarch64": _GENERIC, "riscv64": _GENERIC, "loongarch64": _GENERIC}
@@ -28,11 +28,11 @@ _ANONYMOUS = "anon_inode:"
 
 
 def waits_for(thread: int) -> str:
-    """Return what a thread (its kernel's id) waits for, safe to show; empty when that is not known."""
+    """Return what the thread with this kernel id waits for, safe to show; empty when not known."""
     try:
         words = read_start(f"/proc/self/task/{thread}/syscall", 512).split()
         number, arguments = int(words[0]), [int(word, 16) for word in words[1:7]]
-    except (OSError, ValueError, IndexError):  # it runs, or the kernel keeps it to itself
+    except (OSError, ValueError, IndexError):  # it runs, or the kernel does not disclose it
         return ""
     by_descriptor, by_path, bpf = _CALLS.get(platform.machine(), (set(), set(), -1))
     if number == bpf:
@@ -75,7 +75,7 @@ def _joined(folder: int, path: str) -> str:
 
 
 def _text_at(address: int) -> str:
-    """Return the text at an address of ours. Read as a file: the thread may be done with it by now."""
+    """Return the text at an address of this process. Read as a file: the thread may have freed it by now."""
     try:
         memory = os.open("/proc/self/mem", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -1,7 +1,7 @@
-"""Notices that a thread does not come back from its work, and reports it from a thread of its own.
+"""Detects a stuck thread and reports it from another.
 
-The collector reads /proc, the kernel's iterators and the state of container runtimes. What is known to wait
-at times is read by somebody else (core/sources/bounded_read.py, core/system/users.py); this is for all else.
+The collector reads /proc, the kernel's iterators and the state of container runtimes. Reads known to block
+are made elsewhere (core/sources/bounded_read.py, core/system/users.py); the watchdog covers all others.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from core.session.waiting import waits_for
 from core.sources.feed import Feed, HostFacts
 
 PATIENCE_S = 5
-"""Work that takes longer is reported. A snapshot of 10,000 processes takes two seconds."""
+"""Work that takes longer, in seconds, is reported. A snapshot of 10,000 processes takes two."""
 
-_OPENING = TierState(False, "it is being opened")
+_OPENING = TierState(False, "being opened")
 _NONE = Tiers(_OPENING, _OPENING, _OPENING, LadderStep.OPENING)
 
 _WORK = {
@@ -33,9 +33,9 @@ _WORK = {
 
 
 def stuck_frame(feed: Feed | None, latest: Frame | None, revision: int, what: str, seconds: int) -> Frame:
-    """Return the latest frame again, or an empty one, that says for what the collector waits how long.
+    """Return the latest frame, or an empty one, with a message: what the collector waits for, and how long.
 
-    `feed` is None while it is being opened.
+    `feed` is None while the feed is being opened.
     """
     if latest is None:
         host = feed.host if feed else HostFacts("", "", "")
@@ -47,16 +47,16 @@ def stuck_frame(feed: Feed | None, latest: Frame | None, revision: int, what: st
 
 
 def culprit(thread: threading.Thread) -> str:
-    """Return what a thread waits for: a file and its mount, a list of the kernel's, or the work it is at."""
+    """Return what a thread waits for: a file and its mount, a kernel iterator, or the work it does."""
     waits = waits_for(thread.native_id or 0)
     work = _work(thread.ident or 0)
     if not waits:
-        return f"{work} (it computes)" if work else "its own work"
+        return f"{work} (computing)" if work else "its own computation"
     return f"{waits}: {work}" if work and not waits.startswith("/proc/") else waits
 
 
 def _work(ident: int) -> str:
-    """Return what the innermost of our modules that the thread is in works at, empty when none says it."""
+    """Return the work of the innermost module of ours in the thread's stack; empty when none is listed."""
     frame = sys._current_frames().get(ident)
     while frame is not None:
         for part, work in _WORK.items():
@@ -67,11 +67,11 @@ def _work(ident: int) -> str:
 
 
 class Watchdog:
-    """Looks once a second. Started and stopped by the owner of the thread that it watches."""
+    """Checks once a second. Started and stopped by the owner of the thread that it watches."""
 
-    def __init__(self, tell: Callable[[str, int], None], patience_s: float = PATIENCE_S) -> None:
-        """`tell` is called once a second, on another thread, with what the work waits for and its seconds."""
-        self._tell = tell
+    def __init__(self, report: Callable[[str, int], None], patience_s: float = PATIENCE_S) -> None:
+        """`report` gets what the stuck work waits for and its seconds, once a second, on another thread."""
+        self._report = report
         self._patience_s = patience_s
         self._since: float | None = None
         self._watched: threading.Thread | None = None
@@ -85,12 +85,12 @@ class Watchdog:
         self._stopped.set()
 
     def begins(self) -> None:
-        """The calling thread, which is watched, goes to work."""
+        """Note that the calling thread, which is watched, begins work."""
         self._watched = threading.current_thread()
         self._since = time.monotonic()
 
     def rests(self) -> None:
-        """The watched thread has nothing to do."""
+        """Note that the watched thread is idle."""
         self._since = None
 
     def _run(self) -> None:
@@ -100,4 +100,4 @@ class Watchdog:
                 continue
             took = time.monotonic() - since
             if took > self._patience_s:
-                self._tell(culprit(watched), int(took))
+                self._report(culprit(watched), int(took))

@@ -95,7 +95,7 @@ def test_hidepid_hides_only_from_those_it_hides_from(option: str) -> None:
     assert diagnose("unshare", "-m", "sh", "-c", mount + '"$0" "$@"')["proc"]["ok"]
     blind = diagnose("unshare", "-m", "sh", "-c", mount + '"$0" "$@"', *with_only())["proc"]
     assert not blind["ok"]
-    assert "own processes only" in blind["detail"]
+    assert "only own processes" in blind["detail"]
     group = diagnose("unshare", "-m", "sh", "-c", mount + '"$0" "$@"', *with_only(), "--groups", "54321")[
         "proc"
     ]

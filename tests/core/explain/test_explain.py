@@ -106,7 +106,7 @@ def test_exits_are_told_as_wait_encodes_them() -> None:
     for code, words in (
         (256 * 3, "exit code 3"),
         (9, "killed by signal 9"),
-        (None, "its end was not seen"),
+        (None, "exit code not known"),
     ):
         told = explain(INIT, entry(6, 1, b"x"), exited_ns=997 * SECOND, exit_code=code)
         assert dict(told.story)["times"].endswith(f", exited 3s ago: {words}")

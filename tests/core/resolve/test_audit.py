@@ -87,17 +87,17 @@ def test_steps_go_round(bench: Bench) -> None:
 
 def test_what_was_found_in_one_process_is_told_with_its_time(bench: Bench) -> None:
     key = bench.process.key
-    assert drift_words(bench.audit, key, bench.now_ns) == "not looked for yet"
+    assert drift_words(bench.audit, key, bench.now_ns) == "not checked yet"
     bench.audit.step(8)
     assert drift_words(bench.audit, key, bench.now_ns + 12_000_000_000) == "none, checked 12s ago"
     bench.falsify(ppid=4_000_000)
     bench.audit.whole(lambda: None)
     bench.now_ns += 3_000_000_000
     bench.audit.step(8)
-    found = f"ppid was 4000000, /proc had {os.getpid()}, mended 5s ago, checked 2s ago"
+    found = f"ppid was 4000000, /proc had {os.getpid()}, corrected 5s ago, checked 2s ago"
     assert drift_words(bench.audit, key, bench.now_ns + 2_000_000_000) == found
     assert bench.audit.total == 1
-    assert drift_words(bench.audit, bench.process.key._replace(start_ns=1), 0) == "not looked for yet"
+    assert drift_words(bench.audit, bench.process.key._replace(start_ns=1), 0) == "not checked yet"
 
 
 def test_who_is_explained_is_looked_at_in_every_step(bench: Bench) -> None:

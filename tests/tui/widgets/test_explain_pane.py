@@ -69,7 +69,7 @@ async def test_a_container_is_explained() -> None:
         assert "─ explain container web ─" in shown
         assert f"id {WEB.id}" in shown
         assert "runtime docker image nginx:1.27 known by its runtime's own state;" in shown
-        assert "/var/lib/docker/containers/1b06/config.v2.json tells the rest" in shown
+        assert "the other facts from /var/lib/docker/containers/1b06/config.v2.json" in shown
         assert "cgroup /docker/1b06" in shown
         assert "state running processes 3 memory 44M, shared pages" in shown
         assert "oldest 2d pid 4121 nginx: master process" in shown
@@ -87,7 +87,7 @@ async def test_a_container_that_is_paused_or_has_ended_says_so() -> None:
         assert "state running" in await explain_group(pilot, str(WEB.id))
         host.put(process(1, 0, "/x", container=WEB, ended=True))
         shown = await explain_group(pilot, str(WEB.id))
-        assert "state all of its processes have ended processes 0" in shown
+        assert "state all its processes have ended processes 0" in shown
         assert "state" not in (await explain_group(pilot, "host")).split("─ explain host ─")[1]
 
 
@@ -115,7 +115,7 @@ async def test_pods_nested_containers_and_the_host() -> None:
         assert f"nested inside {LOOSE_JOB.outer.short_id}" in shown
         shown = await explain_group(pilot, "host")
         assert "─ explain host ─" in shown
-        assert "processes that are in no container" in shown
+        assert "processes outside any container" in shown
 
 
 async def test_the_cpu_line_shows_the_last_minutes() -> None:
