@@ -23,9 +23,7 @@ __all__ = ["MAX_ENDED", "MAX_LIVE", "ProcessCache", "Process", "Validity"]
 
 _EVENT = Origin.EVENT
 _ADDED = {origin: Counter(f"added {origin}") for origin in Origin}
-_ADDED_EVENT = (
-    Counter.ADDED_EVENT
-)  # a module-level name takes half the time to look up; one is counted per event
+_ADDED_EVENT = Counter.ADDED_EVENT  # a module-level name takes half the time to look up
 
 MAX_LIVE = 131_072
 """Limit of live processes; beyond it the least recently used one is flushed."""
@@ -44,7 +42,7 @@ class ProcessCache:
         self._live: OrderedDict[int, Process] = OrderedDict()
         self._ended: OrderedDict[tuple[int, int], Process] = OrderedDict()
         self.get: Callable[[int], Process | None] = self._live.get
-        """Return the live process of a pid, if cached. The dict's own method: each event calls it several times."""
+        """Return the live process of a pid, if cached. The dict's own method, as it is called so often."""
         self.changed: dict[Process, None] = {}
         """Processes that changed since the session last cleared this, in order."""
         self.forgotten = 0

@@ -1,1 +1,1 @@
-"""Where records come from: the loaded probe, /proc, a recording."""
+"""Sources of records: the loaded probe, /proc, a recording."""

@@ -1,11 +1,11 @@
-"""Reading what may never be answered: in another process, which can be left behind.
+"""Reads that may block forever, made in another process that can be abandoned.
 
 /proc/PID/cmdline needs the process's memory map. A process that waits in the kernel with its map locked
-(state D: a dead NFS or FUSE server, a lost disk) blocks whoever reads it (fs/proc/base.c,
-mmap_read_lock_killable). stat(2) of /proc/PID/exe asks the server of the file system that the executable is
-on. A thread that waits for a FUSE server cannot be killed once the server has taken the request
-(fs/fuse/dev.c, request_wait_answer), and keeps its whole process from ending: here that is a reader, never
-this program. `stat`, `status` and the links in /proc/PID need neither, and always answer.
+(state D: a dead NFS or FUSE server, a lost disk) blocks every reader of it (fs/proc/base.c,
+mmap_read_lock_killable). stat(2) of /proc/PID/exe asks the server of the executable's file system. A thread
+that waits for a FUSE server cannot be killed once the server has taken the request (fs/fuse/dev.c,
+request_wait_answer), and keeps its whole process from ending: here that process is a reader, never this
+program. `stat`, `status` and the links in /proc/PID need neither and never block.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from core.sources.reader import Answer
 from core.sources.reader_process import ReaderGone, ReaderProcess
 
 WAIT_S = 0.1
-"""So long one answer may take. Of a process that only waits for its disk it takes some µs."""
+"""How long one answer may take. For a process that only waits for its disk it takes a few µs."""
 
 MAX_STUCK = 16
-"""Readers that may be left behind at a time: for one more, the oldest is ended."""
+"""Limit of abandoned readers; for one more, the oldest is killed."""
 
 WAITS = "no answer for"
-"""How the text of a fact that is waited for goes; the seconds follow."""
+"""How the problem of an overdue fact begins; the seconds follow."""
 
 ASK_AGAIN_S = 10.0
-"""Who gave no answer until the reader was ended is asked again after this."""
+"""A subject that had not answered when its reader was killed is asked again after this."""
 
 _SHORTEST_WAIT_S = 0.01
 _RECENT_S = 10.0
 _KEPT = 1024
-"""Debts, and late answers, that are kept at most."""
+"""Limit of kept debts, and of kept late answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """One fact of a folder in /proc, as core/sources/reader.py knows it.
+    """One fact of a folder in /proc, as core/sources/reader.py reads it.
 
-    `subject` is who has to answer, a process or a mount: while it owes one answer it is asked for no other.
-    `suspect`: it looks as if it will not answer, so it is not asked when many others do not.
+    `subject` is the process or mount that has to answer: while one answer is overdue it gets no other query.
+    `suspect`: it will probably not answer, so it is not asked while many others do not answer.
     """
 
     kind: int
@@ -65,16 +65,16 @@ class Waits(TimeoutError):
 
 
 class NotAsked(OSError):
-    """Too many others give no answer."""
+    """Not asked, because too many others do not answer."""
 
 
 Result = bytes | tuple[int, int, int] | OSError
-"""Bytes of a file; inode, mode and mtime_ns of a file; or why there is neither."""
+"""Bytes of a file; inode, mode and mtime_ns of a file; or the error."""
 
 
 @dataclass(slots=True)
 class _Debt:
-    """An answer that is owed, and the reader that was left behind with the question, if it still is."""
+    """An overdue answer, and the reader that was abandoned with the query unless it was killed."""
 
     folder: str
     name: str
@@ -85,10 +85,10 @@ class _Debt:
 
 
 class BoundedReader:
-    """Asks a reader; one that does not answer in time is left behind, and another one goes on.
+    """Reads through a child process; one that does not answer in time is abandoned and replaced.
 
-    At most MAX_STUCK are, besides the one at work and some that were ended and the kernel does not let go.
-    An answer that comes late is kept for who asks next. Any thread may use it; one at a time is served.
+    At most MAX_STUCK are abandoned at a time, besides the active one and killed ones that the kernel does not
+    release. A late answer is kept for the next query. Any thread may use it; queries are serialized.
     """
 
     def __init__(self) -> None:
@@ -105,21 +105,21 @@ class BoundedReader:
 
     @property
     def troubled(self) -> bool:
-        """Whether anybody owes an answer: then it matters who the subjects are."""
+        """Whether an answer is overdue: only then are the subjects worth determining."""
         return bool(self._debts)
 
     @property
     def crowded(self) -> bool:
-        """Whether so many do that suspects are not asked."""
+        """Whether so many answers are overdue that suspects are not asked."""
         return self._recent() >= MAX_STUCK or len(self._ended) >= MAX_STUCK
 
     def read(self, folder: str, wants: Sequence[Want]) -> tuple[bytes, list[Result]]:
-        """Return the `stat` of a folder in /proc and what is wanted, in its order; all of it of one process.
+        """Return the `stat` of a folder in /proc and the results of `wants`, in order; all of one process.
 
-        Raises OSError when there is no such process (any more), ReaderGone without a process to read with.
+        Raises OSError when the process does not exist (any more), ReaderGone when no reader can be started.
         """
         with self._lock:
-            if self._owner != os.getpid():  # the readers are those of the process that forked this one
+            if self._owner != os.getpid():  # the readers belong to the process that forked this one
                 self._begin()
             self._settle()
             answers: dict[str, Result] = {}
@@ -129,14 +129,14 @@ class BoundedReader:
                     answers[want.name] = refusal
             todo = [want for want in wants if want.name not in answers]
             stat = self._ask(folder, todo, answers)
-            while todo:  # somebody did not answer: the others are asked by another reader
+            while todo:  # one subject did not answer: another reader reads the rest
                 stat = self._ask(folder, todo, answers)
             for want in wants:
                 self._look_for_late(folder, want, stat, answers)
             return stat, [answers[want.name] for want in wants]
 
     def close(self) -> None:
-        """Have all readers end, and wait for none: who waits in the kernel ends when that lets it."""
+        """Kill all readers without waiting; one that is blocked in the kernel ends when it is released."""
         with self._lock:
             if self._owner == os.getpid():
                 for reader in (self._reader, *(debt.reader for debt in self._debts.values())):
@@ -145,7 +145,7 @@ class BoundedReader:
             self._begin()
 
     def _ask(self, folder: str, todo: list[Want], answers: dict[str, Result]) -> bytes:
-        """Ask for what is to do until one does not answer, and take out of `todo` what was asked."""
+        """Read the wants in `todo` until one does not answer; remove from `todo` what was asked."""
         asked_at = time.monotonic()
         stat = self._first_answer(folder, todo)
         while todo:
@@ -154,7 +154,7 @@ class BoundedReader:
                 answers[want.name] = _result(self._answer())
                 self._debts.pop(want.subject, None)
             except TimeoutError:
-                answers[want.name] = self._leave_behind(folder, want, stat, asked_at)
+                answers[want.name] = self._abandon(folder, want, stat, asked_at)
                 break
         return stat
 
@@ -162,7 +162,7 @@ class BoundedReader:
         wants = [(want.kind, want.name, want.limit) for want in todo]
         try:
             answer = self._start_asking(folder, wants)
-        except ReaderGone:  # somebody ended it between two requests
+        except ReaderGone:  # it was killed between two requests
             answer = self._start_asking(folder, wants)
         result = _result(answer)
         if isinstance(result, OSError):
@@ -191,7 +191,7 @@ class BoundedReader:
             self._reader = None
 
     def _answer(self) -> Answer:
-        """Return the next answer of the reader at work. Raises TimeoutError, ReaderGone."""
+        """Return the next answer of the active reader. Raises TimeoutError, ReaderGone."""
         assert self._reader is not None
         try:
             return self._reader.answer(max(_SHORTEST_WAIT_S, WAIT_S / (1 + self._recent())))
@@ -199,16 +199,16 @@ class BoundedReader:
             self._drop_reader()
             raise
 
-    def _leave_behind(self, folder: str, want: Want, stat: bytes, asked_at: float) -> Waits:
+    def _abandon(self, folder: str, want: Want, stat: bytes, asked_at: float) -> Waits:
         now = time.monotonic()
         self._timeouts.append(now)
         before = self._debts.pop(want.subject, None)
         since = before.since if before else asked_at
         self._debts[want.subject] = _Debt(folder, want.name, stat, since, now + ASK_AGAIN_S, self._reader)
         self._reader = None
-        left = [debt for debt in self._debts.values() if debt.reader is not None]
-        if len(left) > MAX_STUCK:
-            self._end(left[0])
+        abandoned = [debt for debt in self._debts.values() if debt.reader is not None]
+        if len(abandoned) > MAX_STUCK:
+            self._end(abandoned[0])
         if len(self._debts) > _KEPT:
             oldest = next(iter(self._debts))
             self._end(self._debts.pop(oldest))
@@ -221,12 +221,12 @@ class BoundedReader:
             debt.reader, debt.ask_after = None, time.monotonic() + ASK_AGAIN_S
 
     def _settle(self) -> None:
-        """Take the answers that came late, and forget the readers that have ended."""
+        """Take late answers, and forget the readers that have ended."""
         self._ended = [reader for reader in self._ended if not reader.gone()]
         for subject, debt in list(self._debts.items()):
             if debt.reader is None or not debt.reader.has_answer():
                 continue
-            with contextlib.suppress(OSError):  # it was ended
+            with contextlib.suppress(OSError):  # it was killed
                 self._late[debt.folder, debt.name] = debt.stat, debt.reader.answer(_SHORTEST_WAIT_S)
             self._end(debt)
             del self._debts[subject]
@@ -239,11 +239,11 @@ class BoundedReader:
         if debt is not None and (debt.reader is not None or now < debt.ask_after):
             return Waits(now - debt.since)
         if want.suspect and self.crowded:
-            return NotAsked(errno.EBUSY, "not asked: too many others give no answer")
+            return NotAsked(errno.EBUSY, "not asked: too many others do not answer")
         return None
 
     def _look_for_late(self, folder: str, want: Want, stat: bytes, answers: dict[str, Result]) -> None:
-        """Use the answer of the time before where this time there is none."""
+        """Use the late answer of an earlier query if this query got none."""
         late = self._late.pop((folder, want.name), None)
         if late is not None and isinstance(answers[want.name], TimeoutError) and _same(late[0], stat):
             answers[want.name] = _result(late[1])
@@ -258,7 +258,7 @@ def _result(answer: Answer) -> Result:
 
 
 def _same(left: bytes, right: bytes) -> bool:
-    """Return whether two `stat` are of one process."""
+    """Return whether two `stat` texts are of one process."""
     return _start(left) == _start(right)
 
 
@@ -267,6 +267,6 @@ def _start(stat: bytes) -> list[bytes]:
 
 
 PATIENCE = BoundedReader()
-"""The readers of this program. They are started when first needed, and end with it."""
+"""The readers of this program. They start when first needed and end with the program."""
 
 atexit.register(PATIENCE.close)

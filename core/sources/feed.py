@@ -1,4 +1,4 @@
-"""Where the engine's records come from: the loaded probe, or /proc alone."""
+"""The engine's sources of records: the loaded probe, or /proc alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOUNTS_LIMIT = 4 << 20
 
 
 class HostFacts(msgspec.Struct, frozen=True):
-    """Which host the records are of; safe to show."""
+    """The host that the records are from; texts are safe to show."""
 
     hostname: str
     kernel: str
@@ -35,7 +35,7 @@ class HostFacts(msgspec.Struct, frozen=True):
 
 
 class ProcfsSource(Protocol):
-    """What the engine asks of /proc: the real one, or what a recording remembers of it."""
+    """What the engine reads from /proc: from the real one, or from a recording."""
 
     def pids(self) -> list[int]: ...
 
@@ -47,11 +47,11 @@ class ProcfsSource(Protocol):
 
     @property
     def unreadable(self) -> Mapping[int, str]:
-        """The processes that are there and could not be read when last asked for, and why; bounded."""
+        """pid -> why the process could not be read at the last attempt although it exists; bounded."""
 
 
 class ContainerSource(Protocol):
-    """Who names the container of a cgroup path; `refresh` returns the paths whose answer has changed."""
+    """Names the container of a cgroup path; `refresh` returns the paths with a changed answer."""
 
     def container_of(self, cgroup: bytes) -> ContainerContext: ...
 
@@ -61,23 +61,23 @@ class ContainerSource(Protocol):
 
 
 class Feed(Protocol):
-    """What a session lives on. One thread calls it. `tiers` says what it can and cannot do, and why."""
+    """The records that an engine applies. One thread calls it. `tiers` reports what works, and why not."""
 
     tiers: Tiers
     maps: KernelMaps | None
     exact: bool
-    """True when fork, exec and exit are reported as they happen; else only sweeps notice them."""
+    """True when fork, exec and exit are reported as they happen; else only sweeps detect them."""
     live: bool
-    """False for a recording: there is nothing to compare the cache with."""
+    """False for a recording: it has no /proc to compare the cache with."""
     host: HostFacts
 
     @property
     def sampled_ns(self) -> int:
-        """Return when the latest sweep was made, by the boot clock."""
+        """The boot clock of the latest sweep."""
 
     @property
     def sweep_due(self) -> bool:
-        """Return whether a sweep has to be taken before more events come: a recording has it among them."""
+        """Whether a sweep must be taken before more events: a recording has its sweeps among the events."""
 
     @property
     def procfs(self) -> ProcfsSource: ...
@@ -86,19 +86,19 @@ class Feed(Protocol):
     def names(self) -> ContainerSource: ...
 
     def user_name(self, uid: int) -> str:
-        """Return the name of a user as the host knows it, safe to show; its number until that is known."""
+        """Return the host's name of a user, safe to show; the uid as text until the name is known."""
 
     def settle_users(self, wait_s: float = 0.0) -> bool:
-        """Wait for the names that were asked for, `wait_s` at most; return whether new ones have come."""
+        """Wait for pending user names, `wait_s` at most; return whether new ones have arrived."""
 
     def fileno(self) -> int:
         """Return a descriptor that polls readable when there are events, or -1."""
 
     def now_ns(self) -> int:
-        """Return the boot clock of the host that is looked at."""
+        """Return the boot clock of the observed host, in ns."""
 
     def snapshot(self) -> list[SnapshotRecord]:
-        """Return every process that the kernel tier sees; fills the maps. Empty on procfs."""
+        """Return every process that the task iterator sees; fills the maps. Empty without a probe."""
 
     def argvs(self, pids: Sequence[int]) -> dict[int, Argv]:
         """Return by pid the argv of processes that a snapshot brought in without; empty on procfs.
@@ -108,29 +108,29 @@ class Feed(Protocol):
         """
 
     def events(self) -> list[Event]:
-        """Return what has happened since the last call, oldest first."""
+        """Return the events since the last call, oldest first."""
 
     def sweep(self) -> list[Sample]:
         """Return a sample of every process."""
 
     def map_fill(self) -> tuple[MapFill, ...]:
-        """Return how full `pid_cache` and `proc_cache` are; empty where that cannot be known.
+        """Return how full `pid_cache` and `proc_cache` are; empty when that cannot be determined.
 
-        The kernel walks both maps for it (some ms when they are full): ask every few seconds.
+        The kernel walks both maps for this (some ms when they are full): call it every few seconds.
         """
 
     def close(self) -> None: ...
 
 
 class HostSources:
-    """What every feed of a real host has besides its records. One goes on to the next feed of a session."""
+    """What a feed of a real host has besides its records. A session's next feed takes it over."""
 
     def __init__(self, host: Host, *, ask_runtimes: bool = False) -> None:
         self.procfs = Procfs(host)
         self.cmdlines = CmdlineReader(host)
         self.names = ContainerNames(host, ask_runtimes=ask_runtimes)
         self.users = Users(host)
-        self._clock_offset_ns = time_namespace_offset(LOCAL)  # of this program, whatever it looks at
+        self._clock_offset_ns = time_namespace_offset(LOCAL)  # this program's, whichever host it observes
         self.host = HostFacts(
             safe_text(host.hostname(), 64), safe_text(host.kernel_release(), 64), host.machine()
         )
@@ -140,7 +140,7 @@ class HostSources:
 
 
 class _HostFeed:
-    """A feed of a real host."""
+    """A feed from a real host."""
 
     live = True
     sweep_due = False
@@ -168,7 +168,7 @@ class ProbeFeed(_HostFeed):
         return self._probe.ring_fd()
 
     def snapshot(self) -> list[SnapshotRecord]:
-        return [self._named(found) for found in self._probe.snapshot()]
+        return [self._named(record) for record in self._probe.snapshot()]
 
     def argvs(self, pids: Sequence[int]) -> dict[int, Argv]:
         cmdlines = self.sources.cmdlines.read(pids)
@@ -202,23 +202,23 @@ class ProbeFeed(_HostFeed):
     def close(self) -> None:
         self._probe.close()
 
-    def _named(self, found: SnapshotRecord) -> SnapshotRecord:
-        """Give a kernel thread the name that /proc makes for it, as `ps` shows it.
+    def _named(self, record: SnapshotRecord) -> SnapshotRecord:
+        """Return the record of a kernel thread with the name that /proc makes for it, as `ps` shows it.
 
-        Only /proc knows what a kworker works for (`kworker/0:1-events`) and names longer than 15 bytes.
+        Only /proc has a kworker's purpose (`kworker/0:1-events`) and names longer than 15 bytes.
         """
-        entry = found.entry
+        entry = record.entry
         if not entry.kthread:
-            return found
+            return record
         try:
             comm = self.procfs.stat(entry.pid).comm
         except ProcfsError:
-            return found
-        return SnapshotRecord(msgspec.structs.replace(entry, comm=comm), found.usage)
+            return record
+        return SnapshotRecord(msgspec.structs.replace(entry, comm=comm), record.usage)
 
 
 class ProcfsFeed(_HostFeed):
-    """The lowest step of the ladder: nothing is reported, everything is noticed by sweeping /proc."""
+    """The lowest step of the ladder: no events; sweeps of /proc detect every change."""
 
     maps: KernelMaps | None = None
     exact = False
@@ -247,7 +247,7 @@ class ProcfsFeed(_HostFeed):
 
 
 def procfs_sweep(procfs: Procfs) -> list[Sample]:
-    """Sample every process of /proc; those that end meanwhile are left out."""
+    """Sample every process of /proc; processes that end meanwhile are left out."""
     samples = []
     for pid in procfs.pids():
         try:
@@ -279,11 +279,11 @@ def open_feed(
     ask_runtimes: bool = False,
     after: Feed | None = None,
 ) -> Feed:
-    """Return the best feed that this host allows; it is the caller's to close.
+    """Return the best feed that this host allows; the caller closes it.
 
-    Never raises for what the host does not allow: the feed's `tiers` says it. With `need_maps` a probe
-    that cannot be loaded raises ProbeUnavailable instead. With `ask_runtimes` the sockets of container
-    runtimes may be asked for names. The feed `after` which this one goes on hands its sources over.
+    What the host does not allow is reported in the feed's `tiers`, not raised. With `need_maps` a probe that
+    cannot be loaded raises ProbeUnavailable instead. With `ask_runtimes` the sockets of container runtimes
+    may be asked for names. `after` is the session's current feed: the new one takes over its sources.
     """
     procfs_state, limited = _procfs_state(host)
     cache = TierState(True)
@@ -307,14 +307,14 @@ def open_feed(
 
 
 def _shortcomings(loaded: Probe) -> str:
-    """Return what a loaded probe cannot do here, and why; empty when it can do everything."""
+    """Return which features a loaded probe lacks on this host, and why; empty when it has all."""
     if not loaded.events_on:
         return f"no events: {loaded.missing['on_fork']}"
     return "; ".join(f"no {feature}: {why}" for feature, why in loaded.lost_features())
 
 
 def _procfs_state(host: Host) -> tuple[TierState, bool]:
-    """Return whether /proc answers, and whether it hides the processes of others."""
+    """Return whether /proc answers, and whether it hides other users' processes."""
     try:
         mounts = host.read("/proc/self/mounts", _MOUNTS_LIMIT)
     except OSError as error:
@@ -333,7 +333,7 @@ def _procfs_state(host: Host) -> tuple[TierState, bool]:
 
 
 def _mount_options(mounts: bytes, where: bytes) -> dict[bytes, bytes]:
-    """Return the options of the proc that is mounted at `where`: of the last, which hides earlier ones."""
+    """Return the options of the proc mounted at `where`: of the last mount, which hides earlier ones."""
     options: dict[bytes, bytes] = {}
     for line in mounts.splitlines():
         fields = line.split(b" ")

@@ -1,4 +1,4 @@
-"""Which mount a path is on, by /proc/PID/mountinfo: known without asking the file system itself."""
+"""Finds the mount of a path in /proc/PID/mountinfo, without accessing the file system itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ESCAPES = {b"\\040": b" ", b"\\011": b"\t", b"\\012": b"\n", b"\\134": b"\\"}
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """`device` is major:minor; one file system has the same wherever it is mounted."""
+    """One mount. `device` is major:minor, the same for all mounts of one file system."""
 
     device: str
     point: bytes
@@ -21,7 +21,7 @@ class Mount:
 
     @property
     def asks_a_server(self) -> bool:
-        """True for file systems whose answers come from a program or another machine, or do not."""
+        """Whether a program or another machine serves the file system, and so may never answer."""
         return self.kind.startswith(_SERVED)
 
     def __str__(self) -> str:
@@ -29,7 +29,7 @@ class Mount:
 
 
 def mount_of(path: bytes, mountinfo: bytes) -> Mount | None:
-    """Return the mount that an absolute path is on: of those with the longest path the last one."""
+    """Return the mount of an absolute path: of the mounts with the longest matching path the last."""
     best: Mount | None = None
     for line in mountinfo.split(b"\n"):
         before, _, after = line.partition(b" - ")
@@ -47,9 +47,9 @@ def _below(path: bytes, point: bytes) -> bool:
 
 
 def _unescaped(path: bytes) -> bytes:
-    """Undo what the kernel does to blanks in a path (fs/proc_namespace.c, mangle)."""
+    """Undo the kernel's escapes of blanks and backslashes in a path (fs/proc_namespace.c, mangle)."""
     if b"\\" not in path:
         return path
-    for escaped, blank in _ESCAPES.items():
-        path = path.replace(escaped, blank)
+    for escape, character in _ESCAPES.items():
+        path = path.replace(escape, character)
     return path

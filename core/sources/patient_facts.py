@@ -1,4 +1,4 @@
-"""The facts of /proc/PID that may never be answered: argv, and the file of the executable."""
+"""Reads the facts of /proc/PID that may block forever: argv, and the executable's file."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from core.sources.reader_process import ReaderGone
 from core.text.safe import safe_text
 
 CMDLINE_LIMIT = 2 * 1024 * 1024
-"""As much of one argv as is read, in bytes: the kernel's own limit for a whole exec is 3/4 of 8 MiB."""
+"""Limit of an argv in bytes; longer ones are cut. The kernel's own limit for a whole exec is 3/4 of 8 MiB."""
 
 _MOUNTINFO_LIMIT = 4 << 20
 _THREADS_ASKED = 64
 
 STUCK = "it is stuck in the kernel with its memory locked"
-"""Why a command line is not to be had."""
+"""Why a command line cannot be read."""
 
 Facts = dict[str, object]
 
 
 class PatientFacts:
-    """Reads argv and the executable's file of the processes in one /proc, and says why one is not known."""
+    """Reads argv and executable of the processes in one /proc, and reports why one is not known."""
 
     def __init__(self, proc: str, patience: BoundedReader = PATIENCE) -> None:
         self._proc = os.path.abspath(proc)  # the reader has a working directory of its own
         self._reader = patience
 
     def cmdline(self, pid: int, directory: int) -> tuple[bytes, bytes, bool]:
-        """Return the `stat` of the process that answered, its argv, and whether that was cut.
+        """Return the `stat` of the process that answered, its argv, and whether the argv was cut.
 
-        Raises OSError (ProcessLookupError when it is gone); its text says why there is none.
+        Raises OSError (ProcessLookupError when it is gone); the text says why there is no argv.
         """
         stat, results = self._reader.read(f"{self._proc}/{pid}", [self._argv(pid, directory)])
         if isinstance(results[0], OSError):
@@ -42,10 +42,10 @@ class PatientFacts:
         return stat, argv, cut
 
     def read(self, pid: int, directory: int, stat: bytes, exe: bytes) -> tuple[Facts, list[str]]:
-        """Return argv, inode, mode and mtime of a process as far as they are known, and why some are not.
+        """Return argv, inode, mode and mtime of a process as far as they can be read, and the problems.
 
-        `directory` is /proc/PID, `stat` what it said, `exe` where the executable is, if that is known. Raises
-        ProcessLookupError when that process is gone; FileNotFoundError is no problem but a zombie's.
+        `directory` is /proc/PID, `stat` its content, `exe` the executable's path if known. Raises
+        ProcessLookupError when that process is gone; a fact that a zombie lacks is no problem.
         """
         mount = self._mount(directory, exe) if self._reader.troubled else None
         wants = [self._argv(pid, directory), _file(pid, mount)]
@@ -89,7 +89,7 @@ class PatientFacts:
 
 
 def _file(pid: int, mount: Mount | None) -> Want:
-    """Return the want for the executable's file: a mount whose server owes an answer is not asked again."""
+    """Return the want for the executable's file. A mount with an overdue answer is not asked again."""
     subject: Hashable = ("executable", pid)
     served = mount is not None and mount.asks_a_server
     if mount is not None and served:
@@ -106,7 +106,7 @@ def _cmdline_problem(error: OSError) -> str:
     if isinstance(error, Waits):
         return f"cmdline: {STUCK} ({error.strerror})"
     if isinstance(error, NotAsked):
-        return f"cmdline: {STUCK} (state D) as many others are"
+        return f"cmdline: {STUCK} (state D), as are many others"
     if isinstance(error, PermissionError):
         return "cmdline not permitted"
     return f"cmdline: {safe_text(error.strerror or str(error))}"
@@ -130,7 +130,7 @@ def _start(stat: bytes) -> list[bytes]:
 
 
 def _may_be_stuck(directory: int) -> bool:
-    """Return whether one of the first threads of a process waits for what may never come."""
+    """Return whether one of the first threads of a process is in state D and may never leave it."""
     try:
         tasks = os.open("task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
     except OSError:

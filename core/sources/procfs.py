@@ -1,7 +1,7 @@
-"""The procfs tier: what /proc says of a process.
+"""The procfs tier: reads the facts of processes from /proc.
 
-/proc/PID is opened once as a directory and everything is read through that descriptor: after the pid
-is reused the kernel answers ESRCH instead of another process's facts.
+/proc/PID is opened once as a directory and everything is read through that descriptor: after the pid is
+reused, reads fail with ESRCH instead of returning another process's facts.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from core.text.safe import safe_text
 
 _STAT_LIMIT = 4096
 _UNREADABLE_KEPT = 1024
-_STATUS_LIMIT = 1 << 20  # as many as 65,536 groups stand in it, before the capabilities
+_STATUS_LIMIT = 1 << 20  # up to 65,536 groups are listed in it, before the capabilities
 _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 _NO_LOGIN = 0xFFFFFFFF
-_DETACHED = (b"/", b"/ (deleted)")  # the root of a mount that is mounted nowhere any more
-_LOST_PATH = "exe: its mount was detached and it has no path any more"
+_DETACHED = (b"/", b"/ (deleted)")  # the root of a detached mount
+_LOST_PATH = "exe: its mount was detached, so it has no path"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class ProcfsError(Exception):
-    """/proc did not answer for a pid; the text says why, in words for people."""
+    """/proc did not answer for a pid; the text says why and is safe to show."""
 
 
 class Stat(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ class Stat(msgspec.Struct, frozen=True):
     start_ns: int
     rss_bytes: int
     stack_start: int = 0
-    """Another one after each exec, as the kernel chooses it at random; 0 where we may not trace."""
+    """Random for each exec, so a change of it means an exec; 0 without the right to trace."""
 
     @property
     def usage(self) -> Usage:
@@ -65,12 +65,12 @@ class Procfs:
         self._boot_offset_ns = time_namespace_offset(host)
         self._patient = PatientFacts(self._proc)
         self.unreadable: dict[int, str] = {}
-        """The processes that are there and could not be read when last asked for, and why."""
+        """pid -> why the process could not be read at the last attempt although it exists."""
 
     def pids(self) -> list[int]:
-        """Return the processes (thread group ids) that /proc shows, in ascending order.
+        """Return the pids (thread group ids) that /proc shows, in ascending order.
 
-        Raises ProcfsError when there is no /proc to look at.
+        Raises ProcfsError when /proc cannot be read.
         """
         try:
             names = os.listdir(self._proc)
@@ -79,7 +79,7 @@ class Procfs:
         return sorted(int(name) for name in names if name.isdigit())
 
     def stat(self, pid: int) -> Stat:
-        """Return what /proc/PID/stat says. Raises ProcfsError."""
+        """Return the fields of /proc/PID/stat. Raises ProcfsError."""
         try:
             stat = self._parse_stat(read_file(None, f"{self._proc}/{pid}/stat", _STAT_LIMIT))
         except OSError as error:
@@ -90,14 +90,14 @@ class Procfs:
         return stat
 
     def ppid(self, pid: int) -> int:
-        """Return the parent that /proc shows now (0 for none). Raises ProcfsError."""
+        """Return the pid of the current parent (0 for none). Raises ProcfsError."""
         return self.stat(pid).ppid
 
     def entry(self, pid: int) -> tuple[ProcessEntry, Usage]:
-        """Return all that /proc knows of a process.
+        """Return all facts that /proc has about a process.
 
-        Raises ProcfsError when the process is gone or its stat cannot be read. A single fact that
-        is not permitted or not understood is left empty, and the entry's `problem` names it.
+        Raises ProcfsError when the process is gone or its stat cannot be read. A single fact that is not
+        permitted or not understood is left empty, and the entry's `problem` names it.
         """
         try:
             with self._directory(pid) as directory:
@@ -108,10 +108,10 @@ class Procfs:
             raise _not_understood(pid) from None
 
     def cmdline(self, pid: int, start_ns: int) -> tuple[bytes, bool]:
-        """Return argv of a process as /proc/PID/cmdline gives it, and whether it was cut at CMDLINE_LIMIT.
+        """Return argv of a process as in /proc/PID/cmdline, and whether it was cut at CMDLINE_LIMIT.
 
-        `start_ns` says which process is meant (same_start). Waits for patience.WAIT_S at most. Raises
-        ProcfsError when that process is gone, or its arguments cannot be read; the text says why.
+        `start_ns` identifies the process (same_start). Waits bounded_read.WAIT_S at most. Raises
+        ProcfsError when that process is gone or its arguments cannot be read; the text says why.
         """
         try:
             with self._directory(pid) as directory:
@@ -128,9 +128,9 @@ class Procfs:
         stat = self._parse_stat(data)
         facts, problems = _readable(directory, stat)
         tgid = facts.pop("tgid", stat.pid)
-        if tgid != stat.pid:  # /proc answers for threads too, though it does not list them
+        if tgid != stat.pid:  # /proc also answers for threads, although it does not list them
             raise ProcfsError(f"{stat.pid} is a thread of process {tgid}")
-        if not stat.kthread and stat.state not in "ZX":  # those have no image
+        if not stat.kthread and stat.state not in "ZX":  # kernel threads and zombies have no image
             more, unanswered = self._patient.read(
                 stat.pid, directory, data, cast("bytes", facts.get("exe", b""))
             )
@@ -150,7 +150,7 @@ class Procfs:
         return msgspec.structs.replace(base, **facts), stat.usage
 
     def _noted(self, pid: int, error: ProcfsError) -> ProcfsError:
-        """Keep why a process that is there cannot be read."""
+        """Keep why an existing process cannot be read."""
         if str(error) == _gone(pid):
             self.unreadable.pop(pid, None)
         elif pid in self.unreadable or len(self.unreadable) < _UNREADABLE_KEPT:
@@ -165,26 +165,26 @@ class Procfs:
             raise _why(pid, "", error) from None
         try:
             yield directory
-        except ProcessLookupError as error:  # it ended while it was read
+        except ProcessLookupError as error:  # it ended during the read
             raise _why(pid, "", error) from None
         finally:
             os.close(directory)
 
     def _start_ns(self, ticks: int) -> int:
-        """Return a start time of /proc as the kernel has it, whole ticks from boot.
+        """Return a start time of /proc as ns from boot, in whole ticks, without our time namespace's offset.
 
-        A time namespace may have set its clock back behind it; then the kernel shows a negative time as
-        a huge one, and ticks begin elsewhere: the answer is right to one tick.
+        If the namespace's boot clock is behind the start time, the kernel shows the negative time as a huge
+        number, and ticks begin elsewhere: the result is right to one tick.
         """
         start_ns = ticks * TICK_NS
         if start_ns >> 64:
-            raise ValueError("more ticks than ns fit into 64 bits")
+            raise ValueError("more ticks than fit into 64 bits of ns")
         if start_ns >= 1 << 63:
             start_ns -= 1 << 64
         return (start_ns - self._boot_offset_ns) // TICK_NS * TICK_NS
 
     def _parse_stat(self, data: bytes) -> Stat:
-        # comm may hold spaces and brackets, so the fields are counted from the last bracket on.
+        # comm may contain spaces and brackets, so fields are counted from the last bracket.
         opened, closed = data.index(b"("), data.rindex(b")")
         fields = data[closed + 2 :].split()
         return Stat(
@@ -203,7 +203,7 @@ class Procfs:
 
 
 def without_lost_path(entry: ProcessEntry) -> ProcessEntry:
-    """Return an entry of the kernel tier without an `exe` that is only the root of a detached mount."""
+    """Return an entry of the kernel tier; an `exe` that is only the root of a detached mount is removed."""
     if entry.exe not in _DETACHED:
         return entry
     problem = f"{entry.problem}, {_LOST_PATH}" if entry.problem else _LOST_PATH
@@ -211,15 +211,15 @@ def without_lost_path(entry: ProcessEntry) -> ProcessEntry:
 
 
 def withheld(entry: ProcessEntry) -> frozenset[str]:
-    """Return which facts an entry's `problem` says were not read: status, cgroup, cmdline, exe, …"""
+    """Return the facts that were not read, from an entry's `problem`: status, cgroup, cmdline, exe, …"""
     return frozenset(part.split(" ")[0].rstrip(":").removesuffix("'s") for part in entry.problem.split(", "))
 
 
 def time_namespace_offset(host: Host) -> int:
-    """Return what our time namespace adds to the boot clock and to the start times of /proc, in ns.
+    """Return the offset that our time namespace adds to the boot clock and to start times of /proc, in ns.
 
-    The file tells of the namespace of our children. Where that is another one than ours (after
-    unshare(2) without a fork) we still are in the first one, which adds nothing.
+    /proc/self/timens_offsets is about the namespace of our children. If that differs from ours (after
+    unshare(2) without a fork), we are still in the initial namespace, which has no offset.
     """
     try:
         own, childrens = (host.path(f"/proc/self/ns/{name}").stat() for name in ("time", "time_for_children"))
@@ -230,20 +230,20 @@ def time_namespace_offset(host: Host) -> int:
             if clock in ("boottime", "7"):
                 return int(seconds) * 1_000_000_000 + int(nanoseconds)
     except (OSError, ValueError):
-        pass  # no time namespaces: nothing is added
+        pass  # the kernel has no time namespaces: no offset
     return 0
 
 
 def _number(text: bytes, bits: int = 64, base: int = 10) -> int:
-    """Return a number as the kernel prints it. Raises ValueError for what does not fit into its type."""
+    """Return a number printed by the kernel. Raises ValueError when it does not fit into its type."""
     number = int(text, base)
-    if number >> bits:  # of a negative one, too
+    if number >> bits:  # true for negative numbers, too
         raise ValueError(f"more than {bits} bits")
     return number
 
 
 def _readable(directory: int, stat: Stat) -> tuple[dict[str, object], list[str]]:
-    """Return the facts that /proc never withholds for long, and those that it did not give, and why."""
+    """Return the facts whose reads never block, and the problems of those that could not be read."""
     facts: dict[str, object] = {}
     problems = []
     steps = {"status": _read_status, "cgroup": _read_cgroup, "namespaces": _read_namespaces}
@@ -253,9 +253,9 @@ def _readable(directory: int, stat: Stat) -> tuple[dict[str, object], list[str]]
         try:
             facts.update(read(directory))
         except FileNotFoundError:
-            # A zombie has no image and no namespaces; what is left of it is still true.
+            # A zombie has no image and no namespaces; its other facts are still true.
             if stat.state not in "ZX":
-                problems.append(f"{name} not there")
+                problems.append(f"{name} missing")
         except ProcessLookupError:
             raise
         except PermissionError:
@@ -283,7 +283,7 @@ def _read_status(directory: int) -> dict[str, object]:
         login = _NO_LOGIN
     return {
         "tgid": _number(fields[b"Tgid"], 32),
-        # One number for each pid namespace from ours inwards; absent before Linux 4.1.
+        # One number per pid namespace, from ours inwards; absent before Linux 4.1.
         "inner_pid": _number(fields.get(b"NSpid", b"0").split()[-1], 32),
         "credentials": Credentials(
             uid=uids[0],
@@ -344,7 +344,7 @@ def _gone(pid: int) -> str:
 
 
 def _not_understood(pid: int) -> ProcfsError:
-    return ProcfsError(f"/proc/{pid}/stat is not as the kernel writes it")
+    return ProcfsError(f"/proc/{pid}/stat does not have the kernel's format")
 
 
 def _why(pid: int, name: str, error: OSError) -> ProcfsError:

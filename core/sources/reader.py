@@ -1,10 +1,10 @@
-"""The process that reads for bounded_read.py what may never be answered: a script that imports none of ours.
+"""The child process that makes reads which may block, for bounded_read.py. It imports no module of ours.
 
-A request is a folder of /proc and what is wanted there; each answer is sent as soon as it is there. Both are
-marshalled values behind their length (4 bytes): requests `(folder, ((kind, name, limit), …))`, answers the
-bytes of a file, `(inode, mode, mtime_ns)` of what a link leads to, or an errno. The first answer is always
-that of the folder's own `stat`, so that the asker knows of which process the others are; when it is an
-errno, no other follows. It ends with its input.
+A request names a folder of /proc and the facts wanted from it; each answer is sent as soon as it is read.
+Both are marshalled values after their length (4 bytes): requests `(folder, ((kind, name, limit), …))`,
+answers the bytes of a file, `(inode, mode, mtime_ns)` of a link's target, or an errno. The first answer is
+always the folder's own `stat`, which identifies the process that the other answers are about; if it is an
+errno, no other answer follows. The process ends when its input is closed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Answer = bytes | int | tuple[int, int, int]
 
 
 def read_file(folder: int | None, name: str, limit: int) -> bytes:
-    """Read at most `limit` bytes of a file (in a folder). Waits for no writer of a FIFO. Raises OSError."""
+    """Read at most `limit` bytes of a file (in a folder); never waits for a FIFO's writer. Raises OSError."""
     descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY, dir_fd=folder)
     try:
         chunks = []

@@ -1,4 +1,4 @@
-"""The asking side of core/sources/reader.py: starts one, hands it requests, takes its answers."""
+"""The parent's side of core/sources/reader.py: starts a reader, sends requests, receives answers."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from core.sources.reader import LENGTH, Answer
 from core.system.interpreter import python
 
 Want = tuple[int, str, int]
-"""Kind (reader.READ, reader.FACTS), name in the folder, and how many bytes at most."""
+"""Kind (reader.READ, reader.FACTS), name in the folder, and limit in bytes."""
 
 _BUSY_S = 5.0
-"""A reader that computes, or waits for a CPU, may take so long."""
+"""How long a reader that computes or waits for a CPU may take."""
 
 _START_S = 20.0
 _SCRIPT = str(Path(reader.__file__).resolve())
 
 
 class ReaderGone(OSError):
-    """The process that reads has ended, or cannot be started; the text says why."""
+    """The reader process has ended, or cannot be started; the text says why."""
 
 
 class ReaderProcess:
-    """One process of reader.py. It ends by itself with this program, as soon as the kernel lets it."""
+    """One process of reader.py. It ends with this program, as soon as the kernel allows."""
 
     def __init__(self) -> None:
-        """Return when it is ready. Raises ReaderGone."""
+        """Start the process and wait until it is ready. Raises ReaderGone."""
         try:
-            # Nothing of ours is handed down: a reader that is stuck must keep no terminal and no pipe open.
+            # It inherits no descriptor of ours: a stuck reader must keep no terminal and no pipe open.
             self._process = subprocess.Popen(
-                python("-S", _SCRIPT),  # no site packages: it starts in a third of the time
+                python("-S", _SCRIPT),  # without site-packages it starts in a third of the time
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 cwd="/", bufsize=0, start_new_session=True,
             )  # fmt: skip
         except (OSError, ValueError) as error:  # ValueError: no path of Python is known
-            raise ReaderGone(errno.ECHILD, f"no process to read with: {error}") from None
+            raise ReaderGone(errno.ECHILD, f"the reader process cannot be started: {error}") from None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input, self._output = self._process.stdin, self._process.stdout
@@ -51,40 +51,40 @@ class ReaderProcess:
             self.answer(_START_S)
         except OSError:
             self.kill()
-            raise ReaderGone(errno.ECHILD, "no process to read with: it does not start") from None
+            raise ReaderGone(errno.ECHILD, "the reader process did not start") from None
 
     def ask(self, folder: str, wants: Sequence[Want]) -> None:
-        """Send a request; first comes the answer for the folder's `stat`. Raises ReaderGone."""
+        """Send a request; the first answer to it is the folder's `stat`. Raises ReaderGone."""
         request = marshal.dumps((folder, tuple(wants)))
         try:
             self._input.write(LENGTH.pack(len(request)) + request)
         except BrokenPipeError:
-            raise ReaderGone(errno.ECHILD, "the process that reads was ended") from None
+            raise ReaderGone(errno.ECHILD, "the reader process was killed") from None
 
     def answer(self, wait_s: float) -> Answer:
-        """Return the next answer. Raises ReaderGone; TimeoutError when it waits for somebody.
+        """Return the next answer. Raises ReaderGone; TimeoutError when the reader is blocked.
 
-        A reader that had no CPU is waited for longer: a busy machine is no server that does not answer.
+        A reader that only lacks CPU time is waited for longer: a busy machine is not a dead server.
         """
         began = time.monotonic()
         while (answer := self._next()) is None:
             if self.has_answer(wait_s):
                 data = os.read(self._output.fileno(), 1 << 20)
                 if not data:
-                    raise ReaderGone(errno.ECHILD, "the process that reads was ended")
+                    raise ReaderGone(errno.ECHILD, "the reader process was killed")
                 self._data += data
             elif time.monotonic() - began > _BUSY_S or not (self._computes() or self.has_answer()):
                 raise TimeoutError
         return answer
 
     def has_answer(self, wait_s: float = 0) -> bool:
-        """Return whether something comes from it within `wait_s`: an answer, or its end."""
+        """Return whether an answer, or the end of the reader, arrives within `wait_s`."""
         poller = select.poll()
         poller.register(self._output, select.POLLIN)
         return bool(poller.poll(wait_s * 1000))
 
     def kill(self) -> None:
-        """Have it end, and wait for nothing; `gone` says when it has."""
+        """Kill the reader without waiting; `gone` reports when it has ended."""
         self._process.kill()
         self._input.close()
         self._output.close()

@@ -1,1 +1,1 @@
-"""Recordings: the file, the feed that writes one, the feed that replays one."""
+"""Recordings: the file format, the feed that writes one, and the feed that replays one."""

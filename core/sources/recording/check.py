@@ -1,7 +1,7 @@
-"""What a message of a recording may hold. A recording may come from anybody, and be made to do harm.
+"""Checks of the messages of a recording, which may come from anybody and be crafted to do harm.
 
-The decoder knows the types; here is what the rest of the program relies on beyond them: times that count
-from boot, numbers that the kernel could have given, and so few records that a replay ends.
+The decoder checks the types. These checks cover what the program relies on beyond types: times since boot,
+numbers within the kernel's ranges, and a number of records that lets a replay end.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from core.model.entities import ProcessEntry, Usage
 from core.model.events import CgroupMove, Event, Exec, Exit, Fork, Lost, Reaped, Sample
 
 MOST_RECORDS = 131_072
-"""Records in one message: as many processes as a cache holds."""
+"""Limit of records in one message: the number of processes that a cache holds."""
 
 MAX_RECORDS = 1 << 22
-"""Records in one recording. Of real ones fewer fill its bytes; there is room for fifty million tiny ones."""
+"""Limit of records in one recording. Real records reach the limit in bytes first; fifty million tiny ones
+would fit into it."""
 
 LAST_NS = 1 << 62
-"""Later than any time since boot: 146 years."""
+"""Upper bound of times since boot: 146 years."""
 
 _LAST_PID = 1 << 31
 _LAST_NUMBER = 1 << 64
@@ -24,7 +25,7 @@ _LAST_PERCENT = 1e9
 
 
 class Unfit(ValueError):
-    """A message that no recorder of ours has written; the text says what is wrong with it."""
+    """A message that our recorder cannot have written; the text says what is wrong."""
 
 
 def check_time(ts_ns: int) -> None:
@@ -34,7 +35,7 @@ def check_time(ts_ns: int) -> None:
 
 
 def check_entry(entry: ProcessEntry) -> None:
-    """Raise Unfit unless the numbers of an entry can be true."""
+    """Raise Unfit unless the numbers of an entry are possible."""
     _check_pid(entry.pid)
     _check_pid(entry.ppid)
     for ns in (entry.start_ns, entry.parent_start_ns, entry.fork_ns, entry.exec_ns):
@@ -44,17 +45,17 @@ def check_entry(entry: ProcessEntry) -> None:
 
 
 def check_usage(usage: Usage) -> None:
-    """Raise Unfit unless the numbers of a usage can be true; NaN and infinity are none."""
+    """Raise Unfit unless the numbers of a usage are possible; NaN and infinity are not."""
     _check_ns(usage.cpu_ns)
     if not (0 <= usage.rss_bytes < LAST_NS and 0 <= usage.threads < _LAST_PID):
         raise Unfit(f"{usage.rss_bytes} bytes of memory, {usage.threads} threads")
     percent = usage.cpu_percent
-    if percent is not None and not 0 <= percent < _LAST_PERCENT:  # nor is NaN
+    if percent is not None and not 0 <= percent < _LAST_PERCENT:  # also true for NaN
         raise Unfit(f"a CPU share of {percent}")
 
 
 def check_sample(sample: Sample) -> None:
-    """Raise Unfit unless the numbers of a sample can be true."""
+    """Raise Unfit unless the numbers of a sample are possible."""
     _check_pid(sample.pid)
     _check_pid(sample.ppid)
     _check_ns(sample.start_ns)
@@ -63,7 +64,7 @@ def check_sample(sample: Sample) -> None:
 
 
 def check_event(event: Event) -> None:
-    """Raise Unfit unless the numbers of an event can be true."""
+    """Raise Unfit unless the numbers of an event are possible."""
     check_time(event.ts_ns)
     match event:
         case Fork():

@@ -1,6 +1,6 @@
-"""Where zstd comes from: Python's library from 3.14 on, before that the backport of it.
+"""zstd from Python's standard library (3.14 and newer), else from its backport.
 
-Both write and read the same files. The backport cannot be installed on 3.14 and newer.
+Both read and write the same files. The backport cannot be installed on 3.14 and newer.
 """
 
 from __future__ import annotations

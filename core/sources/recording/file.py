@@ -1,11 +1,11 @@
-"""The file of a recording: messages in a compressed stream, readable as far as it goes.
+"""The file of a recording: messages in a compressed stream.
 
-A recording is zstd over messages, each a msgpack map behind its length (u32, big-endian). The first is
-`Head`; the others say when they were made (ns since the recorded host's boot). Recordings of before that
-are the same in gzip. A file that was cut off (a full disk, a crash) is read as far as it goes.
+A recording is a zstd stream of messages, each a msgpack map after its length (u32, big-endian). The first is
+`Head`; each has its time (ns since the recorded host's boot). Old recordings have the same format in gzip.
+A truncated file (a full disk, a crash) is read up to its last whole message.
 
-A file may come from anybody: how much one message holds and all of them together is bounded before it is
-decoded, and what the records say is checked (core/sources/recording/check.py).
+A file may come from anybody: the size of each message and of all together is bounded before decoding, and
+the records are checked (core/sources/recording/check.py).
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ from core.text.safe import safe_text
 
 FORMAT = 1
 MAX_BYTES = 256 * 1024 * 1024
-"""A recording that grows beyond this ends; in bytes of the compressed file."""
+"""A recording ends when its compressed file grows beyond this."""
 
 MAX_UNPACKED = 512 * 1024 * 1024
-"""The same before compression: a reader gives up a little beyond it, whatever a file unpacks to."""
+"""The same before compression: a reader stops a little beyond it, however much a file unpacks to."""
 
 _MAX_MESSAGE = 64 * 1024 * 1024
 _MAX_SMALL = 1024 * 1024
-"""Messages that hold no list of processes: a container's labels are 8 kB, an argv is cut at 64 kB."""
+"""Limit of messages without a list of processes: a container's labels are 8 kB, an argv is cut at 64 kB."""
 
 _LARGE = frozenset((b"Snapshot", b"Events", b"Sweep", b"Pids"))
 _KEPT = 16
-"""Records that a message counts for when what it says is kept to the end: names of users, containers."""
+"""How many records a message counts for if a replay keeps it to the end: names of users, containers."""
 
 _GZIP = b"\x1f\x8b"
 _WINDOW = 23
-"""8 MB, as a power of two: as far back as a file may refer, four times as far as ours do."""
+"""Largest accepted window, as a power of two: 8 MB, four times the window of our own files."""
 
 _PACKED: dict[int, int] = {
     zstd.CompressionParameter.compression_level: 3,
@@ -65,17 +65,17 @@ _LENGTH = struct.Struct(">I")
 _DAMAGE = (zstd.ZstdError, zlib.error, gzip.BadGzipFile)
 
 
-_AT_MOST = msgspec.Meta(max_length=MOST_RECORDS)  # looked at before the list is made
+_AT_MOST = msgspec.Meta(max_length=MOST_RECORDS)  # checked before the list is built
 _TAG = re.compile(rb"[\x80-\x8f]\xa4type[\xa0-\xbf]([A-Z][a-z]+)")
 """How our encoder begins each message."""
 
 
 class RecordingError(Exception):
-    """A file is no recording, or of another version; one line that names it."""
+    """A file is not a recording, or is of another version; one line that names the file."""
 
 
 class Head(msgspec.Struct, frozen=True, tag=True):
-    """What the recording is of. `exact`: events were reported, not only noticed by sweeps."""
+    """The host and tiers recorded. `exact`: events were reported, not only detected by sweeps."""
 
     format: int
     ts_ns: int
@@ -100,7 +100,7 @@ class Sweep(msgspec.Struct, frozen=True, tag=True):
 
 
 class Looked(msgspec.Struct, frozen=True, tag=True):
-    """What /proc said of one process, because the kernel tier did not know it."""
+    """One process as read from /proc, because the kernel tier did not have it."""
 
     ts_ns: int
     entry: ProcessEntry
@@ -108,7 +108,7 @@ class Looked(msgspec.Struct, frozen=True, tag=True):
 
 
 class Pids(msgspec.Struct, frozen=True, tag=True):
-    """Which processes /proc showed, for those that the kernel tier does not show."""
+    """The pids that /proc listed, for processes that the task iterator does not show."""
 
     ts_ns: int
     pids: Annotated[list[int], _AT_MOST]
@@ -129,7 +129,7 @@ class User(msgspec.Struct, frozen=True, tag=True):
 
 
 class End(msgspec.Struct, frozen=True, tag=True):
-    """The recording was ended on purpose."""
+    """The recording ended normally."""
 
     ts_ns: int
 
@@ -138,7 +138,7 @@ Message = Head | Snapshot | Events | Sweep | Looked | Pids | Named | User | End
 
 
 class Writer:
-    """Writes one recording. Owned by one thread; `close` makes it whole."""
+    """Writes one recording. Owned by one thread; `close` completes the file."""
 
     def __init__(self, path: Path) -> None:
         """Create the file, readable by its owner only. Raises OSError; an existing file is not replaced."""
@@ -149,7 +149,7 @@ class Writer:
         self._unpacked = self._records = 0
 
     def write(self, message: Message) -> None:
-        """Write a message, and all of it: what `read` would not take is left out and the file is full."""
+        """Write a whole message. One that `read` would reject is left out, and the file counts as full."""
         data = self._encode(message)
         if len(data) > _MAX_MESSAGE:
             self._unpacked = MAX_UNPACKED
@@ -159,7 +159,7 @@ class Writer:
         self._file.write(_LENGTH.pack(len(data)) + data)
 
     def flush(self) -> None:
-        """Make what was written so far readable, should this program die."""
+        """Make everything written so far readable, in case this program dies."""
         self._file.flush(zstd.ZstdFile.FLUSH_BLOCK)  # type: ignore[arg-type]  # its stub says int
         self._raw.flush()
 
@@ -179,7 +179,7 @@ class Writer:
 
 
 class Reader:
-    """Reads one recording, message by message. Owns the file; `close` or the end of `with` gives it back."""
+    """Reads one recording, message by message. Owns the file; `close` or the end of `with` closes it."""
 
     def __init__(self, path: Path) -> None:
         """Open a recording. Raises RecordingError, OSError."""
@@ -199,19 +199,19 @@ class Reader:
         self._file.close()
 
     def next(self) -> Message | None:
-        """Return the next message, `Head` first; None at the end, or where the file was cut off.
+        """Return the next message, `Head` first; None at the end or where the file is truncated.
 
-        Raises RecordingError: one line that says what is wrong with the file; OSError.
+        Raises RecordingError with one line that says what is wrong with the file, and OSError.
         """
         try:
             message = self._next()
-        except EOFError:  # cut off in the middle of the compressed stream
+        except EOFError:  # truncated in the middle of the compressed stream
             message = None
         except RecursionError:
             raise RecordingError(f"{self._shown}: not a recording, or damaged (nested too deeply)") from None
         except (*_DAMAGE, msgspec.MsgspecError, UnicodeDecodeError, Unfit) as error:
-            words = safe_text(str(error), 200)
-            raise RecordingError(f"{self._shown}: not a recording, or damaged ({words})") from None
+            problem = safe_text(str(error), 200)
+            raise RecordingError(f"{self._shown}: not a recording, or damaged ({problem})") from None
         if message is None and not self._started:
             raise RecordingError(f"{self._shown}: not a recording, or an empty one")
         self._started = True
@@ -232,14 +232,14 @@ class Reader:
             return None
         tag = _TAG.match(data)
         if tag is None:
-            raise Unfit("a message without its kind")
+            raise Unfit("a message without a type")
         if length > _MAX_SMALL and tag[1] not in _LARGE:
-            raise Unfit(f"a message of {length} bytes that says {tag[1].decode()}")
+            raise Unfit(f"a message of type {tag[1].decode()} with {length} bytes")
         if not self._started:
             self._check_format(data)
         message = self._decode(data)
         self._check(message)
-        if message.ts_ns < self._latest_ns:  # time never goes back: it came after the one before it
+        if message.ts_ns < self._latest_ns:  # time never goes back: use the time of the message before it
             message = msgspec.structs.replace(message, ts_ns=self._latest_ns)
         self._latest_ns = message.ts_ns
         return message
@@ -247,7 +247,7 @@ class Reader:
     def _check_format(self, data: bytes) -> None:
         head = msgspec.msgpack.decode(data, type=_AnyHead)
         if head.type != Head.__name__:
-            raise Unfit("it does not begin with its head")
+            raise Unfit("it does not begin with a head")
         if head.format != FORMAT:
             age = "a newer" if head.format > FORMAT else "an older"
             raise RecordingError(
@@ -263,9 +263,9 @@ class Reader:
         check_time(message.ts_ns)
         match message:
             case Snapshot():
-                for found in message.found:
-                    check_entry(found.entry)
-                    check_usage(found.usage)
+                for record in message.found:
+                    check_entry(record.entry)
+                    check_usage(record.usage)
             case Events():
                 for event in message.events:
                     check_event(event)
@@ -278,14 +278,14 @@ class Reader:
 
 
 class _AnyHead(msgspec.Struct):
-    """As much of a head as has to stay the same in all formats."""
+    """The part of a head that has to stay the same in all formats."""
 
     type: str
     format: int
 
 
 def _records_in(message: Message) -> int:
-    """Return how much of a recording's room a message takes: 1, and 1 for each record in it."""
+    """Return how many records a message counts for: 1, plus 1 for each record in it."""
     match message:
         case Snapshot():
             return 1 + len(message.found)
@@ -308,7 +308,7 @@ def read(path: Path) -> Iterator[Message]:
 
 
 def _open(path: Path) -> BinaryIO:
-    """Open the stream of messages, whichever way it is compressed. Raises OSError."""
+    """Open the stream of messages, compressed by either method. Raises OSError."""
     with open(path, "rb") as file:
         is_gzip = file.read(len(_GZIP)) == _GZIP
     if is_gzip:

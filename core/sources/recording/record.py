@@ -1,6 +1,6 @@
-"""Recording: a feed that writes down what another one delivers, to be looked at again on any machine.
+"""Recording: a feed that writes what another feed delivers to a file, for a replay on any machine.
 
-What may be secret in argv is scrubbed before it is written; environments are never recorded.
+Possible secrets in argv are removed before writing; environments are never recorded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from core.text.secrets import SCRUBBED, scrub_args
 
 
 class RecordingFeed:
-    """A feed that writes down what another one delivers. Owns and closes both feed and writer."""
+    """A feed that also writes what another feed delivers. Owns and closes both feed and writer."""
 
     def __init__(self, feed: Feed, writer: Writer) -> None:
         self._feed = feed
@@ -56,9 +56,9 @@ class RecordingFeed:
             self._writer.write(message)
 
     def note_user(self, uid: int) -> None:
-        """Keep a user's name: the machine that replays does not know it."""
+        """Record a user's name: the machine that replays does not know it."""
         name = self._feed.user_name(uid)
-        if self._users.get(uid) != name:  # at first it may be a number
+        if self._users.get(uid) != name:  # before a name service answers, the name is the uid
             self._users[uid] = name
             self.write(User(self.now_ns(), uid, name))
 
@@ -80,11 +80,11 @@ class RecordingFeed:
         return self._feed.user_name(uid)
 
     def settle_users(self, wait_s: float = 0.0) -> bool:
-        news = self._feed.settle_users(wait_s)
-        if news:
+        has_new_names = self._feed.settle_users(wait_s)
+        if has_new_names:
             for uid in list(self._users):
                 self.note_user(uid)
-        return news
+        return has_new_names
 
     def snapshot(self) -> list[SnapshotRecord]:
         found = self._feed.snapshot()
@@ -95,7 +95,7 @@ class RecordingFeed:
         ]
         kept = [SnapshotRecord(_scrubbed(record.entry), record.usage) for record in found[:MOST_RECORDS]]
         self.write(Snapshot(self.now_ns(), kept))
-        return found
+        return records
 
     def argvs(self, pids: Sequence[int]) -> dict[int, Argv]:
         return self._feed.argvs(pids)
@@ -132,7 +132,7 @@ class RecordingFeed:
 
 
 class _RecordingProcfs:
-    """The feed's /proc; whole entries are written down, the rest is asked for too often."""
+    """The feed's /proc. Whole entries and lists of pids are recorded; other reads are too frequent."""
 
     def __init__(self, recording: RecordingFeed, feed: Feed) -> None:
         self._recording = recording
@@ -160,17 +160,17 @@ class _RecordingProcfs:
 
 
 class _RecordingNames:
-    """The feed's names; each answer is written down when it is new."""
+    """The feed's container names; each new answer is recorded."""
 
     def __init__(self, recording: RecordingFeed, names: ContainerSource) -> None:
         self._recording = recording
         self._names = names
-        self._told: dict[bytes, ContainerContext] = {}
+        self._recorded: dict[bytes, ContainerContext] = {}
 
     def container_of(self, cgroup: bytes) -> ContainerContext:
         container = self._names.container_of(cgroup)
-        if container.id is not None and self._told.get(cgroup) != container:
-            self._told[cgroup] = container
+        if container.id is not None and self._recorded.get(cgroup) != container:
+            self._recorded[cgroup] = container
             self._recording.write(Named(self._recording.now_ns(), cgroup, container))
         return container
 
@@ -182,7 +182,7 @@ class _RecordingNames:
 
 
 def _scrubbed(entry: ProcessEntry) -> ProcessEntry:
-    """Return the entry with what may be secret in argv replaced."""
+    """Return the entry with possible secrets in argv masked."""
     args = entry.args
     scrubbed = scrub_args(args)
     if scrubbed == args:

@@ -1,4 +1,4 @@
-"""A recording as a feed: the same engine, tree and screens, with time passing as it was recorded."""
+"""A recording as a feed: it drives the same engine, tree and screens, and time passes as recorded."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ _ANSWERS = (Looked, Pids, Named, User)
 class ReplayFeed:
     """Delivers what was recorded up to the replay's own time, which runs at `speed`.
 
-    With `speed` 0 the whole recording is delivered at once. Nothing of this machine is asked: what was
-    not recorded is not known.
+    With `speed` 0 the whole recording is delivered at once. Nothing is read from this machine: facts that
+    were not recorded are not known.
     """
 
     maps: KernelMaps | None = None
@@ -50,16 +50,16 @@ class ReplayFeed:
     def __init__(
         self, path: Path, speed: float = 1.0, clock_ns: Callable[[], int] = time.monotonic_ns
     ) -> None:
-        """Go through the whole recording once, to know that it can be read and when it ends.
+        """Read the whole recording once, to check it and to find when it ends.
 
-        Raises RecordingError, OSError. It is read a second time as it is replayed: decoded, all of it would
+        Raises RecordingError, OSError. The replay reads it a second time: decoded, the whole recording could
         take some gigabytes.
         """
         for message in read(path):
             self._end_ns = message.ts_ns
         self._reader = Reader(path)
         head = self._reader.next()
-        assert isinstance(head, Head)  # the reader has made sure
+        assert isinstance(head, Head)  # checked by the reader
         self._start_ns = self._from_ns = head.ts_ns
         self._next: Message | None = None
         self._look_ahead()
@@ -82,21 +82,21 @@ class ReplayFeed:
 
     @property
     def ended(self) -> bool:
-        """True when everything has been delivered."""
+        """Whether everything has been delivered."""
         return self._next is None
 
     def fileno(self) -> int:
         return -1
 
     def now_ns(self) -> int:
-        """Return the recorded host's boot clock; it stands still at the end of the recording.
+        """Return the recorded host's boot clock, in ns; it stops at the end of the recording.
 
-        While a sweep has to be taken it stands where that was made.
+        While a sweep is due, it stays at the time of that sweep.
         """
         return self.sampled_ns if self.sweep_due else self._clock()
 
     def _clock(self) -> int:
-        """Return how far the replay is to go by now."""
+        """Return the boot clock that the replay should have reached by now."""
         if self._held_ns is not None:
             return self._held_ns
         if self._speed == 0:
@@ -106,18 +106,18 @@ class ReplayFeed:
 
     @property
     def position(self) -> Position:
-        """Where in the recording this is."""
+        """The position in the recording."""
         return Position(self._clock() - self._start_ns, self._end_ns - self._start_ns, self._speed)
 
     def hold(self, on: bool) -> None:
-        """Stop the recording's time, or let it go on from there."""
+        """Stop the recording's time, or resume it."""
         if on:
             self._held_ns = self._clock()
         elif self._held_ns is not None:
             self._go_on_from(self._held_ns)
 
     def skip(self, span_ns: int) -> None:
-        """Go on so much later; held, it stays held there."""
+        """Skip forward by `span_ns`; a held replay stays held at the new time."""
         then = min(self._clock() + span_ns, self._end_ns)
         if self._held_ns is not None:
             self._held_ns = then
@@ -125,7 +125,7 @@ class ReplayFeed:
             self._go_on_from(then)
 
     def set_speed(self, speed: float) -> None:
-        """Let time run so many times as fast from now on."""
+        """Set the factor by which time runs from now on."""
         held, now = self._held_ns, self._clock()
         self._speed = speed
         self._go_on_from(now)
@@ -139,13 +139,13 @@ class ReplayFeed:
         return self._users.get(uid, str(uid))
 
     def settle_users(self, wait_s: float = 0.0) -> bool:
-        """Names are in the recording, or nowhere."""
+        """Return False: names come from the recording only."""
         return False
 
     def snapshot(self) -> list[SnapshotRecord]:
         self._advance()
-        found, self._snapshot = self._snapshot, []
-        return found
+        records, self._snapshot = self._snapshot, []
+        return records
 
     def argvs(self, pids: Sequence[int]) -> dict[int, Argv]:
         return {}  # a recorded snapshot has them
@@ -156,7 +156,7 @@ class ReplayFeed:
         return _with_one_loss(events)
 
     def sweep(self) -> list[Sample]:
-        """Return the samples of the latest sweep; taken once more they are the same, as of the same time."""
+        """Return the samples of the latest sweep; a repeated call returns the same samples."""
         self.sweep_due = False
         return self._samples
 
@@ -169,26 +169,26 @@ class ReplayFeed:
     def _look_ahead(self) -> None:
         try:
             self._next = self._reader.next()
-        except (RecordingError, OSError, ValueError):  # it has changed since, or is closed: it ends here
+        except (RecordingError, OSError, ValueError):  # the file has changed since, or is closed: end here
             self._next = None
 
     def _first_snapshot(self) -> None:
-        """Take everything up to the first sweep: the tree has to be there at once."""
+        """Take everything up to the first sweep, so that the tree is filled at once."""
         while self._next is not None and not isinstance(self._next, Sweep):
             self._take(self._next)
         self._take_one_with_its_answers()
 
     def _advance(self) -> None:
-        """Take what had happened by now, but nothing beyond a sweep that is still to be applied.
+        """Take the messages up to now, but none after a sweep that still has to be applied.
 
-        A sweep ends what it does not see: applied later, it would end what was born since.
+        A sweep ends processes that it does not see: applied late, it would end processes born since.
         """
         now = self._clock()
         while not self.sweep_due and self._next is not None and self._next.ts_ns <= now:
             self._take_one_with_its_answers()
 
     def _take_one_with_its_answers(self) -> None:
-        """Take a message, and what was read because of it a moment later: it must not come too late."""
+        """Take a message and the answers recorded right after it: the engine needs them when applying it."""
         if self._next is not None:
             self._take(self._next)
         while isinstance(self._next, _ANSWERS):
@@ -198,15 +198,17 @@ class ReplayFeed:
         self._look_ahead()
         match message:
             case Snapshot():
-                # The latest counts: where two followed each other, the second was read after both losses.
-                self._snapshot = [SnapshotRecord(_safe(one.entry), _safe(one.usage)) for one in message.found]
+                # The latest replaces an earlier one: it was read after both losses.
+                self._snapshot = [
+                    SnapshotRecord(_safe(record.entry), _safe(record.usage)) for record in message.found
+                ]
             case Events():
                 for event in message.events:
                     self._take_event(event)
             case Sweep():
                 self.sampled_ns, self.sweep_due = message.ts_ns, True
                 self._samples = [
-                    msgspec.structs.replace(one, usage=_safe(one.usage)) for one in message.samples
+                    msgspec.structs.replace(sample, usage=_safe(sample.usage)) for sample in message.samples
                 ]
             case Looked():
                 self.procfs.learn(_safe(message.entry), _safe(message.usage))
@@ -226,7 +228,7 @@ class ReplayFeed:
 
 
 class _RecordedProcfs:
-    """What /proc said while it was recorded; everything else it cannot tell any more."""
+    """What was read from /proc during the recording; other reads raise ProcfsError."""
 
     def __init__(self) -> None:
         self.unreadable: dict[int, str] = {}
@@ -250,7 +252,7 @@ class _RecordedProcfs:
 
     def stat(self, pid: int) -> Stat:
         if pid not in self.shown:
-            raise ProcfsError(f"/proc/{pid} was not there any more")
+            raise ProcfsError(f"/proc/{pid} no longer existed")
         entry, usage = self.entry(pid)
         return Stat(
             pid, entry.comm, usage.state, entry.ppid, 0, entry.kthread, usage.cpu_ns, usage.threads,
@@ -262,7 +264,7 @@ class _RecordedProcfs:
 
 
 class _RecordedNames:
-    """The containers as they were named while it was recorded."""
+    """The container names as recorded."""
 
     def __init__(self) -> None:
         self._containers: dict[bytes, ContainerContext] = {}
@@ -280,14 +282,14 @@ class _RecordedNames:
         return changed
 
     def forget_unused(self, used: Callable[[], set[bytes]]) -> None:
-        """What a recording tells once is not told again: all of it is kept."""
+        """Keep everything: a recording has each answer only once."""
 
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
 def _safe(record: _Record) -> _Record:
-    """Return a record whose texts are safe to show: a file from elsewhere can claim that any text is."""
+    """Return a record with texts that are safe to show: those in a file from elsewhere may not be."""
     facts = {
         name: safe_text(value, 1024)
         for name in record.__struct_fields__
@@ -297,7 +299,7 @@ def _safe(record: _Record) -> _Record:
 
 
 def _with_one_loss(events: list[Event]) -> list[Event]:
-    """Return the events with all losses in the place of the last: each has all processes looked at again."""
+    """Return the events with all losses merged into the last: each loss causes a resync of all processes."""
     losses = [at for at, event in enumerate(events) if type(event) is Lost]
     if len(losses) < 2:
         return events
@@ -308,7 +310,7 @@ def _with_one_loss(events: list[Event]) -> list[Event]:
 
 
 def _safe_container(container: ContainerContext) -> ContainerContext:
-    """Return a container, and the ones it is in, with safe texts; no more levels than there can be."""
+    """Return a container and those around it with safe texts; at most LEVELS levels, without repeated ids."""
     levels: list[ContainerContext] = []
     level: ContainerContext | None = container
     while level is not None and len(levels) < LEVELS:
@@ -324,12 +326,12 @@ def _safe_container(container: ContainerContext) -> ContainerContext:
 
 
 def _recorded_tiers(tiers: Tiers) -> Tiers:
-    """Return the tiers as they were; none of them can be asked anew."""
+    """Return the recorded tiers; none of them can be asked again."""
     maps, procfs = _safe(tiers.maps), _safe(tiers.procfs)
-    word = "a recording: it can be read, and nothing asked anew"
+    reason = "this is a recording: nothing can be read from its host"
     return Tiers(
         cache=TierState(tiers.cache.on),
-        maps=TierState(maps.on, maps.reason or (word if maps.on else "")),
-        procfs=TierState(procfs.on, procfs.reason or word),
+        maps=TierState(maps.on, maps.reason or (reason if maps.on else "")),
+        procfs=TierState(procfs.on, procfs.reason or reason),
         step=tiers.step,
     )

@@ -97,5 +97,5 @@ def test_a_directory_that_others_can_write_is_refused(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     (tmp_path / "ebpf-tui").mkdir(mode=0o777)
     (tmp_path / "ebpf-tui").chmod(0o777)
-    with pytest.raises(PermissionError, match="closed to others"):
+    with pytest.raises(PermissionError, match="not a private directory"):
         runtime_directory()

@@ -265,7 +265,7 @@ def test_a_view_that_cannot_be_made_costs_only_itself(monkeypatch: pytest.Monkey
     shown.session.request(ViewRequest(height=10, filter="pod:x"))
     shown.session.start()
     try:
-        refused = shown.wait(lambda frame: "cannot be shown" in frame.window.problem)
+        refused = shown.wait(lambda frame: "this view failed" in frame.window.problem)
         assert refused.window.request.filter == "pod:x"
         shown.session.request(ViewRequest(height=10))
         shown.wait(lambda frame: frame.window.request.filter == "" and not frame.window.problem)
