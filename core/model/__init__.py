@@ -1,1 +1,1 @@
-"""The records that the layers hand to each other; they import nothing of the program but core.text."""
+"""The records that layers pass to each other; they import nothing else of the program but core.text."""

@@ -1,6 +1,6 @@
-"""The records that travel between the layers. All are frozen.
+"""The records that layers pass to each other. All are frozen.
 
-`bytes` fields are what the kernel said, unsafe to show; `str` fields went through `safe_text`.
+`bytes` fields come from the kernel and are unsafe to show; `str` fields went through `safe_text`.
 Times ending in `_ns` are nanoseconds; `start_ns`, `fork_ns`, `exec_ns` and `ts_ns` count from boot
 (CLOCK_BOOTTIME), as `task_struct.start_boottime` does. gc=False: none can be part of a cycle.
 """
@@ -15,14 +15,14 @@ from typing import NamedTuple
 import msgspec
 
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-"""The grain of start times in /proc/PID/stat, in ns."""
+"""The resolution of start times in /proc/PID/stat, in ns."""
 
 
 def same_start(left_ns: int, right_ns: int) -> bool:
-    """True when two start times can be of one process: equal, or equal as far as /proc can tell.
+    """Return whether two start times may be of one process: equal, or equal at /proc's resolution.
 
-    The kernel tier knows ns, /proc only ticks (10 ms); a time that is a whole number of ticks came
-    from /proc, and is compared in ticks.
+    The kernel tier has ns, /proc only ticks (10 ms). A whole number of ticks came from /proc, and is compared
+    in ticks.
     """
     if left_ns == right_ns:
         return True
@@ -32,7 +32,7 @@ def same_start(left_ns: int, right_ns: int) -> bool:
 
 
 class Tier(StrEnum):
-    """Where an answer came from."""
+    """The tier that an answer came from."""
 
     CACHE = "cache"
     MAPS = "maps"
@@ -40,7 +40,7 @@ class Tier(StrEnum):
 
 
 class Origin(StrEnum):
-    """How an entry first came in."""
+    """How an entry first came into the cache."""
 
     EVENT = "event"
     SNAPSHOT = "snapshot"
@@ -49,7 +49,7 @@ class Origin(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What one tier said in one resolution."""
+    """The result of one tier in one resolution."""
 
     HIT = "hit"
     MISS = "miss"
@@ -65,7 +65,7 @@ class ProcessKey(NamedTuple):
 
 
 class Credentials(msgspec.Struct, frozen=True, gc=False):
-    """Who a process is. `login_uid` is None when no login was recorded (4294967295 in /proc)."""
+    """Ids and capabilities of a process. `login_uid` is None if no login was recorded (4294967295 in /proc)."""
 
     uid: int = 0
     gid: int = 0
@@ -81,13 +81,13 @@ class Credentials(msgspec.Struct, frozen=True, gc=False):
 class ProcessEntry(msgspec.Struct, frozen=True, gc=False):
     """One image of one process: what it is from one exec (or its fork) to the next.
 
-    `cmdline` is argv as /proc/PID/cmdline gives it: each argument followed by a NUL.
-    `exe` is the path as readlink /proc/PID/exe gives it, empty when it is not known.
+    `cmdline` is argv as in /proc/PID/cmdline: each argument followed by a NUL.
+    `exe` is the path as from readlink /proc/PID/exe, empty when it is not known.
     `device` is the kernel's s_dev, or 0; compare inodes, not devices (overlay, procfs differ).
-    `exec_id` is `task_struct.self_exec_id`, 0 when the source cannot know it (procfs).
-    `cgroup` is the path in the hierarchy that tells containers apart, empty when not known; `cgroup_id` is
-    the kernel's id of it, 0 when not known, unique only together with `cgroup_hierarchy` (0: cgroup v2).
-    `script` is what was given to execve when `exe` is its interpreter; only events know it.
+    `exec_id` is `task_struct.self_exec_id`, 0 when the source does not have it (procfs).
+    `cgroup` is the path in the hierarchy that identifies containers, empty when not known; `cgroup_id` is the
+    kernel's id of it, 0 when not known, unique only together with `cgroup_hierarchy` (0: cgroup v2).
+    `script` is the file given to execve when `exe` is its interpreter; only events carry it.
     `inner_pid` is the pid in the process's own pid namespace, 0 when not known.
     `problem` says which facts could not be read and why, or is empty.
     core/probe/layout.py makes entries by position: keep the order of the fields in step with it.
@@ -123,7 +123,7 @@ class ProcessEntry(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> ProcessKey:
-        # What ProcessKey(…) does, at half the price: it is asked for several times an event.
+        # The same as ProcessKey(…) in half the time: every event reads it several times.
         return tuple.__new__(ProcessKey, (self.pid, self.start_ns))
 
     @property
@@ -135,9 +135,9 @@ class ProcessEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """What a process costs, sampled. `cpu_ns` is its CPU time since it started, all threads.
+    """The resource use of a process, sampled. `cpu_ns` is its CPU time since its start, of all threads.
 
-    `cpu_percent` is the share of one core since the sample before, None at the first sample.
+    `cpu_percent` is the percentage of one core since the previous sample, None at the first sample.
     `state` is the letter of /proc/PID/stat.
     """
 
@@ -153,13 +153,13 @@ class ContainerContext(msgspec.Struct, frozen=True, gc=False):
 
     `id` is None for what is not a container. `runtime` is one of docker, containerd, cri-o, podman,
     ecs, garden, lxc, nspawn, unknown when there is an id; `systemd` for a unit without one; else None.
-    `name`, `image`, `pod`, `namespace` come from the runtime's own state on disk; where it could not
-    be read `reason` says why. `pod_uid` is the uid of a Kubernetes pod, the id of one of podman's.
-    `labels` are name and value of its labels and OCI annotations, in the order of their names: safe, without
-    secrets, and so few and short that they can be kept for every container.
-    `paused` containers are frozen, by themselves or by one they are in.
-    `outer` is the container that a nested one is in; its `cgroup_path` ends where that container does.
-    `source` is the file or database that told name and image, as the host names it.
+    `name`, `image`, `pod`, `namespace` come from the runtime's own state on disk; when it could not be
+    read, `reason` says why. `pod_uid` is the uid of a Kubernetes pod or the id of a podman pod.
+    `labels` are names and values of labels and OCI annotations, sorted by name: safe to show, without
+    secrets, and limited in number and length so that they can be kept for every container.
+    `paused`: the container's cgroup, or one above it, is frozen.
+    `outer` is the container around a nested one; its `cgroup_path` ends at that container's own cgroup.
+    `source` is the host's path of the file or database that name and image came from.
     """
 
     id: str | None = None
@@ -177,7 +177,7 @@ class ContainerContext(msgspec.Struct, frozen=True, gc=False):
     source: str | None = None
 
     def levels(self) -> Iterator[ContainerContext]:
-        """Yield this container and the ones that it is nested in, from inside outwards."""
+        """Yield this container and the containers around it, innermost first."""
         level: ContainerContext | None = self
         while level is not None:
             yield level
@@ -185,7 +185,7 @@ class ContainerContext(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def parent_id(self) -> str | None:
-        """The id of the outer container of a nested one."""
+        """The id of the container around a nested one."""
         return self.outer.id if self.outer else None
 
     @property
@@ -200,12 +200,12 @@ class ContainerContext(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def short_id(self) -> str:
-        """The first 12 digits, which is what people type."""
+        """The first 12 characters, which is what people type."""
         return (self.id or "")[:12]
 
 
 class TrailStep(msgspec.Struct, frozen=True, gc=False):
-    """What one tier said, why, and how long it took."""
+    """The answer of one tier, its reason, and its time."""
 
     tier: Tier
     outcome: Outcome
@@ -224,14 +224,14 @@ class Resolution(msgspec.Struct, frozen=True, gc=False):
 
 
 class TierState(msgspec.Struct, frozen=True):
-    """Whether a tier answers; if not, `reason` names the cause and the command that undoes it."""
+    """Whether a tier answers; if not, `reason` names the cause and the command that removes it."""
 
     on: bool
     reason: str = ""
 
 
 class LadderStep(StrEnum):
-    """How much the host allows, from everything to the least; the header shows it."""
+    """How much the host allows, from most to least; the header shows it."""
 
     EVENTS_AND_MAPS = "events+maps"
     ITERATOR_ONLY = "iterator only"

@@ -1,7 +1,7 @@
-"""What a feed delivers: events as they happened, and samples of what runs now. All frozen.
+"""What a feed delivers: events as they happened, and samples of running processes. All are frozen.
 
-`ts_ns` is when it happened, in ns since boot. A process is always named by pid and start time.
-gc=False: they hold nothing that could point back at them, and the collector need not walk a storm of them.
+`ts_ns` is the time of an event, in ns since boot. A process is always identified by pid and start time.
+gc=False: they cannot be part of a cycle, and the garbage collector need not walk a storm of them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ class Fork(msgspec.Struct, frozen=True, tag=True, gc=False):
     """A process was born. It runs its parent's image until it executes one of its own.
 
     `ppid` is the kernel's parent at birth (`real_parent->tgid`), `parent_inode` the inode of the
-    executable that the child inherited, 0 when unknown; `creator` the process that called fork
-    (another one than the parent under CLONE_PARENT). `cgroup` is empty when it is the creator's. Its
-    id is unique only together with its hierarchy (0: cgroup v2).
+    executable that the child inherited, 0 when unknown; `creator` the process that called fork (not the
+    parent with CLONE_PARENT). `cgroup` is empty when it is the creator's. Its id is unique only together
+    with its hierarchy (0: cgroup v2).
     core/probe/layout.py makes it by position: keep the order of the fields in step with it.
     """
 
@@ -71,10 +71,10 @@ class Reaped(msgspec.Struct, frozen=True, tag=True, gc=False):
 
 
 class CgroupMove(msgspec.Struct, frozen=True, tag=True, gc=False):
-    """A process was moved to another cgroup: the one that tells containers apart, of all its hierarchies.
+    """A process was moved to another cgroup in the hierarchy that identifies containers.
 
     The id, 0 when it is not known, is unique only together with the hierarchy (0: cgroup v2). `cgroup` is
-    empty when only /proc knows it.
+    empty when only /proc has it.
     """
 
     ts_ns: int
@@ -96,7 +96,7 @@ Event = Fork | Exec | Exit | Reaped | CgroupMove | Lost
 
 
 class Sample(msgspec.Struct, frozen=True, gc=False):
-    """One running process as a sweep sees it: just enough to notice any change of it."""
+    """One running process as a sweep sees it: just enough to detect any change of it."""
 
     pid: int
     start_ns: int
@@ -107,16 +107,16 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     kthread: bool
     usage: Usage
     image_mark: int = 0
-    """Where there are no generations (procfs): a number that changes with each exec; 0 when not known."""
+    """For sources without generations (procfs): a number that changes with each exec; 0 when not known."""
     new_rights: bool = False
-    """Its credentials are others than at the last look: told once."""
+    """Its credentials changed since the previous sweep; reported once."""
 
 
 class SnapshotRecord(msgspec.Struct, frozen=True, gc=False):
     """One running process as the start-up snapshot sees it.
 
-    Its argv may be empty and marked as cut: then it is still to be read (`Feed.argvs`), but not with the
-    others when its memory map is `locked`: whoever reads it has to wait.
+    Its argv may be empty and marked as cut: then it is still to be read (`Feed.argvs`), but separately when
+    its memory map is `locked`, because reading it blocks.
     """
 
     entry: ProcessEntry
@@ -125,9 +125,9 @@ class SnapshotRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 class Argv(msgspec.Struct, frozen=True, gc=False):
-    """The argv that /proc has of an image of a process: of start time `start_ns` and generation `exec_id`.
+    """The argv from /proc of one image of a process, with start time `start_ns` and generation `exec_id`.
 
-    `cut` is True when there is more of it than was read.
+    `cut` is True when only a part of it was read.
     """
 
     start_ns: int
@@ -137,7 +137,7 @@ class Argv(msgspec.Struct, frozen=True, gc=False):
 
 
 class MapFill(msgspec.Struct, frozen=True, gc=False):
-    """How full one of the probe's maps is. Full is its normal state: it then drops what is oldest."""
+    """How full one of the probe's maps is. A full map is normal: it drops its oldest entries."""
 
     name: str
     entries: int

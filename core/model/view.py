@@ -1,4 +1,4 @@
-"""What a screen asks for and what it gets: a window of rows, immutable."""
+"""What a screen requests and what it gets: a window of rows, immutable."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from core.model.latency import TierLatency
 
 
 class ProcessView(msgspec.Struct, frozen=True, gc=False):
-    """One process as the tree knows it. The session makes a new one whenever a fact changes.
+    """One process as the tree holds it. The session makes a new view whenever a fact changes.
 
-    `parent` is the process cache's answer (an object there), not a pid look-up. `source` is the tier that
-    answered the latest resolution; None for what was never resolved. `ended_ns` is set while an ended
-    process is kept as history. core/resolve/engine.py makes it by position.
+    `parent` comes from the process cache, where it is a reference to an object, not from a pid look-up.
+    `source` is the tier that answered the latest resolution; None if there was none. `ended_ns` is set while
+    an ended process is kept as history. core/resolve/engine.py makes it by position.
     """
 
     entry: ProcessEntry
@@ -37,7 +37,7 @@ class ProcessView(msgspec.Struct, frozen=True, gc=False):
     usage: Usage | None = None
     ended_ns: int | None = None
     note: str = ""
-    """Why something of this row could not be read, or an empty text."""
+    """Why a fact of this row could not be read, or an empty text."""
 
     @property
     def key(self) -> ProcessKey:
@@ -56,7 +56,7 @@ class Grouping(StrEnum):
 
 class SortKey(StrEnum):
     """`tree` is birth order, the stable default. The others sort siblings: CPU and memory by the sum of
-    the subtree, largest first; age youngest first; pid and name upwards."""
+    the subtree, largest first; age youngest first; pid and name ascending."""
 
     TREE = "tree"
     CPU = "cpu"
@@ -67,10 +67,10 @@ class SortKey(StrEnum):
 
 
 class Find(msgspec.Struct, frozen=True):
-    """A question: which row matches `text` (in the filter language), counted from the row `start`?
+    """A search for a row that matches `text` (in the filter language), from the row `start`.
 
-    `step` 1: the next one, -1: the one before, 0: `start` itself or else the next. At the end of the
-    tree it goes on at the beginning. Rows in folded nodes are found too, rows the filter hides are not.
+    `step` 1: the next match, -1: the previous, 0: `start` itself, else the next. The search wraps around at
+    the ends of the tree. It finds rows in folded nodes, but not rows that the filter hides.
     """
 
     text: str
@@ -79,9 +79,9 @@ class Find(msgspec.Struct, frozen=True):
 
 
 class SearchMatches(msgspec.Struct, frozen=True):
-    """The answer: the row, None when nothing matches, and which of how many matches it is (from 1).
+    """The result of a search: the row (None: no match), its number among the matches (from 1), and the total.
 
-    `hidden_by` holds the folded nodes it stands in. `problem` says what is wrong with the text.
+    `hidden_by` holds the folded nodes around the row. `problem` says what is wrong with the text.
     """
 
     key: RowKey | None = None
@@ -92,13 +92,13 @@ class SearchMatches(msgspec.Struct, frozen=True):
 
 
 class ViewRequest(msgspec.Struct, frozen=True):
-    """Which rows a screen wants. `top` is the first row; `height` how many.
+    """The rows that a screen requests. `top` is the index of the first row, `height` the number of rows.
 
     `anchor` and `anchor_offset`: keep this row at this distance from the top when rows come and go
     (None: keep `top` as a number). `folded` holds the keys of folded nodes. `below` asks for the keys
     of all nodes with children in one subtree (the empty text: in the whole tree), so that a screen
-    can fold or unfold what it does not see. `find` asks where a text is. Both are asked anew with every
-    window: a screen that has its answer leaves them out.
+    can fold or unfold what it does not see. `find` asks where a text is. Both are evaluated for every
+    window: a screen that has the answer leaves them out.
     """
 
     top: int = 0
@@ -115,7 +115,7 @@ class ViewRequest(msgspec.Struct, frozen=True):
 
 
 class RowKind(StrEnum):
-    """What a line of the tree is about."""
+    """What a row of the tree is about."""
 
     PROCESS = "process"
     CONTAINER = "container"
@@ -124,11 +124,11 @@ class RowKind(StrEnum):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One line of the tree, ready to be drawn. Text fields are safe; there is no markup in them.
+    """One row of the tree, ready to be drawn. Text fields are safe and contain no markup.
 
-    `guides` is the drawing in front of the name (`│  ├─ `), of a group inside another one its indentation.
-    `folded` is None for a leaf. `dim` marks an ancestor that the filter keeps only for context. `count`,
-    `cpu_percent` and `rss_bytes` of a group (and of a folded node) are sums over everything below it.
+    `guides` are the lines in front of the name (`│  ├─ `), for a nested group its indentation. `folded` is
+    None for a leaf. `dim` marks an ancestor that the filter keeps only as context. `count`, `cpu_percent`
+    and `rss_bytes` of a group and of a folded node are sums over the subtree.
     """
 
     key: RowKey
@@ -155,11 +155,11 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Window(msgspec.Struct, frozen=True):
-    """The rows that were asked for. `top` is the index of the first one among `total`.
+    """The requested rows. `top` is the index of the first one among `total` rows.
 
-    `anchor_index` is the index (among all rows) of the anchor, or of the folded node that hides it;
-    None when it is not there any more. `problem` says what is wrong with the filter, if anything is.
-    `request` is the request that this answers, `below` and `found` the answers to its questions.
+    `anchor_index` is the index (among all rows) of the anchor, or of the folded node that hides it; None
+    when the anchor is gone. `problem` says what is wrong with the filter, if anything is. `request` is the
+    request that this answers, `below` and `found` the answers to its `below` and `find`.
     """
 
     rows: tuple[Row, ...] = ()
@@ -175,7 +175,7 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Where in a recording a replay is, and how many times as fast as it happened it runs."""
+    """The position of a replay in its recording, and its speed as a factor of real time."""
 
     ns: int
     length_ns: int
@@ -183,10 +183,10 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Past(msgspec.Struct, frozen=True):
-    """How far behind a paused tree stands, and how far back one can go from what is known now.
+    """How far a paused tree is behind the present, and how far back the history reaches.
 
-    `rewound`: it stands before the moment when it was paused. `at_start`: nothing older is kept.
-    `full`: there is no room for what happens now; it will come as one step.
+    `rewound`: the tree shows a moment before it was paused. `at_start`: nothing older is kept.
+    `full`: the history is full; new changes merge into one step.
     """
 
     behind_ns: int = 0
@@ -199,7 +199,7 @@ class Past(msgspec.Struct, frozen=True):
 
 
 class Header(msgspec.Struct, frozen=True):
-    """The line above every screen. Rates are per second over the last seconds."""
+    """The line above every screen. Rates are per second, averaged over the last seconds."""
 
     hostname: str
     kernel: str
@@ -214,22 +214,22 @@ class Header(msgspec.Struct, frozen=True):
     now_ns: int = 0
     """Boot clock of the frame; an age is `now_ns - start_ns`."""
     message: str = ""
-    """What is going on (`snapshot…`, `resync after 12 lost events`), or empty."""
+    """A message about the session's work (`loading the probe again…`), or empty."""
     past: Past = Past()
     replay: Position | None = None
-    """None: this is a live host."""
+    """None on a live host."""
 
 
 LabelledFacts = Iterable[tuple[str, str | None]]
-"""Lines of the explain pane: label and text. Empty texts are left out, an empty label continues the last."""
+"""Lines of the explain pane: label and text. Empty texts are left out; an empty label continues the last."""
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """What the explain pane shows of one row; texts are safe.
+    """What the explain pane shows about one row; texts are safe.
 
-    `story` and `facts` are pairs (label, text), for example ("tty", "pts/0"); an empty label goes on
-    with the line before. The story is how the row came to be, the facts what it is. Groups have
-    no `resolution`, but their CPU percents over the last minutes (None: nobody looked), the newest last.
+    `story` and `facts` are pairs (label, text), for example ("tty", "pts/0"); an empty label continues the
+    line before. The story is how the row came to be, the facts are what it is now. Groups have no
+    `resolution`; they have CPU percents over the last minutes (None: not sampled), newest last.
     """
 
     key: RowKey
@@ -241,7 +241,7 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """One state of the session, published to the screen at most ten times a second."""
+    """One state of the session, published in answer to a command or every 250 ms at most (replays: 100 ms)."""
 
     revision: int
     header: Header
@@ -251,7 +251,7 @@ class Frame(msgspec.Struct, frozen=True):
     """Counters by name, for the Resolver screen: `hits cache`, `miss`, `added event`, …"""
     latency: tuple[TierLatency, ...] = ()
     fills: tuple[MapFill, ...] = ()
-    """The probe's maps, some seconds old; empty where that cannot be known."""
+    """How full the probe's maps are, some seconds ago; empty when that is not known."""
     cached: int = 0
-    """Live processes in the cache, of `cache_limit` at most."""
+    """Live processes in the cache, at most `cache_limit`."""
     cache_limit: int = 0

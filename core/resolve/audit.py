@@ -129,7 +129,7 @@ class Audit:
         fields = set()
         if entry.ppid != seen.ppid:
             fields.add("ppid")
-        # An exec that goes on has no argv yet: its event is still to come, after whatever time it takes.
+        # Without argv an exec is still in progress: its event is still to come, however long that takes.
         if entry.inode and seen.inode and entry.inode != seen.inode and (seen.cmdline or not entry.cmdline):
             fields.add("image")
         if self._container_id(entry.cgroup) != self._container_id(seen.cgroup):

@@ -26,7 +26,7 @@ from core.sources.feed import Feed
 from core.sources.procfs import ProcfsError
 
 _ARGV_PIECE = 256
-"""The first piece of argv that is read, in processes."""
+"""How many processes the first piece of argv covers."""
 
 _ENDED = Usage(state="Z", cpu_percent=0.0)
 _HITS_CACHE = Counter.HITS_CACHE
@@ -69,7 +69,7 @@ class Engine:
     def start(self, *, whole: bool = True) -> None:
         """Take the snapshot: the kernel's iterator first, then whatever else /proc shows.
 
-        With `whole` argv is read of all; else it comes in pieces, by `read_argv`.
+        With `whole` the argv of every process is read; else `read_argv` reads it in pieces.
         """
         self.take(self.feed.snapshot())
         self._take_events()  # reported meanwhile; a process missing in the snapshot had ended before it
@@ -164,13 +164,14 @@ class Engine:
 
     @property
     def reads_argv(self) -> bool:
-        """Whether argv of some processes is still to be read."""
+        """Whether the argv of some processes is still to be read."""
         return bool(self._unread)
 
     def read_argv(self, first: Iterable[ProcessKey] = (), *, most: int = 0) -> None:
-        """Read a piece of the argv that a snapshot could not bring, of the processes `first` before others.
+        """Read the argv of some processes that a snapshot lacks, of the processes in `first` before others.
 
-        Or of `most` at once. Each piece costs a look at all processes, so that they grow.
+        `most` is how many processes; 0: the next piece. Each piece costs a walk over all processes, so
+        every piece is twice as large as the one before.
         """
         if not self._unread:
             self._piece = _ARGV_PIECE
@@ -187,7 +188,7 @@ class Engine:
     def _take_argv(self, process: Process, argv: Argv | None) -> None:
         entry = with_argv(process.entry, argv)
         if argv is not None and entry is process.entry:
-            return  # of another image: the news of that exec is on its way
+            return  # it is of another image: the event of that exec is on its way
         if entry.cmdline_truncated:
             entry = self.resolver.completed(entry)
         if entry is not process.entry:
@@ -260,11 +261,11 @@ class Engine:
 
     def take(self, records: list[SnapshotRecord]) -> None:
         """Put a snapshot into the cache, oldest first, so that parents come before children."""
-        for record in sorted(found, key=lambda record: record.entry.start_ns):
+        for record in sorted(records, key=lambda record: record.entry.start_ns):
             entry = record.entry
-            known = self.cache.find(entry.pid, entry.start_ns)
-            if known is not None and known.entry.exec_id >= entry.exec_id > 0:
-                continue  # an event told the same, or later news
+            cached = self.cache.find(entry.pid, entry.start_ns)
+            if cached is not None and cached.entry.exec_id >= entry.exec_id > 0:
+                continue  # an event already reported this image or a later one
             unread = lacks_argv(entry) and not record.locked
             if not unread or entry.problem or not entry.cgroup:
                 entry = self.resolver.completed(entry)

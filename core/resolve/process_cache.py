@@ -138,8 +138,8 @@ class ProcessCache:
         """Give a process its new image; the previous one goes into its history unless it is the same.
 
         The fork may have been lost: then the process is made here, flagged as without its parent
-        unless the parent is cached. An event older than the cached image changes nothing; one of the
-        same generation replaces what was only seen by looking, perhaps before the exec was complete.
+        unless the parent is cached. An event older than the cached image changes nothing; one of the same
+        generation replaces an image from another source, which may have been read before the exec finished.
         """
         entry = event.entry
         process = self.find(entry.pid, entry.start_ns) or self._ended.get((entry.pid, entry.start_ns))
@@ -200,7 +200,7 @@ class ProcessCache:
     def move(self, event: CgroupMove) -> Process | None:
         """Put a process into another cgroup; None if it is not cached or is there already.
 
-        A hybrid host reports a move once for each hierarchy; ids are unique in one hierarchy only.
+        A hybrid host reports a move once for each hierarchy; ids are unique only within a hierarchy.
         """
         process = self.find(event.pid, event.start_ns)
         if process is None:

@@ -116,7 +116,7 @@ class Publisher:
         return True
 
     def rows_on_screen(self) -> list[ProcessKey]:
-        """Return the processes of the latest frame: what is not known of them yet is read first."""
+        """Return the processes of the latest frame: their missing facts are read first."""
         return [row.key for row in self._rows if isinstance(row.key, ProcessKey)]
 
     def _window(self, now_ns: int) -> Window:

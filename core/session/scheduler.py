@@ -124,7 +124,7 @@ class Scheduler:
 
     def _next_due(self) -> int:
         due = min(self._next_sweep, self._next_names)
-        if self._engine.reads_argv:  # there is more to read
+        if self._engine.reads_argv:  # more argv is to be read
             due = time.monotonic_ns()
         if self._publisher.is_due:
             due = min(due, self._next_frame)

@@ -101,10 +101,10 @@ class Feed(Protocol):
         """Return every process that the task iterator sees; fills the maps. Empty without a probe."""
 
     def argvs(self, pids: Sequence[int]) -> dict[int, Argv]:
-        """Return by pid the argv of processes that a snapshot brought in without; empty on procfs.
+        """Return the argv of processes that a snapshot lacks, by pid; empty without a probe.
 
-        Who reads it may be left behind: those that cannot be read soon are left out. Each call looks at
-        all processes of the host once: ask for many at a time.
+        Processes whose argv cannot be read in time are left out. Each call walks all processes of the host
+        once: ask for many at a time.
         """
 
     def events(self) -> list[Event]:
@@ -174,7 +174,7 @@ class ProbeFeed(_HostFeed):
         cmdlines = self.sources.cmdlines.read(pids)
         if not cmdlines:
             return {}
-        # Asked afterwards: an image that is the same as before the reading is what was read.
+        # Identities are read after argv: if the image is the same as before, argv is of that image.
         return {
             pid: Argv(start_ns, exec_id, cmdlines[pid], is_short(cmdlines[pid], size))
             for start_ns, pid, exec_id, size in self._probe.identities()

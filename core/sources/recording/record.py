@@ -87,13 +87,13 @@ class RecordingFeed:
         return has_new_names
 
     def snapshot(self) -> list[SnapshotRecord]:
-        found = self._feed.snapshot()
-        argvs = self._feed.argvs([record.entry.pid for record in found if lacks_argv(record.entry)])
-        found = [
+        records = self._feed.snapshot()
+        argvs = self._feed.argvs([record.entry.pid for record in records if lacks_argv(record.entry)])
+        records = [
             SnapshotRecord(with_argv(record.entry, argvs.get(record.entry.pid)), record.usage)
-            for record in found
+            for record in records
         ]
-        kept = [SnapshotRecord(_scrubbed(record.entry), record.usage) for record in found[:MOST_RECORDS]]
+        kept = [SnapshotRecord(_scrubbed(record.entry), record.usage) for record in records[:MOST_RECORDS]]
         self.write(Snapshot(self.now_ns(), kept))
         return records
 

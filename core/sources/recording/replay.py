@@ -148,7 +148,7 @@ class ReplayFeed:
         return records
 
     def argvs(self, pids: Sequence[int]) -> dict[int, Argv]:
-        return {}  # a recorded snapshot has them
+        return {}  # a recorded snapshot contains argv
 
     def events(self) -> list[Event]:
         self._advance()

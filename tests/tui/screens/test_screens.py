@@ -198,7 +198,7 @@ async def test_resolver_counts_what_grew_while_it_was_watched() -> None:
         assert "90.5%" in cache
         assert "5.0" in cache  # 50 in ten seconds
         assert "█" in cache
-        assert "events the kernel could not hand over" in text(pilot)
+        assert "events that did not fit into the ring buffer" in text(pilot)
         await press(pilot, "1")
         assert engine(pilot).running
 
