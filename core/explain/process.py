@@ -28,7 +28,7 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 def explanation(process: Process, resolution: Resolution, view: ProcessView, moment: Moment) -> Explanation:
-    """Describe a process and the source of each fact. All texts are safe to show."""
+    """Describe a process and the source of its facts. All texts are safe to show."""
     upwards = (generation.entry for generation in chain((process,), process.ancestors()))
     story = [
         ("times", _times(process.entry, moment.now_ns, process)),

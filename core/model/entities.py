@@ -65,7 +65,7 @@ class ProcessKey(NamedTuple):
 
 
 class Credentials(msgspec.Struct, frozen=True, gc=False):
-    """Ids and capabilities of a process. `login_uid` is None if no login was recorded (4294967295 in /proc)."""
+    """Ids and capabilities of a process. `login_uid`: None without a recorded login (4294967295 in /proc)."""
 
     uid: int = 0
     gid: int = 0

@@ -241,7 +241,7 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """One state of the session, published in answer to a command or every 250 ms at most (replays: 100 ms)."""
+    """One state of the session, published in answer to a command or at most every 250 ms (replay: 100 ms)."""
 
     revision: int
     header: Header

@@ -1,1 +1,1 @@
-"""The host itself: its root, users, rights and distribution."""
+"""The host: its root directory, users, rights and distribution."""

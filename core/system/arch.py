@@ -1,7 +1,7 @@
-"""The architectures, and what each is called by the kernel, gcc, Debian, LLVM, Go and `uname -m`.
+"""The architectures and their names in the kernel, gcc, Debian, LLVM, Go and `uname -m`.
 
-The name is Debian's and Go's where these agree. "x86", "powerpc" and "arm" are names of directories
-in the kernel tree; here they mean the architecture that eBPF is built for today (amd64, ppc64el, arm).
+The name is the one of Debian and Go where these agree. "x86", "powerpc" and "arm" are directories in the
+kernel tree; here they mean the architecture that eBPF is built for today (amd64, ppc64el, arm).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from core.text.safe import safe_text
 
 
 class ArchError(Exception):
-    """A word that names no architecture of ARCHES; the message is one safe line."""
+    """A word that does not name an architecture of ARCHES; the message is one safe line."""
 
     def __init__(self, message: str) -> None:
         super().__init__(safe_text(message))
@@ -23,38 +23,38 @@ class ArchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Arch:
-    """One architecture. Two are the same when their names are."""
+    """One architecture. Two are equal when their names are."""
 
     name: str
     kernel: str = field(compare=False)
-    """Directory under arch/ in the kernel tree, and the word in `__TARGET_ARCH_<word>`."""
+    """Directory under arch/ in the kernel tree, and the suffix in `__TARGET_ARCH_<suffix>`."""
     gcc: str = field(compare=False)
-    """First word of gcc's triple; also what `clang -target` gets for kernel-header objects."""
+    """First part of gcc's triple; also the argument of `clang -target` for kernel-header objects."""
     debian: str = field(compare=False)
     triple: str = field(compare=False)
     """Debian's multiarch directory, as in /usr/include/<triple>/asm."""
     llvm: str = field(compare=False)
     uname: str = field(compare=False)
     macros: tuple[str, ...] = field(compare=False)
-    """What the compiler of that architecture predefines, and the headers ask for."""
+    """Macros that the compiler of that architecture predefines and the headers test."""
     others: tuple[str, ...] = field(default=(), compare=False)
     bits: int = field(default=64, compare=False)
     big_endian: bool = field(default=False, compare=False)
 
     @property
     def spellings(self) -> frozenset[str]:
-        """Every word, in lower case, that means this architecture."""
-        known = (self.name, self.kernel, self.gcc, self.debian, self.llvm, self.uname)
-        return frozenset({*known, *self.others})
+        """All names of this architecture, in lower case."""
+        names = (self.name, self.kernel, self.gcc, self.debian, self.llvm, self.uname)
+        return frozenset({*names, *self.others})
 
     @property
     def byte_order(self) -> str:
-        """`little` or `big`, as sys.byteorder says it."""
+        """`little` or `big`, as in sys.byteorder."""
         return "big" if self.big_endian else "little"
 
     @property
     def bpf_target(self) -> str:
-        """LLVM's name of the BPF target with this byte order; plain `bpf` means the order of this host."""
+        """LLVM's name of the BPF target with this byte order; `bpf` means the byte order of this host."""
         if self.byte_order == sys.byteorder:
             return "bpf"
         return "bpfeb" if self.big_endian else "bpfel"
@@ -99,13 +99,13 @@ _BY_SPELLING = {spelling: arch for arch in ARCHES for spelling in arch.spellings
 _IN_NAME = re.compile(
     "(?<![a-z0-9])(" + "|".join(sorted(map(re.escape, _BY_SPELLING), key=len, reverse=True)) + ")(?![a-z0-9])"
 )
-"""A spelling that stands on its own: `arm` in `-arm`, never in `-arm64`, `charm` or `alarm`."""
+"""A spelling as a word of its own: `arm` in `-arm`, never in `-arm64`, `charm` or `alarm`."""
 
 
 def parse_arch(text: str | Arch) -> Arch:
-    """Return the architecture that `text` means, in any spelling and case; `local` is this machine.
+    """Return the architecture that `text` names, in any spelling and case; `local` is this machine's.
 
-    Raises ArchError, whose text lists the names, for anything else.
+    Raises ArchError, with the list of names in its text, for anything else.
     """
     if isinstance(text, Arch):
         return text
@@ -120,18 +120,18 @@ def parse_arch(text: str | Arch) -> Arch:
 
 
 def local_arch() -> Arch:
-    """Return the architecture of this machine; raises ArchError on one that is not in ARCHES."""
+    """Return the architecture of this machine; raises ArchError if it is not in ARCHES."""
     return parse_arch("local")
 
 
 def arches_in(name: str) -> frozenset[Arch]:
     """Return the architectures that a directory or release name mentions, e.g. `6.1.0-56-cloud-amd64`."""
-    return frozenset(_BY_SPELLING[found] for found in _IN_NAME.findall(name.lower()))
+    return frozenset(_BY_SPELLING[spelling] for spelling in _IN_NAME.findall(name.lower()))
 
 
 def without_arch(name: str) -> str:
-    """Return `name` without the architectures it mentions and the separators left over.
+    """Return `name` without the architectures it mentions and the leftover separators.
 
-    `6.1.0-56-cloud-amd64` -> `6.1.0-56-cloud`: what stays the same on another architecture.
+    `6.1.0-56-cloud-amd64` -> `6.1.0-56-cloud`: the part that is the same on another architecture.
     """
     return re.sub(r"[-._+]{2,}", "-", _IN_NAME.sub("", name.lower())).strip("-._+")

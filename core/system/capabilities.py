@@ -1,4 +1,4 @@
-"""Capability sets in the words of linux/capability.h."""
+"""Capability sets as the names of linux/capability.h."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _NAMES = (  # noqa: SIM905
     "AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ "
     "PERFMON BPF CHECKPOINT_RESTORE"
 ).split()
-"""In the order of their bits."""
+"""Names in the order of their bits."""
 
 _FULL = (1 << len(_NAMES)) - 1
 
 _FEW = 8
-"""When no more than these are missing, they are named in place of all the others."""
+"""When at most this many are missing, the missing ones are listed instead of all others."""
 
 
 def capability_names(mask: int) -> str:
-    """Return a set as text: `none`, `all`, `all but CAP_SYS_BOOT`, or names; a bit without one as its number.
+    """Return a set as text: `none`, `all`, `all but CAP_SYS_BOOT`, or names; bits without a name as numbers.
 
-    A full set of a kernel that knows fewer capabilities reads `all but` the newer ones.
+    The full set of a kernel with fewer capabilities reads `all but` and the newer ones.
     """
     unknown = [str(bit) for bit in range(len(_NAMES), 64) if mask >> bit & 1]
     missing = _named(_FULL & ~mask)

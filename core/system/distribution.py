@@ -1,4 +1,4 @@
-"""What the distribution of a host calls the package that is missing, and how it is installed."""
+"""Names of packages in the distribution of a host, and the commands that install them."""
 
 from __future__ import annotations
 
@@ -47,35 +47,34 @@ _KERNEL_NAMES = {
         "alpine": r"^\d+\.\d+\.\d+-\d+-(lts|virt|rpi)$",
     }.items()
 }
-"""How each distribution names the kernels that it builds."""
+"""How each distribution names the kernels it builds."""
 
 
 def family(host: Host = LOCAL) -> str:
-    """Return `debian`, `redhat`, `suse`, `arch`, `alpine`, or nothing for a distribution not known here."""
+    """Return `debian`, `redhat`, `suse`, `arch`, `alpine`, or an empty text for any other distribution."""
     return next((_FAMILY[word] for word in _distribution(host) if word in _FAMILY), "")
 
 
 def install_hint(package: str, host: Host = LOCAL) -> str:
-    """Return the command that installs `package` (a key of _PACKAGES), or a sentence that names it."""
+    """Return the command that installs `package` (a key of _PACKAGES), or advice that names it."""
     kind = family(host)
     names = _PACKAGES[package].get(kind)
-    return f"{_INSTALL[kind]} {names}" if names else f"install the package that brings {package}"
+    return f"{_INSTALL[kind]} {names}" if names else f"install the package that provides {package}"
 
 
 def headers_hint(release: str, host: Host = LOCAL, arch: Arch | None = None) -> str:
     """Return the command that installs the headers of `release` for `arch` (default: this machine's).
 
-    A package is named after a release only when that is how the distribution names its own kernels;
-    for any other kernel the package of the distribution's current one is named, and why.
+    A package is named after `release` only if the distribution names its own kernels that way; for any other
+    kernel the command installs the headers of the distribution's current kernel, and the text says why.
     """
     kind, target = family(host), arch or local_arch()
     if not kind:
         return f"install the headers of kernel {release}"
     if not is_distribution_kernel(release, host):
         package = _current_headers(kind, target, host)
-        return (
-            f"{_INSTALL[kind]} {package} ({release} is not a kernel of this distribution and has no package)"
-        )
+        why = f"{release} is not a kernel of this distribution, so it has no package"
+        return f"{_INSTALL[kind]} {package} ({why})"
     if kind == "debian" and target != local_arch():
         package = f"linux-headers-{without_arch(release)}-{_debian_flavour(target)}:{target.debian}"
         return f"dpkg --add-architecture {target.debian}, apt-get update, apt-get install {package}"
@@ -83,7 +82,7 @@ def headers_hint(release: str, host: Host = LOCAL, arch: Arch | None = None) -> 
 
 
 def is_distribution_kernel(release: str, host: Host = LOCAL) -> bool:
-    """Return whether `release` looks like a kernel that the host's distribution built; True if unknown."""
+    """Return whether `release` is named like a kernel of the host's distribution; True if that is unknown."""
     naming = _KERNEL_NAMES.get(family(host))
     return naming is None or naming.search(release) is not None
 
@@ -103,7 +102,7 @@ def _exact_headers(kind: str, release: str) -> str:
 
 
 def _current_headers(kind: str, arch: Arch, host: Host) -> str:
-    """Return the package that brings the headers of the distribution's current kernel."""
+    """Return the package with the headers of the distribution's current kernel."""
     if kind == "debian":
         ubuntu = "ubuntu" in _distribution(host)
         return "linux-headers-generic" if ubuntu else f"linux-headers-{_debian_flavour(arch)}"
@@ -117,7 +116,7 @@ def _current_headers(kind: str, arch: Arch, host: Host) -> str:
 
 
 def _debian_flavour(arch: Arch) -> str:
-    """Return what Debian calls its plain kernel of an architecture."""
+    """Return Debian's name of the plain kernel flavour of an architecture."""
     return {"arm": "armmp", "ppc64el": "powerpc64le"}.get(arch.name, arch.debian)
 
 
@@ -126,7 +125,7 @@ def _distribution(host: Host) -> list[str]:
 
 
 def _os_release(host: Host, path: str) -> list[str]:
-    """Return the words of ID and ID_LIKE, the nearest relative first (os-release(5))."""
+    """Return the words of ID and ID_LIKE, the closest distribution first (os-release(5))."""
     try:
         lines = host.text(path).splitlines()
     except OSError:

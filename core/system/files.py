@@ -1,8 +1,8 @@
-"""Files that are written, so that no link and no stranger leads the write elsewhere.
+"""Writes files so that no link and no other user can redirect the write.
 
-Root writes where other people can, too: below a checkout, in /tmp, in a home. So a new file is made with
-O_EXCL and O_NOFOLLOW below a directory that is held by a descriptor, and it gets its name only when it is
-whole. `not_only` says who else could change a path; nothing but the kernel's own checks is trusted there.
+Root also writes where other users can write: below a checkout, in /tmp, in a home directory. So a new file is
+created with O_EXCL and O_NOFOLLOW in a directory held by a descriptor, and gets its name only when it is
+complete. `not_only` reports who else could change a path, judging by ownership and permissions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _MAX_LINKS = 40
-"""As many symbolic links as the kernel follows in one path (include/linux/namei.h, MAXSYMLINKS)."""
+"""How many symbolic links the kernel follows in one path (include/linux/namei.h, MAXSYMLINKS)."""
 _LINK = "is a symbolic link, which is not followed"
 _ACL = "system.posix_acl_access"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -27,14 +27,14 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 @contextlib.contextmanager
 def acting_as(uid: int, gid: int) -> Iterator[None]:
-    """Make and open files as this user in this thread (setfsuid(2)), without root's power over files.
+    """Create and open files as this user in this thread (setfsuid(2)), without root's rights over files.
 
-    Raises PermissionError when the kernel does not let us, as without CAP_SETUID.
+    Raises PermissionError when the kernel refuses it, as it does without CAP_SETUID.
     """
     libc = ctypes.CDLL(None)
     group, user = libc.setfsgid(gid), libc.setfsuid(uid)
     try:
-        if (libc.setfsgid(-1), libc.setfsuid(-1)) != (gid, uid):  # the calls report no error themselves
+        if (libc.setfsgid(-1), libc.setfsuid(-1)) != (gid, uid):  # the calls do not report errors
             raise PermissionError(errno.EPERM, f"cannot write as {name_of(uid)}: CAP_SETUID is missing")
         yield
     finally:
@@ -46,7 +46,7 @@ def acting_as(uid: int, gid: int) -> Iterator[None]:
 
 
 def name_of(uid: int) -> str:
-    """Return a user's name, else `uid N`."""
+    """Return a user's name, or `uid N` if there is none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except (KeyError, OverflowError):
@@ -54,10 +54,10 @@ def name_of(uid: int) -> str:
 
 
 def passed_through(path: str | Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield every directory and link on the way to `path` and what is there, each with its lstat.
+    """Yield every directory and link on the way to `path`, and its end, each with its lstat.
 
-    A link is followed by hand, because who can change the directory that it lies in decides where it leads.
-    Raises OSError where something is missing, and for a circle of links.
+    Links are followed by hand, because a user who can change the directory of a link controls where it leads.
+    Raises OSError when a component is missing, and for a circle of links.
     """
     todo = [part for part in reversed(os.path.abspath(path).split("/")) if part]
     here, links = "/", 0
@@ -84,9 +84,9 @@ def passed_through(path: str | Path) -> Iterator[tuple[str, os.stat_result]]:
 def not_only(uid: int, path: str | Path, *, as_parent: bool = False) -> str:
     """Return why somebody other than `uid` and root could change `path`; empty when nobody could.
 
-    That is: it, or a directory or link on the way to it, belongs to another user or is writable by others.
-    A sticky directory such as /tmp may be on the way; `as_parent`: it may be the end of it, too.
-    Raises OSError when it is not there.
+    The reason is that `path`, or a directory or link on the way to it, belongs to another user or is writable
+    by others. A sticky directory such as /tmp may be on the way; with `as_parent` also at the end.
+    Raises OSError when `path` does not exist.
     """
     steps = list(passed_through(path))
     for number, (step, about) in enumerate(steps):
@@ -97,17 +97,17 @@ def not_only(uid: int, path: str | Path, *, as_parent: bool = False) -> str:
 
 
 def changed_by_others(uid: int, path: str, about: os.stat_result, *, on_the_way: bool) -> str:
-    """Return why others than `uid` and root could change this one file or directory, else nothing."""
+    """Return why others than `uid` and root could change this file or directory; empty when nobody could."""
     if about.st_uid not in (0, uid):
         return f"{path} belongs to {name_of(about.st_uid)}"
     if stat.S_ISLNK(about.st_mode):
         return ""
     if on_the_way and stat.S_ISDIR(about.st_mode) and about.st_mode & stat.S_ISVTX:
-        return ""  # others may make files there, and not rename or delete ours
+        return ""  # others may create files there, but not rename or delete ours
     if about.st_mode & stat.S_IWOTH:
-        return f"{path} can be written to by everybody"
+        return f"{path} is writable by every user"
     if _is_shared(uid, path, about):
-        return f"{path} can be written to by other users (its group or its access list)"
+        return f"{path} is writable by other users (through its group or access list)"
     return ""
 
 
@@ -116,7 +116,7 @@ def _is_shared(uid: int, path: str, about: os.stat_result) -> bool:
 
 
 def _has_acl(path: str) -> bool:
-    """Return whether an access list names users: their rights are seen in the bits of the group."""
+    """Return whether the file has an access list; the group's permission bits then show its mask."""
     try:
         return _ACL in os.listxattr(path, follow_symlinks=False)
     except OSError:
@@ -124,7 +124,7 @@ def _has_acl(path: str) -> bool:
 
 
 def _is_private(gid: int, uid: int) -> bool:
-    """Return whether nobody but root or this user is in a group: where each user has one, umask is 002."""
+    """Return whether a group contains only this user or root: with such private groups the umask is 002."""
     for user in (uid, 0):
         try:
             entry, group = pwd.getpwuid(user), grp.getgrgid(gid)
@@ -139,10 +139,10 @@ def _is_private(gid: int, uid: int) -> bool:
 
 
 def open_below(directory: int, name: str, where: Path, *, make: bool) -> int:
-    """Return a descriptor of the directory `name` in an open one, never by way of a link.
+    """Return a descriptor of the directory `name` in an open directory, never following a link.
 
-    `where` is that one's path, for messages. With `make` it is made (0755) when it is missing.
-    Raises OSError; NotADirectoryError where a link or a file is in the way.
+    `where` is the open directory's path, for messages. With `make` a missing `name` is created (0755).
+    Raises OSError; NotADirectoryError when `name` is a link or a file.
     """
     if make:
         with contextlib.suppress(FileExistsError):
@@ -166,9 +166,9 @@ def _in_the_way(error: OSError, name: str, directory: int, path: Path) -> OSErro
 
 
 def write_whole(directory: int, name: str, content: bytes, mode: int = 0o644) -> None:
-    """Give `name` in an open directory this content: whole or not at all, whatever had the name before.
+    """Write a file `name` in an open directory, completely or not at all, replacing an existing one.
 
-    A link of that name is replaced, not followed. Raises OSError.
+    A link with that name is replaced, not followed. Raises OSError.
     """
     temporary = f".{name}.{os.urandom(8).hex()}.new"
     descriptor = os.open(temporary, _NEW, mode, dir_fd=directory)
@@ -183,7 +183,7 @@ def write_whole(directory: int, name: str, content: bytes, mode: int = 0o644) ->
 
 
 def write_file(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Give `path` this content, as `write_whole` does. Raises OSError."""
+    """Write a file at `path`, as `write_whole` does. Raises OSError."""
     directory = os.open(path.parent, _DIRECTORY)
     try:
         write_whole(directory, path.name, content, mode)
@@ -192,18 +192,18 @@ def write_file(path: Path, content: bytes, mode: int = 0o600) -> None:
 
 
 def create(path: str | Path, mode: int = 0o600) -> int:
-    """Return a descriptor of a new file. What is there is not replaced, and a link is not followed.
+    """Return a descriptor of a new file. An existing file is not replaced, and a link is not followed.
 
-    In a directory that somebody else controls it is made as that user. Raises OSError.
+    In a directory that another user controls, the file is created as that user. Raises OSError.
     """
     with _as_who_controls(Path(path).parent):
         return os.open(path, _NEW, mode)
 
 
 def append(path: str | Path, mode: int = 0o600) -> int:
-    """Return a descriptor that appends to a plain file of our own, made when it is not there.
+    """Return a descriptor that appends to a regular file of our own; it is created when missing.
 
-    Raises OSError, also for a link, a FIFO, a second name of another file, and a file of somebody else.
+    Raises OSError, also for a link, a FIFO, a file with several hard links, and a file of another user.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with _as_who_controls(Path(path).parent) as uid:
@@ -219,7 +219,7 @@ def append(path: str | Path, mode: int = 0o600) -> int:
         if not stat.S_ISREG(about.st_mode)
         else f"belongs to {name_of(about.st_uid)}"
         if about.st_uid not in (uid, os.geteuid())
-        else "is another name of a file elsewhere"
+        else "has another hard link elsewhere"
         if about.st_nlink > 1
         else ""
     )
@@ -231,10 +231,10 @@ def append(path: str | Path, mode: int = 0o600) -> int:
 
 @contextlib.contextmanager
 def _as_who_controls(directory: Path) -> Iterator[int]:
-    """Act as the user who controls `directory`, who is not us; give back the user id that files get.
+    """Act as the user who controls `directory` if that is not root; yield the owner that new files get.
 
-    Only root has to care: anybody else has no rights that somebody could borrow. Raises PermissionError
-    where more than one stranger could lead us elsewhere.
+    Only root needs this: other users have no rights that somebody could misuse. Raises PermissionError when
+    more than one other user could redirect the write.
     """
     if os.geteuid() != 0:
         yield os.geteuid()
@@ -245,7 +245,7 @@ def _as_who_controls(directory: Path) -> Iterator[int]:
         writable = about.st_mode & stat.S_IWOTH or _is_shared(about.st_uid, step, about)
         moved = stat.S_ISDIR(about.st_mode) and writable and not about.st_mode & stat.S_ISVTX
         if (moved and not strangers) or len(strangers) > 1:
-            why = f"others control {step}, so it is not written below it"
+            why = f"other users control {step}, so nothing is written below it"
             raise PermissionError(errno.EPERM, why, str(directory))
     if not strangers:
         yield 0
@@ -258,9 +258,9 @@ def _as_who_controls(directory: Path) -> Iterator[int]:
 def read_regular(
     path: str | Path, limit: int, *, dir_fd: int | None = None, from_end: bool = False, link: bool = False
 ) -> bytes | None:
-    """Return the first (or last) `limit` bytes of a plain file; None when that cannot be had.
+    """Return the first (or last) `limit` bytes of a regular file; None when it cannot be read.
 
-    A FIFO or a device in its place does not keep us, and a link is only followed with `link`.
+    A FIFO or device in its place does not block, and a link is followed only with `link`.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if link else os.O_NOFOLLOW)
     try:

@@ -1,7 +1,7 @@
-"""The host that is looked at: where its /proc, /sys, /usr/src and /lib/modules are.
+"""The observed host: where its /proc, /sys, /usr/src and /lib/modules are.
 
-With `--host-root DIR` everything is read below DIR, and absolute symbolic links found there are
-followed below DIR too, as they would be on the host itself.
+With `--host-root DIR` everything is read below DIR, and absolute symbolic links are followed below DIR too,
+as on the host itself.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from pathlib import Path
 from core.system.plain_file import read_plain
 
 READ_LIMIT = 1 << 20
-"""Bytes of a file that are read unless asked for more: nothing of a host's own is longer."""
+"""Default limit of a file in bytes: no file of the host that is read with it is longer."""
 
 _MAX_LINKS = 40
-"""As many symbolic links as the kernel follows in one path (include/linux/namei.h, MAXSYMLINKS)."""
+"""How many symbolic links the kernel follows in one path (include/linux/namei.h, MAXSYMLINKS)."""
 
 
 class DanglingPathError(OSError):
-    """A path of the host ends at something that is not there.
+    """A path of the host leads to something that does not exist.
 
-    `missing` is the first component that does not exist, as the host names it (never with the root
-    in front), so that a person can tell which mount or package is absent.
+    `missing` is the path up to the first component that does not exist, as on the host (without the root in
+    front), so that one can see which mount or package is absent.
     """
 
     def __init__(self, path: str, missing: str) -> None:
@@ -41,7 +41,7 @@ class Host:
     root: Path = Path("/")
 
     def path(self, absolute: str) -> Path:
-        """Return where the host's `absolute` path is for us; links in it are not followed."""
+        """Return our path for the host's `absolute` path; links in it are not followed."""
         return self.root / absolute.lstrip("/")
 
     @property
@@ -54,17 +54,17 @@ class Host:
 
     @property
     def is_local(self) -> bool:
-        """True when the host that is looked at is the one this program runs on."""
+        """Whether the observed host is the one that this program runs on."""
         return self.root == Path("/")
 
     def inside(self, path: Path) -> str:
-        """Return how the host itself names `path` (which lies below the root)."""
+        """Return the host's own path for `path`, which is below the root."""
         return "/" + str(path.relative_to(self.root)).removeprefix(".")
 
     def realpath(self, absolute: str) -> Path:
         """Follow every symbolic link of the host's `absolute` path, never leaving the root.
 
-        Raises DanglingPathError when something on the way does not exist, OSError on a loop.
+        Raises DanglingPathError when a component does not exist, OSError on a loop.
         """
         todo = [part for part in reversed(absolute.split("/")) if part]
         done: list[str] = []
@@ -94,9 +94,9 @@ class Host:
         return self.root.joinpath(*done)
 
     def read(self, absolute: str, limit: int = READ_LIMIT) -> bytes:
-        """Return what is in a regular file of the host, at most `limit` bytes; links stay below its root.
+        """Return the content of a regular file of the host, at most `limit` bytes; links stay below its root.
 
-        Raises OSError: FileNotFoundError, NotPlainError for what is no regular file or too long.
+        Raises OSError: FileNotFoundError; NotPlainError if it is not a regular file or is too long.
         """
         if self.is_local:
             return read_plain(absolute, limit)
@@ -106,7 +106,7 @@ class Host:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), error.missing) from None
 
     def text(self, absolute: str, limit: int = READ_LIMIT) -> str:
-        """Return the same as text; bytes that are no UTF-8 become U+FFFD. Raises OSError."""
+        """Return the same as text; bytes that are not UTF-8 become U+FFFD. Raises OSError."""
         return self.read(absolute, limit).decode(errors="replace")
 
     def kernel_release(self) -> str:
@@ -117,16 +117,16 @@ class Host:
             return platform.release()
 
     def machine(self) -> str:
-        """Return the architecture of this machine in Debian's words: `amd64`, `arm64`, …"""
+        """Return Debian's name of this machine's architecture: `amd64`, `arm64`, …"""
         name = platform.machine()
-        known = {
+        debian_names = {
             "x86_64": "amd64",
             "aarch64": "arm64",
             "armv7l": "arm",
             "ppc64le": "ppc64el",
             "loongarch64": "loong64",
         }
-        return known.get(name, name)
+        return debian_names.get(name, name)
 
     def hostname(self) -> str:
         """Return the host's name, not yet safe to show."""

@@ -1,7 +1,7 @@
-"""The one way to open a file of somebody else's making: whatever lies there, it neither waits nor grows.
+"""Opens files that somebody else made, without blocking and with a limit on their size.
 
-A FIFO without a writer keeps whoever opens it, opening some devices does something, /dev/zero never ends,
-and a file of 100 GB takes what memory there is. All of them can lie in a project, a home or another root.
+Opening a FIFO without a writer blocks, opening some devices has effects, /dev/zero never ends, and a file of
+100 GB exhausts the memory. All of them may be in a project, a home directory or another root.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pathlib import Path
 
 
 class NotPlainError(OSError):
-    """It is no regular file, or a bigger one than is read; `strerror` says which."""
+    """The file is not a regular file, or is larger than the limit; `strerror` says which."""
 
 
 def read_plain(path: Path | str, limit: int, *, follow: bool = True) -> bytes:
-    """Return what is in a regular file of at most `limit` bytes; files of /proc and /sys are regular.
+    """Return the content of a regular file of at most `limit` bytes; files of /proc and /sys are regular.
 
-    Unless `follow`, a link is refused (ELOOP). Raises OSError; NotPlainError when it is no regular file, or
-    has more than that.
+    Without `follow` a symbolic link is refused (ELOOP). Raises OSError; NotPlainError when it is not a
+    regular file or is longer.
     """
     data = read_start(path, limit + 1, follow=follow)
     if len(data) > limit:
@@ -44,7 +44,7 @@ def read_start(path: Path | str, limit: int, *, follow: bool = True) -> bytes:
 def open_plain(path: Path | str, *, follow: bool = True) -> int:
     """Return a descriptor of a regular file, for reading. Raises OSError, NotPlainError.
 
-    It is looked at before it is opened, and what was looked at is opened: opening some devices has effects.
+    The type is checked first, and exactly the checked file is then opened: opening some devices has effects.
     """
     link = 0 if follow else os.O_NOFOLLOW
     try:
@@ -60,7 +60,7 @@ def open_plain(path: Path | str, *, follow: bool = True) -> int:
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
         try:
             return os.open(f"/proc/self/fd/{seen}", flags)
-        except FileNotFoundError:  # no /proc here
+        except FileNotFoundError:  # /proc is not mounted
             return os.open(path, flags | link)
     finally:
         os.close(seen)

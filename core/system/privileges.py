@@ -1,6 +1,6 @@
-"""What this process may do, and the commands that would allow it more.
+"""The rights of this process, and the commands that would grant more.
 
-Which capability is needed for what was measured, not read off libbpf, whose advice is often wrong
+The required capabilities were determined by trying, not taken from libbpf, which often gives wrong advice
 (without CAP_PERFMON it says "raise ulimit -l"):
 
 * the probe (load, attach, iterators, ring buffer): CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN;
@@ -22,7 +22,7 @@ from core.system.host import Host
 
 
 class Capability(IntEnum):
-    """The capabilities that matter here (linux/capability.h)."""
+    """The capabilities that this program uses (linux/capability.h)."""
 
     SYS_PTRACE = 19
     SYS_ADMIN = 21
@@ -36,10 +36,10 @@ _INITIAL_USER_NAMESPACE = 4026531837  # include/linux/proc_ns.h, PROC_USER_INIT_
 
 @dataclass(frozen=True, slots=True)
 class Privileges:
-    """Rights of one process. The sets are bit masks; `bounding` is what a root shell could have at most.
+    """Rights of one process. The sets are bit masks; `bounding` limits what a root shell can have.
 
-    In a user namespace of its own (rootless containers, `unshare -r`) a process may hold every
-    capability, and none of them counts for bpf(2) and for the processes outside of it.
+    In a user namespace of its own (rootless containers, `unshare -r`) a process may have every capability,
+    and none of them counts for bpf(2) and for processes outside the namespace.
     """
 
     uid: int
@@ -48,21 +48,21 @@ class Privileges:
     initial_user_namespace: bool = True
 
     def has(self, capability: Capability) -> bool:
-        """True when the capability counts on this host."""
+        """Return whether the process has the capability and it counts on this host."""
         return self.initial_user_namespace and bool(self.effective >> capability & 1)
 
     def missing_for_probe(self) -> list[str]:
-        """Return the names of the capabilities that loading the probe lacks."""
+        """Return the names of the capabilities that are missing for loading the probe."""
         if self.has(Capability.SYS_ADMIN):
             return []
         needed = (Capability.BPF, Capability.PERFMON)
         return [f"CAP_{capability.name}" for capability in needed if not self.has(capability)]
 
     def way_to(self, *needed: str) -> str:
-        """Return what gives a person the capabilities `needed` (`CAP_BPF`), by what is in the way."""
+        """Return how to get the capabilities `needed` (`CAP_BPF`, …), depending on what prevents it."""
         if not self.initial_user_namespace:
-            return "run it in the host's user namespace; in this one capabilities do not count"
-        # CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON, which kernels before 5.8 do not know.
+            return "run it in the host's user namespace; capabilities do not count in this one"
+        # CAP_SYS_ADMIN includes CAP_BPF and CAP_PERFMON, which kernels before 5.8 do not have.
         enough = self.bounding >> Capability.SYS_ADMIN & 1 and {*needed} <= {"CAP_BPF", "CAP_PERFMON"}
         if not enough and any(
             not self.bounding >> Capability[name.removeprefix("CAP_")] & 1 for name in needed
@@ -73,7 +73,7 @@ class Privileges:
 
 
 def current_privileges() -> Privileges:
-    """Return what this process may do. Nothing is assumed where /proc does not tell."""
+    """Return the rights of this process; no capabilities when /proc cannot be read."""
     sets = {"CapEff": 0, "CapBnd": 0}
     try:
         for line in Path("/proc/self/status").read_text("latin-1").split("\n"):
@@ -93,10 +93,10 @@ def _in_initial_user_namespace() -> bool:
 
 
 def as_root() -> str:
-    """Return the command that runs this very program as root.
+    """Return the command that runs this program as root.
 
-    sudo looks for programs in its own path, where those of pipx and of virtual environments are not:
-    such a program is named by its whole path.
+    sudo has a search path of its own, without the directories of pipx and virtual environments: a program
+    in one of those is given by its full path.
     """
     program = Path(sys.argv[0])
     with contextlib.suppress(FileNotFoundError):  # the current directory was deleted
@@ -118,7 +118,7 @@ _INSTALL = {
 _FAMILIES = {"ubuntu": "debian", "rhel": "fedora", "centos": "fedora", "amzn": "fedora"}
 _LIBBPF = {"debian": "libbpf1", "suse": "libbpf1"}
 _LIBBPF_SINCE = {"debian": 12.0, "ubuntu": 23.04, "rhel": 9.2, "rocky": 9.2, "almalinux": 9.2, "centos": 9.0}
-"""The first release whose own packages have libbpf 1.0."""
+"""The first release with libbpf 1.0 in its own packages."""
 
 
 def _os_release(host: Host) -> dict[str, str]:
@@ -133,7 +133,7 @@ def _os_release(host: Host) -> dict[str, str]:
 
 
 def distribution(host: Host) -> str:
-    """Return `debian`, `fedora`, `suse`, `arch` or `alpine` after os-release(5), or an empty text."""
+    """Return `debian`, `fedora`, `suse`, `arch` or `alpine` from os-release(5), or an empty text."""
     fields = _os_release(host)
     for name in [fields.get("ID", ""), *fields.get("ID_LIKE", "").split()]:
         family = "suse" if "suse" in name else _FAMILIES.get(name, name)
@@ -143,7 +143,7 @@ def distribution(host: Host) -> str:
 
 
 def install_libbpf(host: Host) -> str:
-    """Return the command that installs libbpf 1.0 or newer on this host, or what to do without one."""
+    """Return the command that installs libbpf 1.0 or newer on this host, or advice if there is none."""
     fields = _os_release(host)
     since = _LIBBPF_SINCE.get(fields.get("ID", ""))
     try:
@@ -151,7 +151,7 @@ def install_libbpf(host: Host) -> str:
     except ValueError:
         too_old = False
     if too_old:
-        return f"{fields['ID']} {fields['VERSION_ID']} has no libbpf 1.0; a newer release has, or build it"
+        return f"{fields['ID']} {fields['VERSION_ID']} has no libbpf 1.0; upgrade it or build libbpf"
     family = distribution(host)
     package = _LIBBPF.get(family, "libbpf")
     if not family:

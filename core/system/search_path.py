@@ -1,4 +1,4 @@
-"""Where tools are looked for: PATH without anything that a project could bring with it."""
+"""The search path for tools: PATH without anything that a project could supply."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from pathlib import Path
 _OF_THE_SYSTEM = frozenset(
     f"{prefix}/{name}" for prefix in ("", "/usr", "/usr/local") for name in ("bin", "sbin")
 )
-"""Never those of a project, also not of one in `/usr`."""
+"""Directories that count as the system's even if the project is in `/usr`."""
 _PROJECT_FILE = "ebpf.toml"
 
 
 def search_path(environ: Mapping[str, str], root: Path | None = None) -> str:
     """Return PATH without relative and empty entries, and without directories of the project in `root`.
 
-    Relative entries mean the working directory, which may be anybody's checkout. `root` defaults to that
-    when it has an ebpf.toml. `/` and the directories above the person's home are no projects here.
+    Relative entries are relative to the working directory, which may be anybody's checkout. `root` defaults
+    to the working directory if it has an ebpf.toml. `/`, the user's home and the directories above it do not
+    count as projects.
     """
     projects = _spellings(root)
     return os.pathsep.join(
@@ -35,7 +36,8 @@ def _spellings(root: Path | None) -> set[str]:
     except OSError:  # the working directory was deleted
         return set()
     home = os.path.expanduser("~")
-    return {one for one in (place, os.path.realpath(place)) if os.path.commonpath((one, home)) != one}
+    spellings = (place, os.path.realpath(place))
+    return {path for path in spellings if os.path.commonpath((path, home)) != path}
 
 
 def _is_below(entry: str, project: str) -> bool:

@@ -1,4 +1,4 @@
-"""Names of users by uid, as the host that is looked at knows them. Nobody waits for a name service."""
+"""Names of users by uid, as the observed host has them, without waiting for a name service."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from core.system.host import LOCAL, Host
 from core.text.safe import safe_text
 
 PASSWD_LIMIT = 16 << 20
-"""Bytes of /etc/passwd that are read; of a longer one nothing is."""
+"""Limit of /etc/passwd in bytes; a longer file is not read."""
 
 MAX_PENDING = 4096
-"""Look-ups that may wait at a time; beyond it a uid is asked for when it is next shown."""
+"""Limit of pending look-ups; beyond it a uid is looked up when it is next shown."""
 
 NAMES_WAIT_S = 1.0
-"""So long a command waits for names before it prints numbers."""
+"""How long a command waits for names before it prints numbers, in seconds."""
 
 
 class Users:
     """Names of uids: from /etc/passwd at once, from this host's name services when they answer.
 
-    A name service (LDAP, SSSD, systemd) may take seconds for each uid, or never answer: it is asked once for
-    a uid, on a thread of its own that dies with the program. Until then, and where there is no name, a uid
-    is shown as its number. Of another host only its /etc/passwd counts: our services know other users. Any
-    thread may use it.
+    A name service (LDAP, SSSD, systemd) may take seconds for each uid, or never answer: it is asked once per
+    uid, on a separate thread that ends with the program. Until then, and without a name, a uid is shown as
+    its number. For another host only its /etc/passwd is used: our name services have other users. Any thread
+    may use it.
     """
 
     def __init__(self, host: Host = LOCAL) -> None:
@@ -40,7 +40,7 @@ class Users:
         self._thread: threading.Thread | None = None
 
     def name(self, uid: int) -> str:
-        """Return the name of a user as far as it is known by now, else the number. Never waits."""
+        """Return the name of a user if it is known by now, else the number. Never waits."""
         name = self._names.get(uid)
         if name is not None:
             return name
@@ -49,17 +49,17 @@ class Users:
         return str(uid)
 
     def settle(self, wait_s: float = 0.0) -> bool:
-        """Wait until all names that were asked for have come, `wait_s` at most.
+        """Wait until all pending names have arrived, `wait_s` at most.
 
-        Return whether any has come since the last call, so that what was shown as a number has a name now.
+        Return whether any arrived since the last call: some uids shown as numbers have names now.
         """
         until = time.monotonic() + wait_s
         with self._answered:
             while self._asked and (left := until - time.monotonic()) > 0:
                 self._answered.wait(left)
-            news = self._changes != self._seen_changes
+            has_new_names = self._changes != self._seen_changes
             self._seen_changes = self._changes
-        return news
+        return has_new_names
 
     def _ask(self, uid: int) -> None:
         with self._answered:

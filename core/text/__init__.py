@@ -1,1 +1,1 @@
-"""Bytes from outside as text that is safe to show, without secrets, in readable units."""
+"""Turns bytes from outside into text that is safe to show, without secrets; formats numbers with units."""

@@ -1,4 +1,4 @@
-"""How numbers with a unit are written, the same wherever they stand: short, with few digits."""
+"""Formats numbers with units, short and the same everywhere."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _UNITS = "BKMGTPE"
 
 
 def size(count: int | None) -> str:
-    """Bytes in at most five characters: `812K`, `3.1M`, `12G`."""
+    """Format bytes in at most five characters: `812K`, `3.1M`, `12G`."""
     if count is None:
         return "–"
     if count < 1024:
@@ -20,14 +20,14 @@ def size(count: int | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """CPU percent of one core: `0.4`, `97.0`, `1204`."""
+    """Format CPU percent of one core: `0.4`, `97.0`, `1204`."""
     if value is None:
         return "–"
     return f"{value:.1f}" if value < 999.95 else f"{value:.0f}"
 
 
 def age(ns: int) -> str:
-    """A span of time in at most four characters: `7s`, `59m`, `23h`, `400d`."""
+    """Format a duration in ns in at most four characters: `7s`, `59m`, `23h`, `400d`."""
     seconds = max(0, ns) // 1_000_000_000
     for limit, unit, name in ((60, 1, "s"), (3600, 60, "m"), (86_400, 3600, "h")):
         if seconds < limit:

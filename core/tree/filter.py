@@ -1,14 +1,14 @@
 """The filter language: `src:procfs ctr:web !kthread user:root cpu>5 nginx`.
 
-Words are separated by blanks and must all hold; `"two words"` is one; `!` in front turns one round.
-Letter case does not matter. A filter has 4,096 characters and 64 words at most: each word is tried on each
-process.
+Words are separated by blanks, and all of them must match; `"two words"` is one word; `!` in front negates a
+word. Letter case does not matter. A filter has at most 4,096 characters and 64 words, because each word is
+tested on each process.
 
     src:cache        the tier that answered: cache, maps, procfs, none
     src:event        how the entry came in: event, snapshot; or both as on the screen: cache‹procfs
-    ctr:web          part of a container's name, image or runtime, or the start of its id, and all that is
-                     nested in it; `ctr:` any at all
-    pod:shop         part of the pod's name, namespace or uid; `pod:` any pod
+    ctr:web          part of a container's name, image or runtime, or the start of its id, and everything
+                     nested in it; `ctr:` matches any container
+    pod:shop         part of the pod's name, namespace or uid; `pod:` matches any pod
     user:root        the user's name or uid
     pid:1,300-399    pids and ranges
     state:RD         state letters of /proc/PID/stat; X is ended
@@ -31,12 +31,12 @@ from core.model.view import ProcessView
 
 
 class FilterError(ValueError):
-    """The filter cannot be understood; the text says what, and what would be."""
+    """The filter is not valid; the text says what is wrong and what is expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a filter looks at: a process, and the two texts that only the tree knows."""
+    """What a filter tests: a process, and two texts that only the tree has."""
 
     view: ProcessView
     user: str
@@ -57,10 +57,10 @@ _SOURCES = "cache, maps, procfs, none, event, snapshot"
 def parse_filter(text: str) -> Filter | None:
     """Return a filter, or None when `text` is blank. Raises FilterError."""
     if len(text) > _LONGEST:
-        raise FilterError(f"a filter has {_LONGEST:,} characters at most")
+        raise FilterError(f"a filter can have at most {_LONGEST:,} characters")
     words = _words(text)
     if len(words) > _MOST_WORDS:
-        raise FilterError(f"a filter has {_MOST_WORDS} words at most")
+        raise FilterError(f"a filter can have at most {_MOST_WORDS} words")
     tests = [_term(word) for word in words]
     if not tests:
         return None
@@ -68,7 +68,7 @@ def parse_filter(text: str) -> Filter | None:
 
 
 def _words(text: str) -> list[str]:
-    """Split at blanks outside double quotes. A quote still open is closed by the end."""
+    """Split at blanks outside double quotes. The end of the text closes an open quote."""
     lexer = shlex.shlex(text, posix=True)
     lexer.whitespace_split = True
     lexer.commenters = ""
@@ -117,12 +117,12 @@ def _compare(name: str, operator: str, value: str) -> Test:
         return usage.cpu_percent if name.lower() == "cpu" else usage.rss_bytes
 
     def test(subject: Subject) -> bool:
-        got = amount(subject)
-        if got is None:  # not measured is neither more nor less
+        measured = amount(subject)
+        if measured is None:  # without a measurement no comparison holds
             return False
-        if got == limit:
+        if measured == limit:
             return operator in (">=", "<=")
-        return (got > limit) == (operator[0] == ">")
+        return (measured > limit) == (operator[0] == ">")
 
     return test
 
@@ -139,7 +139,7 @@ def _source(value: str) -> Test:
     tier, mark, origin = value.replace("<", "‹").partition("‹")
     if mark:
         if tier not in list(Tier) or origin not in list(Origin):
-            raise FilterError("src: a pair reads like cache‹event")
+            raise FilterError("src: needs a tier and an origin, as in cache‹event")
         return lambda subject: subject.view.source == tier and subject.view.origin == origin
     if tier == "none":
         return lambda subject: subject.view.source is None
@@ -147,7 +147,7 @@ def _source(value: str) -> Test:
         return lambda subject: subject.view.source == tier
     if tier in _ORIGINS:
         return lambda subject: subject.view.origin == tier
-    raise FilterError(f"src: is one of {_SOURCES}")
+    raise FilterError(f"src: needs one of {_SOURCES}")
 
 
 def _container(value: str) -> Test:
@@ -172,7 +172,7 @@ def _pod(value: str) -> Test:
 
 
 def _levels(subject: Subject) -> Iterable[ContainerContext]:
-    """Return the container of a process and the ones that it is nested in."""
+    """Return the container of a process and the containers around it, innermost first."""
     container = subject.view.container
     return () if container is None else container.levels()
 
@@ -190,7 +190,7 @@ def _pid(value: str) -> Test:
         if match is None:
             raise FilterError("pid: needs numbers, as in pid:1 or pid:1,300-399")
         ranges.append((int(match[1]), int(match[2] or match[1])))
-    # Each range reaches as far as any that begins before it: then the last one that begins in time decides.
+    # `ends` are running maxima: a pid is in a range if the last range that begins at or before it reaches it.
     ranges.sort()
     starts = [low for low, _ in ranges]
     ends = list(accumulate((high for _, high in ranges), max))
@@ -206,12 +206,12 @@ def _pid(value: str) -> Test:
 def _state(value: str) -> Test:
     letters = value.upper()
     if not letters or not set(letters) <= set("RSDZTIX?"):
-        raise FilterError("state: needs letters of R S D Z T I X")
+        raise FilterError("state: needs one or more of the letters R S D Z T I X")
     return lambda subject: state_of(subject.view).upper() in letters
 
 
 def state_of(view: ProcessView) -> str:
-    """Return the state letter that the screen shows: X for ended, ? when it is not known."""
+    """Return the state letter that the screen shows: X for ended, ? when not known."""
     if view.ended_ns is not None:
         return "X"
     return view.usage.state if view.usage is not None else "?"

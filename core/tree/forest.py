@@ -1,7 +1,7 @@
-"""The forest behind the rows: who stands below whom, in which order, and what a subtree sums up to.
+"""The forest behind the rows: parents and children, their order, and the sums of subtrees.
 
-A put or a drop only links nodes and notes what changed; `settle` then carries all changes up at once,
-each node touched once, so that a window costs the changed nodes and their ancestors, not the host.
+A put or drop only links nodes and notes what changed. `settle` then propagates all changes upwards at once,
+visiting each node once, so a window costs the changed nodes and their ancestors, not the whole host.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ _rank = attrgetter("rank")
 class Forest:
     """All nodes in one grouping and one order.
 
-    In `CONTAINERS` a process stands below its parent when both are in the same container, else at
-    the top of its group. Groups are levels: a container below its pod or the container it is nested
-    in, whether that one has processes of its own or not. In `PARENTS` a process stands below its
-    parent, else at the top.
+    In `CONTAINERS` a process is below its parent when both are in the same container, else at the top of its
+    group. Groups form levels: a container is below its pod or the container around it, even if those have no
+    processes of their own. In `PARENTS` a process is below its parent, else at the top.
     """
 
     def __init__(self, grouping: Grouping, sort: SortKey, reverse: bool, folded: frozenset[RowKey]) -> None:
@@ -39,14 +38,14 @@ class Forest:
         self._changed: dict[Node, None] = {}
         self._ranks_move = sort in MOVING
         self._emptied: list[Node] = []
-        """Groups that something was taken out of while another node looks for its place."""
+        """Groups that lost a child while another node was being placed."""
 
     def find(self, key: RowKey) -> Node | None:
-        """Return the node of a process or group, None when it is not there."""
+        """Return the node of a process or group, None when there is none."""
         return self.groups.get(key) if isinstance(key, str) else self.nodes.get(key)
 
     def put(self, key: ProcessKey, view: ProcessView, matches: bool) -> Node:
-        """Add a process or replace what is known of it. `key` is the view's own."""
+        """Add a process or replace its view. `key` is the view's own."""
         node = self.nodes.get(key)
         if node is None or node.view is None:
             return self._add(key, view, matches)
@@ -84,7 +83,7 @@ class Forest:
         return node
 
     def drop(self, key: ProcessKey, node: Node) -> None:
-        """Forget a process. Its children go to the top of their groups until they are put again."""
+        """Remove a process. Its children go to the top of their groups until they are put again."""
         del self.nodes[key]
         self._detach(node)
         self._changed.pop(node, None)
@@ -96,7 +95,7 @@ class Forest:
                 self._attach(child)
 
     def set_match(self, node: Node, matches: bool) -> None:
-        """Say whether the filter takes this process."""
+        """Set whether a process passes the filter."""
         if matches != node.matches:
             node.matches = matches
             node.d_matched += 1 if matches else -1
@@ -119,26 +118,26 @@ class Forest:
             return
         self.sort, self.reverse = sort, reverse
         self._ranks_move = sort in MOVING
-        everyone = [*self.nodes.values(), *self.groups.values()]
-        for node in everyone:
+        nodes = [*self.nodes.values(), *self.groups.values()]
+        for node in nodes:
             node.rank = self._rank_of(node)
-        for node in (*everyone, self.root):
+        for node in (*nodes, self.root):
             node.children.sort(key=_rank)
 
     def dissolve(self) -> None:
-        """Take all nodes apart: they hold each other, and only the garbage collector would free them."""
+        """Unlink all nodes: they reference each other, and only the garbage collector would free them."""
         for node in (*self.nodes.values(), *self.groups.values(), self.root):
             node.parent = None
             node.children.clear()
 
     def settle(self) -> bool:
-        """Carry what changed up to the root; return whether anything had."""
+        """Propagate all changes up to the root; return whether there were any."""
         if not self._changed:
             return False
         waiting: dict[Node, int] = {}
         for node in self._changed:
             climbing: Node | None = node
-            if not node.children:  # most are leaves, and wait for nobody
+            if not node.children:  # most are leaves, which wait for no other node
                 self._settle_node(node)
                 climbing = node.parent
             step = 0
@@ -162,11 +161,11 @@ class Forest:
         return True
 
     def siblings(self, node: Node) -> Iterator[Node]:
-        """Yield the children of `node` in the order of the screen."""
+        """Yield the children of `node` in screen order."""
         return reversed(node.children) if self.reverse else iter(node.children)
 
     def _settle_node(self, node: Node) -> None:
-        """Take in what has come in since, and hand it up. Often it is nothing: who has ended weighs 0."""
+        """Add the changes of a node to its sums and pass them up. Often there are none: ended ones add 0."""
         parent = node.parent
         if node.d_count or node.d_cpu or node.d_rss:
             hand_up(node, parent)
@@ -221,7 +220,7 @@ class Forest:
                 del self._children_of[parent]
 
     def _adopt(self, key: ProcessKey) -> None:
-        """Take in the children that came before their parent did."""
+        """Attach the children that were put before their parent."""
         for child in tuple(self._children_of.get(key, ())):
             node = self.nodes.get(child)
             if node is not None:
@@ -255,7 +254,7 @@ class Forest:
             group = self.groups[key] = Node(key, container=container)
             group.folded = key in self.folded
             above = self._above(group)
-            # What it is in may just have learned that it is in this one: then neither is.
+            # The group above may just have been placed inside this one: then neither contains the other.
             self._hang(group, self.root if is_below(above, group) else above)
         elif container is not group.container and container is not None and container != group.container:
             self._learn(group, container)
@@ -266,15 +265,15 @@ class Forest:
         return self.root if level is None else self._group(*level)
 
     def _learn(self, group: Node, container: ContainerContext) -> None:
-        """Take what is known now of a group. A name or a level that is known once stays so."""
+        """Update the facts of a group. A name or level that is known once is kept."""
         if _name(group, group.container) and not _name(group, container):
             return
-        group.container = container  # settle moves it to its place among the others
+        group.container = container  # settle sorts it among its siblings
         self._changed[group] = None
         above, before = self._above(group), group.parent
         if above is self.root or above is before or before is None:
             return
-        if is_below(above, group):  # two processes disagree about which container is in which
+        if is_below(above, group):  # two processes disagree about which container contains the other
             self._emptied.append(above)
             return
         self._unhook(group)
@@ -285,17 +284,17 @@ class Forest:
         rank = node.rank = rank_of(node, self.sort, self.reverse)
         node.parent = parent
         siblings = parent.children
-        if not siblings or siblings[-1].rank < rank:  # the youngest, in the order of birth
+        if not siblings or siblings[-1].rank < rank:  # the youngest, in birth order
             siblings.append(node)
         else:
             insort(siblings, node, key=_rank)
-        if node.count or node.matched:  # nothing of a new one is settled yet
+        if node.count or node.matched:  # a new node has no settled sums yet
             carry(parent, node, 1)
         self._changed[node] = self._changed[parent] = None
 
     def _attach(self, node: Node) -> None:
         self._hang(node, self._place(node))
-        while self._emptied:  # not before: what is placed may be about to hang below one of them
+        while self._emptied:  # only now: the placed node might have gone below one of them
             self._prune(self._emptied.pop())
 
     def _detach(self, node: Node) -> None:
@@ -309,7 +308,7 @@ class Forest:
         parent = node.parent
         assert parent is not None
         siblings = parent.children
-        # Who leaves is mostly the oldest of the history, or the only child.
+        # A removed node is mostly the oldest of the history, or the only child.
         del siblings[0 if siblings[0] is node else bisect_left(siblings, node.rank, key=_rank)]
         if node.count or node.matched:
             carry(parent, node, -1)
@@ -317,11 +316,11 @@ class Forest:
         self._changed[parent] = None
 
     def _prune(self, group: Node) -> None:
-        """Take away a group that nothing is in, and the levels above it that held only this one."""
+        """Remove an empty group, and the groups above it that contained only this one."""
         while not group.children and group.view is None and group.parent is not None:
             above = group.parent
             self._unhook(group)
-            # What the group has not settled yet is the farewell of its last process.
+            # Its unsettled changes are only the removal of its last process.
             self._changed.pop(group, None)
             del self.groups[str(group.key)]
             group = above
@@ -331,7 +330,7 @@ class Forest:
 
 
 def _weigh_again(node: Node, old: ProcessView, new: ProcessView) -> None:
-    """Note by how much the process itself weighs more or less than before."""
+    """Note the change of a process's own contribution to the sums."""
     count, cpu, rss = weight(new)
     was_count, was_cpu, was_rss = weight(old)
     node.d_count += count - was_count

@@ -1,4 +1,4 @@
-"""One node of the forest, and what it hands up to the node above it."""
+"""One node of the forest, and the sums that it passes up to its parent."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from core.model.entities import ContainerContext
 from core.model.view import ProcessView, Row, RowKey
 
 HOST = "host"
-"""Key of the group that holds what runs in no container."""
+"""Key of the group of processes outside any container."""
 
 Rank = tuple[Any, ...]
-"""What siblings are sorted by."""
+"""The sort key of siblings."""
 
 
 class Node(msgspec.Struct, eq=False):
     """A process, a group of processes (a container, a pod, the host), or the invisible root.
 
-    `count`, `cpu`, `rss` and `matched` are settled sums over the subtree, the node included; the
-    fields with `d_` are what has come in since. `visible` is how many rows the subtree shows.
-    `cpu` is in thousandths of a percent: whole numbers do not drift when they are added and taken
-    away a million times. A Struct because one is made for every fork.
+    `count`, `cpu`, `rss` and `matched` are settled sums over the subtree, the node included; the fields with
+    `d_` are changes since then. `visible` is how many rows the subtree shows. `cpu` is in thousandths of a
+    percent: integers accumulate no error over a million additions and subtractions. A Struct because every
+    fork makes one.
     """
 
     key: RowKey
     view: ProcessView | None = None
     container: ContainerContext | None = None
     parent: Node | None = None
-    children: list[Node] = []  # one of its own for each: a Struct copies it
+    children: list[Node] = []  # a Struct copies the default for each instance
     rank: Rank = ()
     folded: bool = False
     matches: bool = False
@@ -53,8 +53,8 @@ class Node(msgspec.Struct, eq=False):
 def group_key(container: ContainerContext | None) -> str:
     """Return the key of the group that a process in `container` belongs to.
 
-    Ids of 64 digits stand for themselves. The others are names, and one may be `host`, or 64 characters long
-    and begin as the keys of others do.
+    An id of 64 digits is the key itself. Other ids are names: a name could be `host`, or have 64 characters
+    and the prefix of another key, so it gets a prefix of its own.
     """
     if container is None or not container.id:
         return HOST
@@ -63,17 +63,17 @@ def group_key(container: ContainerContext | None) -> str:
 
 
 def pod_key(container: ContainerContext) -> str | None:
-    """Return the key of the pod that `container` is in, None when it is in none."""
+    """Return the key of the pod of `container`, None when it has none."""
     if container.pod_uid:
         return f"pod:{container.pod_uid}"
     return f"pod:{container.namespace or ''}/{container.pod}" if container.pod else None
 
 
 def level_above(key: str, container: ContainerContext | None) -> tuple[str, ContainerContext] | None:
-    """Return the group that the group `key` is a level of, by what is known of a container in it.
+    """Return the group around the group `key`, from the facts of a container in it.
 
-    A container is in its pod and a pod in the container that it runs in (Kubernetes in Docker); a
-    container that was made inside one of a pod (Docker in Kubernetes) is in that one.
+    A container is in its pod, and a pod in the container that it runs in (Kubernetes in Docker); a container
+    created inside a pod's container (Docker in Kubernetes) is in that container.
     """
     if container is None or not container.id:
         return None
@@ -88,7 +88,7 @@ def is_pod(key: RowKey) -> bool:
 
 
 def weight(view: ProcessView) -> tuple[int, int, int]:
-    """Return what one process adds to the sums: count, thousandths of CPU percent, bytes."""
+    """Return the contribution of one process to the sums: count, thousandths of CPU percent, bytes."""
     if view.ended_ns is not None:
         return 0, 0, 0
     usage = view.usage
@@ -98,7 +98,7 @@ def weight(view: ProcessView) -> tuple[int, int, int]:
 
 
 def hand_up(node: Node, parent: Node | None) -> None:
-    """Add to a node's weight what has come in since, and note it at its parent."""
+    """Add the changes of a node to its sums and pass them to its parent."""
     count, cpu, rss = node.d_count, node.d_cpu, node.d_rss
     node.d_count = node.d_cpu = node.d_rss = 0
     node.count += count
@@ -111,7 +111,7 @@ def hand_up(node: Node, parent: Node | None) -> None:
 
 
 def carry(parent: Node, child: Node, sign: int) -> None:
-    """Add a child's settled sums to its parent's notes, or take them away."""
+    """Add a child's settled sums to its parent's changes (`sign` 1), or subtract them (-1)."""
     parent.d_count += sign * child.count
     parent.d_cpu += sign * child.cpu
     parent.d_rss += sign * child.rss
@@ -120,7 +120,7 @@ def carry(parent: Node, child: Node, sign: int) -> None:
 
 
 def is_below(node: Node, ancestor: Node) -> bool:
-    """Return whether `node` is `ancestor` or stands below it (a loop in what we were told)."""
+    """Return whether `node` is `ancestor` or below it (reported parents may form a loop)."""
     climbing: Node | None = node
     while climbing is not None:
         if climbing is ancestor:

@@ -8,18 +8,18 @@ from core.model.view import SortKey
 from core.tree.node import HOST, Node, Rank, is_pod
 
 MOVING = frozenset({SortKey.CPU, SortKey.MEMORY})
-"""Orders that depend on the sums of subtrees, and so change all the time."""
+"""Orders that depend on the sums of subtrees, which change all the time."""
 
 
 _PROCESS, _GROUP, _HOST = range(3)
 
 
 def rank_of(node: Node, sort: SortKey, reverse: bool) -> Rank:
-    """Return what `node` is sorted by; unique among siblings.
+    """Return the sort key of `node`; unique among siblings.
 
-    CPU and memory order by the sum of the subtree, so that the way to the busiest process is
-    always at the top, whoever its parents are. In a container its own processes come before the
-    containers in it, and the host's group is last, also when all is reversed.
+    CPU and memory order by the sum of the subtree, so that the path to the busiest process is always at the
+    top. In a container its own processes come before nested containers, and the host's group is last, even
+    in reverse order.
     """
     view = node.view
     if view is not None:

@@ -1,4 +1,4 @@
-"""From a node of the forest to the Row that is drawn: texts, guides, sums."""
+"""Makes the row of a node of the forest: texts, guides, sums."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from core.tree.forest import Forest
 from core.tree.node import HOST, Node, is_pod
 
 TEXT_LIMIT = 1024
-"""Characters of a command line that a row carries: more than any terminal is wide."""
+"""Limit of a row's text in characters: wider than any terminal."""
 
 _ARGV_LIMIT = 4 * TEXT_LIMIT
-"""Bytes of argv that are looked at for a row; an argv may have megabytes."""
+"""Bytes of argv that a row is made from; an argv may have megabytes."""
 
 _INDENT = "  "
-"""In front of a group that is in another one, for each level."""
+"""Indentation of a nested group, for each level."""
 
 _DEEP = 16
-"""Levels that are drawn with a guide each; below, the number of levels stands in front."""
+"""Levels drawn with a guide each; deeper rows show the number of levels in front."""
 
 FRESH_NS = 3_000_000_000
-"""How long a process counts as new."""
+"""How long a process is marked as new, in ns."""
 
 
 def process_text(entry: ProcessEntry) -> str:
-    """Return what the TREE column shows: argv, comm where it is empty, [comm] for kernel threads."""
+    """Return the text of the TREE column: argv, comm if argv is empty, [comm] for kernel threads."""
     if entry.kthread:
         return f"[{safe_text(entry.comm)}]"
     if not entry.cmdline[:_ARGV_LIMIT].strip(b"\0"):
@@ -38,7 +38,10 @@ def process_text(entry: ProcessEntry) -> str:
 
 
 def source_text(view: ProcessView) -> str:
-    """Return what the SOURCE column shows; see the words of the design."""
+    """Return the text of the SOURCE column: the tier that answered, for the cache also the entry's origin.
+
+    `cache‹event`, `maps`, `procfs`, or `–` for a process that was never resolved.
+    """
     if view.source is None:
         return "–"
     if view.source is Tier.CACHE:
@@ -47,12 +50,12 @@ def source_text(view: ProcessView) -> str:
 
 
 def group_text(node: Node) -> str:
-    """Return all that a group's row says of its container or pod; `host` for the group of no container."""
+    """Return the whole text of a group's row; `host` for the group of processes outside any container."""
     return " · ".join(part for part in (group_name(node), _group_detail(node)) if part)
 
 
 def group_name(node: Node) -> str:
-    """Return the name of a group: `host`, that of its pod or of its container."""
+    """Return the name of a group: `host`, the pod's name or the container's name."""
     container = node.container
     if node.key == HOST or container is None:
         return HOST
@@ -60,12 +63,12 @@ def group_name(node: Node) -> str:
 
 
 def _pod_name(container: ContainerContext) -> str:
-    """Return namespace and name, the uid where the name is not known."""
+    """Return namespace and name of a pod, or its uid when the name is not known."""
     return container.pod_uid or "" if container.pod is None else container.pod_name
 
 
 def _group_detail(node: Node) -> str:
-    """Return what a group is, and of which containers it is the level above."""
+    """Return the facts beside a group's name: runtime, image, id, and the number of nested containers."""
     container = node.container
     if node.key == HOST or container is None:
         return ""
@@ -81,14 +84,14 @@ def _group_detail(node: Node) -> str:
 
 
 def container_name(container: ContainerContext | None) -> str:
-    """Return the container's name, else its first 12 digits, else nothing."""
+    """Return the container's name, else the first 12 digits of its id; empty without a container."""
     if container is None or not container.id:
         return ""
     return container.shown_name
 
 
 def rows_from(forest: Forest, first: int, now_ns: int, user_name: Callable[[int], str]) -> Iterator[Row]:
-    """Yield the shown rows from index `first` on, in the order of the screen."""
+    """Yield the shown rows from index `first` on, in screen order."""
     for node, guides in _walk(forest, first):
         row = (
             _group_row(node, guides)
@@ -102,7 +105,7 @@ def rows_from(forest: Forest, first: int, now_ns: int, user_name: Callable[[int]
 
 
 def _walk(forest: Forest, first: int) -> Iterator[tuple[Node, str]]:
-    """Yield (node, guides) from row `first` on. Whole subtrees above it are stepped over."""
+    """Yield (node, guides) from row `first` on. Whole subtrees before it are skipped."""
     levels = [(forest.siblings(forest.root), [forest.root.shown])]
     groups = 0  # how many of the open levels are groups
     lines: list[str] = []  # what each open level draws below itself
@@ -135,9 +138,9 @@ def _walk(forest: Forest, first: int) -> Iterator[tuple[Node, str]]:
 
 
 def _guides(lines: list[str], last: bool) -> str:
-    """Return the drawing in front of a process; the topmost ones of a group have none.
+    """Return the guides in front of a process; the topmost processes of a group have none.
 
-    `lines` is what each process above it draws below itself, beginning with the topmost one.
+    `lines` are the guides that its ancestors draw below themselves, beginning with the topmost.
     """
     if not lines:
         return ""
@@ -195,7 +198,7 @@ def _group_row(node: Node, indent: str) -> Row:
         folded=node.folded,
         cpu_percent=node.cpu / 1000,
         rss_bytes=node.rss,
-        # A group is as old as its oldest process that has no parent in it; of the host that says nothing.
+        # A group's age is that of its oldest topmost process; for the host it would mean nothing.
         start_ns=0 if is_host else _oldest_start(node),
         count=node.count,
         container="" if is_host or is_pod(node.key) else name,
@@ -205,7 +208,7 @@ def _group_row(node: Node, indent: str) -> Row:
 
 
 def _oldest_start(group: Node) -> int:
-    """Return when the oldest process of a group, or of the levels below it, was started."""
+    """Return the start time of the oldest topmost process of a group and its nested groups."""
     starts = []
     todo = [group]
     while todo:

@@ -1,4 +1,4 @@
-"""Where in the tree something is, folded away or not."""
+"""Searches the tree, folded nodes included."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from core.tree.forest import Forest
 from core.tree.node import Node
 
 
-def find(forest: Forest, question: Find, matches: Callable[[Node], bool]) -> SearchMatches:
-    """Answer a question about a settled forest; `matches` says what is looked for."""
-    start = forest.find(question.start) if question.start is not None else None
+def find(forest: Forest, search: Find, matches: Callable[[Node], bool]) -> SearchMatches:
+    """Search a settled forest for the nodes that `matches` accepts."""
+    start = forest.find(search.start) if search.start is not None else None
     hits: list[Node] = []
     before = 0
-    for node in _everyone(forest):
+    for node in _matching_nodes(forest):
         if node is start:
             before = len(hits)
         if matches(node):
@@ -22,12 +22,12 @@ def find(forest: Forest, question: Find, matches: Callable[[Node], bool]) -> Sea
     if not hits:
         return SearchMatches()
     at_start = before < len(hits) and hits[before] is start
-    index = (before + (question.step if question.step < 0 or at_start else 0)) % len(hits)
+    index = (before + (search.step if search.step < 0 or at_start else 0)) % len(hits)
     return SearchMatches(hits[index].key, index + 1, len(hits), _hidden_by(hits[index]))
 
 
-def _everyone(forest: Forest) -> Iterator[Node]:
-    """Yield all rows that the filter leaves, in the order of the screen, those in folded nodes too."""
+def _matching_nodes(forest: Forest) -> Iterator[Node]:
+    """Yield all nodes that pass the filter, in screen order, folded ones included."""
     levels = [forest.siblings(forest.root)]
     while levels:
         node = next(levels[-1], None)

@@ -1,4 +1,4 @@
-"""The tree of processes, owned by the collector thread: put and drop, and ask for a window of rows."""
+"""The tree of processes: put and drop processes, and request a window of rows. One thread owns it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from core.tree.search import find
 
 
 class Tree:
-    """All processes that are shown, and the window onto them that the screen asks for.
+    """All processes shown, and the window of rows that a screen requests.
 
-    Not thread-safe: one thread puts, drops and asks. Windows and rows are immutable, and a row
-    that did not change is the same object in the next window.
+    Not thread-safe. Windows and rows are immutable, and a row that did not change is the same object in the
+    next window.
     """
 
     def __init__(self, user_name: Callable[[int], str] | None = None) -> None:
-        """`user_name` names a uid; left out, this machine's own users are asked."""
+        """`user_name` returns the name of a uid; by default this machine's users are looked up."""
         self._user_name = user_name or Users().name
         self._forest = Forest(Grouping.CONTAINERS, SortKey.TREE, False, frozenset())
         self._containers: Counter[str] = Counter()
@@ -36,7 +36,7 @@ class Tree:
         self._youngest_ns = 0
 
     def put(self, view: ProcessView) -> None:
-        """Add a process, or replace what is known of it."""
+        """Add a process, or replace its view."""
         entry = view.entry
         key = entry.key
         node = self._forest.nodes.get(key)
@@ -52,7 +52,7 @@ class Tree:
         self._forest.put(key, view, self._filter is None or self._matches(view, node))
 
     def drop(self, key: ProcessKey) -> None:
-        """Forget a process; an unknown key is not an error."""
+        """Remove a process; an unknown key is not an error."""
         node = self._forest.nodes.get(key)
         if node is not None and node.view is not None:
             if node.view.ended_ns is None:
@@ -60,26 +60,26 @@ class Tree:
             self._forest.drop(key, node)
 
     def users_changed(self) -> None:
-        """Names of users have come: what a filter says of them is asked again."""
+        """Apply the filter again, because names of users have arrived."""
         if self._filter is not None:
             self._refilter(self._filter_text)
 
     def view(self, key: ProcessKey) -> ProcessView | None:
-        """Return what was put for a process, None when it is not there."""
+        """Return the latest view put for a process, None when the tree lacks it."""
         node = self._forest.nodes.get(key)
         return None if node is None else node.view
 
     def group(self, key: str) -> Node | None:
-        """Return the node of a group as of the latest window, None when it is not there: to read, at once."""
+        """Return the node of a group as of the latest window, or None. It must be read at once."""
         return self._forest.groups.get(key)
 
     def group_cpu(self) -> dict[str, int]:
-        """Return thousandths of a percent of CPU by group, as of the latest window; of GROUPS at most."""
+        """Return CPU by group in thousandths of a percent, as of the latest window; at most GROUPS groups."""
         groups = self._forest.groups
         return {key: groups[key].cpu for key in islice(groups, GROUPS)}
 
     def window(self, request: ViewRequest, now_ns: int) -> Window:
-        """Return the rows that `request` asks for. `now_ns` is the boot clock."""
+        """Return the requested rows. `now_ns` is the boot clock."""
         forest = self._arrange(request)
         total = forest.root.shown
         anchor_index = None if request.anchor is None else self._index_of(request.anchor)
@@ -100,11 +100,11 @@ class Tree:
         )
 
     def fresh_until(self) -> int:
-        """Return the boot clock at which the last new row stops being one: ask again after it."""
+        """Return the boot clock, in ns, from which no current row is marked as new."""
         return self._youngest_ns + FRESH_NS
 
     def _arrange(self, request: ViewRequest) -> Forest:
-        """Bring grouping, filter, folds and order to what `request` says."""
+        """Apply grouping, filter, folds and order of `request`."""
         if request.grouping is not self._forest.grouping:
             before = self._forest
             views = [node.view for node in before.nodes.values() if node.view is not None]
@@ -148,25 +148,25 @@ class Tree:
 
         return Subject(view, self._user_name(view.entry.credentials.euid), text)
 
-    def _find(self, question: Find) -> SearchMatches:
-        """Groups are found by a part of what their row says, processes by the filter language."""
+    def _find(self, search: Find) -> SearchMatches:
+        """Search groups by a part of their row's text, and processes by the filter language."""
         try:
-            wanted = parse_filter(question.text)
+            accepts = parse_filter(search.text)
         except FilterError as error:
             return SearchMatches(problem=str(error))
-        if wanted is None:
+        if accepts is None:
             return SearchMatches()
-        needle = question.text.strip().lower()
+        needle = search.text.strip().lower()
 
         def matches(node: Node) -> bool:
             if node.view is not None:
-                return wanted(self._subject(node.view, node))
+                return accepts(self._subject(node.view, node))
             return needle in group_text(node).lower()
 
-        return find(self._forest, question, matches)
+        return find(self._forest, search, matches)
 
     def _index_of(self, key: RowKey) -> int | None:
-        """Return the row of a node, or of the outermost folded node that hides it."""
+        """Return the row index of a node, or of the outermost folded node that hides it."""
         node = self._forest.find(key)
         if node is None or not node.matched:
             return None
@@ -189,20 +189,20 @@ class Tree:
         return index
 
     def _below(self, key: RowKey) -> tuple[RowKey, ...]:
-        """Return every node in this subtree that can be folded; the empty text is the whole tree."""
+        """Return the keys of all foldable nodes in this subtree; an empty key means the whole tree."""
         start = self._forest.root if key == "" else self._forest.find(key)
         todo = [] if start is None else [start]
-        found: list[RowKey] = []
+        foldable: list[RowKey] = []
         while todo:
             node = todo.pop()
             if node.children:
                 todo.extend(node.children)
                 if node is not self._forest.root:
-                    found.append(node.key)
-        return tuple(found)
+                    foldable.append(node.key)
+        return tuple(foldable)
 
     def _tally(self, view: ProcessView, step: int) -> None:
-        """Keep the numbers of the header: live processes and the containers that have any."""
+        """Count live processes, and the containers with live processes, for the header."""
         if view.ended_ns is not None:
             return
         self._live += step

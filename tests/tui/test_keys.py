@@ -297,7 +297,7 @@ async def search_goes_to_matches_and_hides_nothing(pilot: Pilot[None]) -> None:
     await press(pilot, "ctrl+f", *"zzz")
     assert "no match" in lines(pilot)[-2]
     await press(pilot, *["backspace"] * 3, *"src:x")
-    assert "! src: is one of" in lines(pilot)[-2]
+    assert "! src: needs one of" in lines(pilot)[-2]
     await press(pilot, "escape")
     assert view.has_focus
     assert "“" not in lines(pilot)[2]
@@ -502,7 +502,7 @@ async def test_a_bad_filter_says_so_and_shows_everything() -> None:
     async with opened() as pilot:
         total = tree(pilot).row_count
         await press(pilot, *"/src:x")
-        assert "! src: is one of cache, maps, procfs" in lines(pilot)[-2]
+        assert "! src: needs one of cache, maps, procfs" in lines(pilot)[-2]
         assert tree(pilot).row_count == total
 
 

@@ -112,7 +112,7 @@ def test_in_a_place_of_somebody_else_root_writes_as_that_user(shared: Path, tmp_
 def test_below_a_directory_that_everybody_can_rename_in_nothing_is_written(shared: Path) -> None:
     (shared / "sub").mkdir()
     shared.chmod(0o777)
-    with pytest.raises(PermissionError, match="others control"):
+    with pytest.raises(PermissionError, match="other users control"):
         files.create(shared / "sub/file")
     shared.chmod(0o1777)
     os.close(files.create(shared / "sub/file"))

@@ -64,7 +64,7 @@ def test_the_filter_language_and_the_words_of_groups(tree: Tree) -> None:
     assert find(tree, "host").key == "host"
     assert find(tree, "nothing") == SearchMatches()
     assert find(tree, " ") == SearchMatches()
-    assert find(tree, "src:x").problem.startswith("src: is one of")
+    assert find(tree, "src:x").problem.startswith("src: needs one of")
 
 
 def test_what_the_filter_hides_is_not_found_and_orders_hold(tree: Tree) -> None:
