@@ -1,4 +1,4 @@
-"""From the kernel's cgroup to the person's word: id, runtime, name, image, pod."""
+"""Finds the container of a cgroup: id, runtime, name, image, pod."""
 
 from core.containers.cgroup_file import (
     choose_cgroup,

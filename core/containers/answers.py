@@ -1,4 +1,4 @@
-"""What is known of each container that was asked about, and when its state is looked for again."""
+"""The cached facts of each requested container, and the time when its state is read again."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ _FIRST_RETRY_S = 0.25
 _LAST_RETRY_S = 60.0
 
 Key = tuple[str, str, int | None]
-"""Id and runtime as the path tells them (an lxc container and one of runc may share a name), and the user in
-whose slice it runs: a user can make a cgroup there with anybody's id, and write down a name for it."""
+"""Id and runtime from the path (an lxc and a runc container may have the same name), and the user of its
+slice: users can create a cgroup in their slice with any id, and write a name for it into their own files."""
 
 Search = Callable[[Key], tuple[ContainerFacts | None, str | None]]
-"""Returns what the state on disk says of a container, or why there is nothing."""
+"""Returns the facts about a container in the state on disk, or the reason why there are none."""
 
 
 class Answer(msgspec.Struct):
-    """What is known of one container, and when to look again."""
+    """The facts of one container, and when to search again."""
 
     facts: ContainerFacts | None
     reason: str | None
     stamp: Stamp | None
     retry_s: float
     due: float
-    """When the state is looked for again while there is none (before it is written, after it is removed)."""
+    """When the state is searched for again if there is none (before it is written, after it is removed)."""
 
 
 class Answers:
-    """A bounded number of answers. `search` is asked for a container not seen before, and in `refresh`."""
+    """A bounded number of answers. `search` is called for a container not seen before, and by `refresh`."""
 
     def __init__(self, files: StateFiles, search: Search) -> None:
         self._files = files
@@ -46,7 +46,7 @@ class Answers:
         return len(self._answers)
 
     def get(self, key: Key) -> Answer:
-        """Return the answer for a container, which reads its state if it was not asked about before."""
+        """Return the answer for a container; the first call for it reads its state."""
         answer = self._answers.get(key)
         if answer is None:
             answer = self._answers[key] = self._ask(key, _FIRST_RETRY_S)
@@ -55,10 +55,10 @@ class Answers:
         return answer
 
     def refresh(self) -> set[Key]:
-        """Look for changes on disk; return the containers whose answer is another one now.
+        """Check for changes on disk; return the containers with a changed answer.
 
-        One stat for each container with a name; one without is asked for again after 0.25 s, 0.5 s and
-        so on up to a minute, because a process may start before its runtime has written everything.
+        This costs one stat per container with a name. A container without one is searched again after 0.25 s,
+        0.5 s and so on up to a minute, because a process may start before its runtime has written everything.
         """
         now = time.monotonic()
         changed = set()
@@ -70,7 +70,7 @@ class Answers:
                 continue
             fresh = self._ask(key, min(answer.retry_s * 2, _LAST_RETRY_S))
             if answer.facts is not None and fresh.facts is None:
-                # The container was removed; its last processes keep the name they had.
+                # The container was removed: its last processes keep its name.
                 fresh.facts, fresh.reason = answer.facts, answer.reason
             self._answers[key] = fresh
             if (fresh.facts, fresh.reason) != (answer.facts, answer.reason):
@@ -78,13 +78,13 @@ class Answers:
         return changed
 
     def forget(self, ids: Iterable[str]) -> None:
-        """Forget the containers with these ids: they are asked for when somebody asks about them."""
+        """Forget the containers with these ids; the next `get` reads their state again."""
         gone = {*ids}
         for key in [key for key in self._answers if key[0] in gone]:
             del self._answers[key]
 
     def forget_all_but(self, ids: set[str]) -> None:
-        """Forget the containers that have another id."""
+        """Forget the containers with any other id."""
         for key in [key for key in self._answers if key[0] not in ids]:
             del self._answers[key]
 

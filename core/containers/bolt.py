@@ -1,8 +1,8 @@
 """Reads bbolt databases: containerd's meta.db and podman's bolt_state.db. Never writes, never locks.
 
 The file is a tree of pages. A commit writes changed pages to free places and then one of the two meta pages,
-so the tree below a meta page stays whole until the commit after next: a read counts only if no commit came
-in between, and is done again otherwise.
+so the tree below a meta page stays whole until the commit after next. A read is valid only if no commit
+happened during it; otherwise it is repeated.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _IS_BRANCH, _IS_LEAF, _HOLDS_BUCKET = 1, 2, 1
 _PAGE_SIZES = (1024, 2048, 4096, 8192, 16_384, 32_768, 65_536)
 _PAGE_LIMIT = 16 << 20
 _BYTES_LIMIT = 64 << 20
-"""What is read and kept for one question: pages and values may lie in each other, in a small file."""
+"""Limit of the bytes read for one query: in a small crafted file, pages and values may overlap."""
 
 _WORK_LIMIT = 40_000_000
 _PAGE_WORK, _ITEM_WORK = 1_000, 200
-"""Units of work (work.py) for one question, and of a page and an item: an empty item takes no bytes."""
+"""Units of work (work.py): the limit of one query, and the cost of a page and of an item."""
 
 _DEPTH_LIMIT = 32
 _ATTEMPTS = 4
 
 
 class BoltError(ValueError):
-    """The database cannot be understood, or changes faster than it can be read."""
+    """The database is not valid, or changes faster than it can be read."""
 
 
 class ReadAt(Protocol):
@@ -52,9 +52,9 @@ class _Meta(NamedTuple):
 def bolt_values(
     read: ReadAt, bucket: Sequence[bytes], spend: Callable[[int], None] = lambda units: None
 ) -> dict[bytes, bytes] | None:
-    """Return the keys and values of one bucket, named by its path; None when there is no such bucket.
+    """Return the keys and values of one bucket, given by its path; None when there is no such bucket.
 
-    Buckets in it are left out. `spend` is called before work is done, with its units.
+    Nested buckets are left out. `spend` is called with the units of work before the work is done.
     Raises BoltError, and what `read` and `spend` raise.
     """
     for _ in range(_ATTEMPTS):
@@ -69,15 +69,15 @@ def bolt_values(
             if problem:
                 raise problem
             return values
-    raise BoltError("is being changed all the time")
+    raise BoltError("changes faster than it can be read")
 
 
 def _newest(read: ReadAt) -> _Meta:
-    """Return the newer one of the two meta pages; one may be half written."""
-    found = [meta for size in (0, *_PAGE_SIZES) if (meta := _meta_at(read, size))]
-    if not found:
+    """Return the newer of the two meta pages; one of them may be half written."""
+    metas = [meta for size in (0, *_PAGE_SIZES) if (meta := _meta_at(read, size))]
+    if not metas:
         raise BoltError("is not a bolt database")
-    return max(found)
+    return max(metas)
 
 
 def _meta_at(read: ReadAt, offset: int) -> _Meta | None:
@@ -92,7 +92,7 @@ def _meta_at(read: ReadAt, offset: int) -> _Meta | None:
 
 
 def _fnv(data: bytes) -> int:
-    """FNV-1a of 64 bits."""
+    """Return the 64-bit FNV-1a hash."""
     value = 0xCBF29CE484222325
     for byte in data:
         value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
@@ -106,14 +106,14 @@ class _Item(NamedTuple):
 
 
 class _Tree:
-    """The tree of one commit. Everything read is checked: the file may be broken, or hostile."""
+    """The tree of one commit. Everything read is checked: the file may be damaged or crafted."""
 
     def __init__(self, read: ReadAt, meta: _Meta, spend: Callable[[int], None]) -> None:
         self._read = read
         self._meta = meta
         self._spend_of_all = spend
         self._left = 4096
-        """Pages that may still be read: more than any real bucket has, and an end to loops."""
+        """How many more pages may be read: more than any real bucket has; it also ends loops."""
         self._bytes_left = _BYTES_LIMIT
         self._work_left = _WORK_LIMIT
 
@@ -128,7 +128,7 @@ class _Tree:
         return {item.key: item.value for item in self._items(page) if not item.is_bucket}
 
     def _items(self, page: bytes, key: bytes | None = None, depth: int = 0) -> Iterator[_Item]:
-        """Yield what a page and those below it hold; with `key` only the item of that name."""
+        """Yield the items of a page and of those below it; with `key` only the item with that key."""
         _, flags, count, _ = self._unpack(_PAGE, page, 0)
         if depth > _DEPTH_LIMIT or flags not in (_IS_BRANCH, _IS_LEAF):
             raise BoltError("has a page of the wrong kind")
@@ -147,7 +147,7 @@ class _Tree:
             self._work(_ITEM_WORK)
             position, key_size, number = self._unpack(_BRANCH, page, at)
             below.append((self._slice(page, at + position, key_size), number))
-        if key is not None:  # each key is the least one of its page
+        if key is not None:  # each key is the smallest of its page
             below = [pair for pair in below if pair[0] <= key][-1:]
         for _, number in below:
             yield from self._items(self._page(number), key, depth + 1)
@@ -155,7 +155,7 @@ class _Tree:
     def _page(self, number: int) -> bytes:
         self._left -= 1
         if self._left < 0 or number < 2 or number > 1 << 40:
-            raise BoltError("has a page that leads nowhere")
+            raise BoltError("has a reference to a page that cannot exist")
         size, offset = self._meta.page_size, number * self._meta.page_size
         self._work(_PAGE_WORK)
         self._spend(size)
@@ -170,7 +170,7 @@ class _Tree:
         self._spend_of_all(units)
         self._work_left -= units
         if self._work_left < 0:
-            raise BoltError("holds more than the items that are looked at")
+            raise BoltError("holds more items than are read")
 
     def _spend(self, size: int) -> None:
         self._bytes_left -= size

@@ -1,4 +1,4 @@
-"""The OCI bundle of a container: what its config.json says about who made it."""
+"""Reads the OCI bundle of a container: its config.json and the labels of the runtime that made it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def facts_of_bundle(
 ) -> ContainerFacts | None:
     """Return the facts of BUNDLE/config.json, None when there is none. Raises StateError.
 
-    The name is an annotation's, else the id where that is a word (`ctr run … web`), not 64 digits.
+    The name comes from an annotation, else it is the id if that is a word (`ctr run … web`), not 64 digits.
     """
     source = f"{bundle}/config.json"
     spec = files.read_json(source, _Spec, owner)
@@ -41,7 +41,7 @@ def facts_of_bundle(
 
 
 def _runtime(bundle: str, labels: dict[str, str]) -> str:
-    """Return who made the bundle, "" when it does not say (runc by hand)."""
+    """Return the runtime that made the bundle, "" when the bundle does not name one (runc by hand)."""
     manager = labels.get("io.container.manager", "")
     if manager in ("libpod", "cri-o"):
         return "podman" if manager == "libpod" else "cri-o"
@@ -51,7 +51,7 @@ def _runtime(bundle: str, labels: dict[str, str]) -> str:
 
 
 def _crio_labels(annotations: dict[str, str], source: str) -> dict[str, str]:
-    """Return the kubelet's labels, which CRI-O keeps as JSON inside one annotation."""
+    """Return the kubelet's labels, which CRI-O keeps as JSON in one annotation."""
     text = annotations.get(_CRIO_LABELS)
     if not text:
         return {}

@@ -1,4 +1,4 @@
-"""/proc/PID/task/TID/cgroup -> its lines, and the line that tells containers apart.
+"""Parses /proc/PID/task/TID/cgroup, and chooses the line that identifies the container.
 
 A line is `hierarchy:controllers:path`. On cgroup v1 there is one for each hierarchy, among them a named
 one (`name=systemd`); on v2 there is `0::path` alone; a hybrid host has both, and they may differ: a
@@ -25,27 +25,27 @@ class CgroupLine(NamedTuple):
 
 
 def parse_cgroup_file(data: bytes) -> tuple[CgroupLine, ...]:
-    """Return the lines of a cgroup file; what is not a line is left out. Never raises.
+    """Return the lines of a cgroup file; invalid lines are left out. Never raises.
 
-    Only the first two colons separate: a path may hold more. It cannot hold a newline (the kernel
-    refuses to make such a cgroup).
+    Only the first two colons are separators: a path may contain more. It contains no newline (the kernel
+    refuses to create such a cgroup).
     """
     lines = []
     for raw in data.split(b"\n"):
         fields = raw.strip(b"\r").split(b":", 2)
-        # isdigit alone would let int() loose on text of any length.
+        # isdigit alone would pass text of any length to int().
         if len(fields) == 3 and fields[0].isdigit() and len(fields[0]) < 10 and fields[2].startswith(b"/"):
             lines.append(CgroupLine(int(fields[0]), fields[1], fields[2]))
     return tuple(lines)
 
 
 def chosen_line(lines: tuple[CgroupLine, ...]) -> CgroupLine | None:
-    """Return the line that tells containers apart, None without lines. Every tier asks this one function.
+    """Return the line that identifies the container, None without lines. Every tier uses this function.
 
     Named hierarchies go before v2, v2 before controllers. The first line with a container wins, unless
     another one names a container inside it; without a container it is the first line that is not the root.
-    A controller's line is asked about containers, but counts otherwise only if there is no other
-    (the described system's reason: resource managers move processes in single v1 controllers at will).
+    A controller's line is searched for containers, but otherwise used only if there is no other line:
+    resource managers move processes in single v1 controllers (the Datadog Agent's reason for this order).
     """
     ordered = sorted(lines, key=_rank)
     chosen: CgroupLine | None = None
@@ -61,13 +61,13 @@ def chosen_line(lines: tuple[CgroupLine, ...]) -> CgroupLine | None:
 
 
 def container_of_lines(lines: tuple[CgroupLine, ...]) -> ContainerContext:
-    """Return what the lines of one process say together; its `cgroup_path` is the path of `chosen_line`."""
+    """Return the container of a process from its lines; its `cgroup_path` is the path of `chosen_line`."""
     line = chosen_line(lines)
     return ContainerContext() if line is None else container_of_cgroup(line.path)
 
 
 def choose_cgroup(data: bytes) -> bytes:
-    """Return the path that tells containers apart in the text of a cgroup file, b"" if it has no line."""
+    """Return the path that identifies the container in the text of a cgroup file, b"" if it has no line."""
     line = chosen_line(parse_cgroup_file(data))
     return b"" if line is None else line.path
 
@@ -76,7 +76,7 @@ _NAMED, _V2, _CONTROLLERS = range(3)
 
 
 def _rank(line: CgroupLine) -> tuple[int, int]:
-    """Return what lines are ordered by: descending, as /proc writes them; the kernel has no order."""
+    """Return the sort key of a line. Hierarchies descend, as in /proc; the kernel's records have no order."""
     if line.controllers.startswith(b"name="):
         return _NAMED, -line.hierarchy
     return _CONTROLLERS if line.controllers else _V2, -line.hierarchy
@@ -99,6 +99,6 @@ def read_cgroup_file(host: Host, pid: int) -> bytes:
 def container_of_process(host: Host, pid: int) -> ContainerContext:
     """Return the container of a process from its cgroup file.
 
-    `cgroup_path` is the path of the line that was chosen. Raises OSError, see `read_cgroup_file`.
+    `cgroup_path` is the path of the chosen line. Raises OSError, see `read_cgroup_file`.
     """
     return container_of_lines(parse_cgroup_file(read_cgroup_file(host, pid)))

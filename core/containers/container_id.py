@@ -1,4 +1,4 @@
-"""A cgroup path -> the container it belongs to. Nothing is read; the path says it all.
+"""Finds the container of a cgroup path from the path alone, without reading any file.
 
 Three shapes are ids wherever they stand in a path: 64 hex digits (docker, containerd, cri-o, podman),
 32 hex digits, a dash and digits (ECS), and 8-4-4-4-4 hex digits (Garden). A shape with a hex digit right
@@ -24,13 +24,13 @@ from core.model.entities import ContainerContext
 from core.text.safe import safe_text
 
 _PATH_MAX = 4096
-"""The kernel gives no longer path (include/uapi/linux/limits.h); longer text is parsed but not kept."""
+"""Longest path of the kernel (include/uapi/linux/limits.h); longer text is parsed but not cached."""
 
 _CACHED_PATHS = 16_384
 _NAME_MAX = 255
 
 LEVELS = 8
-"""Containers in containers that are reported at most; a path of 4096 bytes could name sixty."""
+"""Limit of reported nested containers; a path of 4096 bytes could name sixty."""
 
 _ID = re.compile(
     rb"(?<![0-9a-fA-F])"
@@ -77,7 +77,7 @@ _ESCAPED = re.compile(rb"\\x([0-9a-fA-F]{2})")
 
 
 class Level(NamedTuple):
-    """One container along a path; `path` ends where the container's own cgroup does."""
+    """One container along a path; `path` ends at the container's own cgroup."""
 
     path: bytes
     id: str
@@ -93,18 +93,18 @@ class _Found(NamedTuple):
 def container_of_cgroup(path: bytes) -> ContainerContext:
     """Return the container (or systemd unit) that the cgroup `path` belongs to.
 
-    `path` is the third field of a line of /proc/PID/cgroup, or what the kernel calls the cgroup; relative
-    paths of cgroup namespaces (`/../docker/ID`) are fine. Reads no file, never raises, takes linear time;
-    a path asked for again comes from a bounded cache. `id` is a name for lxc and nspawn. `name`, `image`
-    and so on stay None: core.containers.names fills them.
+    `path` is the third field of a line of /proc/PID/cgroup, or the kernel's path of the cgroup; relative
+    paths of cgroup namespaces (`/../docker/ID`) are accepted. Reads no file, never raises, takes linear time;
+    answers are cached, with a limit. `id` is a name for lxc and nspawn. `name`, `image` and so on stay None:
+    core.containers.names fills them in.
     """
     return _cached(path) if len(path) <= _PATH_MAX else _parse(path)
 
 
 def levels_of_cgroup(path: bytes) -> tuple[Level, ...]:
-    """Return the containers along a path, outermost first: at most eight, the outermost and the inner ones.
+    """Return the containers along a path, outermost first: at most eight, the outermost and the innermost.
 
-    Whoever is in the outermost can make the rest of the path up: that one is never left out.
+    A process in the outermost container can invent the rest of the path, so that one is never left out.
     """
     return _cached_levels(path) if len(path) <= _PATH_MAX else _levels(path)
 
@@ -115,13 +115,13 @@ def _levels(path: bytes) -> tuple[Level, ...]:
     containers = _containers(parts)
     if len(containers) > LEVELS:
         containers = [containers[0], *containers[1 - LEVELS :]]
-    return tuple(Level(b"/".join(parts[: one.parts]), one.id, one.runtime) for one in containers)
+    return tuple(Level(b"/".join(parts[: found.parts]), found.id, found.runtime) for found in containers)
 
 
 def context_of_levels(path: bytes, levels: Sequence[Level]) -> ContainerContext:
-    """Return the container of `path` when these are the containers along it, outermost first.
+    """Return the container of `path`, given the containers along it, outermost first.
 
-    One that is said to be inside itself (who is in it can make such a cgroup) is the outer one only.
+    Of a container that appears inside itself (its processes can create such a cgroup) only the outer counts.
     """
     kept: dict[str, Level] = {}
     for level in levels:
@@ -169,7 +169,7 @@ def _containers(parts: list[bytes]) -> list[_Found]:
         if named := _named_container(part, following):
             skip_next = part in (b"lxc", b"lxc.payload")
             found.append(_Found(number + skip_next, *named))
-            runtime = None  # what is below it was started by another runtime
+            runtime = None  # containers below it were started by another runtime
             continue
         runtime = _runtime_of(part) or runtime
         # podman with cgroupfs: /libpod_parent/POD/libpod-ID, the pod's id bare.
@@ -192,17 +192,17 @@ def _runtime_of(part: bytes) -> str | None:
 
 
 def _named_container(part: bytes, following: bytes) -> tuple[str, str] | None:
-    """Return id and runtime where a component names a container without an id: lxc and systemd-nspawn."""
+    """Return id and runtime if a component names a container of lxc or systemd-nspawn, which have no ids."""
     if part in (b"lxc", b"lxc.payload"):  # before LXC 4, and with lxc.cgroup.dir
         return (_name(following), "lxc") if following else None
     if part.startswith(b"lxc.payload."):
         return _name(part[len(b"lxc.payload.") :]), "lxc"
-    # On cgroup v2 nspawn itself waits in `supervisor`, beside the container's `payload`.
+    # On cgroup v2 nspawn itself runs in `supervisor`, beside the container's `payload`.
     return None if following == b"supervisor" else _machine(part)
 
 
 def _machine(part: bytes) -> tuple[str, str] | None:
-    """Return the container of a unit that systemd-machined or nspawn's own service made."""
+    """Return the container of a unit created by systemd-machined or nspawn's service."""
     if part.startswith(b"systemd-nspawn@") and part.endswith(b".service"):
         return _name(part[len(b"systemd-nspawn@") : -len(b".service")]), "nspawn"
     if not (part.startswith(b"machine-") and part.endswith(b".scope")):

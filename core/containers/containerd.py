@@ -1,4 +1,4 @@
-"""containerd: the bundle of a container, and the database that has its labels, and the image of ctr's.
+"""Reads containerd's state: the bundle of a container, and the database with its labels and ctr's image.
 
 The bundle is STATE/io.containerd.runtime.v2.task/NAMESPACE/ID/config.json, the database
 ROOT/io.containerd.metadata.v1.bolt/meta.db.
@@ -24,14 +24,14 @@ _ROOTS = (
 
 
 class ContainerdState:
-    """containerd, by itself or under Kubernetes (k3s and MicroK8s keep it elsewhere)."""
+    """Reads the state of containerd, alone or under Kubernetes; k3s and MicroK8s keep it elsewhere."""
 
     def __init__(self, files: StateFiles, daemons: Daemons) -> None:
         self._files = files
         self._daemons = daemons
 
     def facts(self, container_id: str, home: Home | None) -> ContainerFacts | None:
-        """Return what the bundle says, None when there is none. Raises StateError."""
+        """Return the facts of a container's bundle, None when there is none. Raises StateError."""
         for state in _STATES:
             for tasks in _TASKS:
                 for namespace, _ in self._files.folders(f"{state}/{tasks}"):
@@ -60,18 +60,18 @@ class ContainerdState:
 
 
 def _merged(facts: ContainerFacts, image: bytes, labels: dict[bytes, bytes], database: str) -> ContainerFacts:
-    words = {_text(key): _text(value) for key, value in labels.items()}
-    told = facts_from_labels(words, database, facts.runtime, facts.name)
-    found = facts.image or told.image or shown(_text(image))
-    kept, left_out = shown_labels(words | {name: text for name, text in facts.labels if name not in words})
+    texts = {_text(key): _text(value) for key, value in labels.items()}
+    stored = facts_from_labels(texts, database, facts.runtime, facts.name)
+    known_image = facts.image or stored.image or shown(_text(image))
+    kept, left_out = shown_labels(texts | {name: text for name, text in facts.labels if name not in texts})
     return msgspec.structs.replace(
         facts,
-        name=told.name,
-        image=found,
-        pod=facts.pod or told.pod,
-        namespace=facts.namespace or told.namespace,
-        pod_uid=facts.pod_uid or told.pod_uid,
-        note=joined(None if found else f"it was made without an image, says {database}", left_out),
+        name=stored.name,
+        image=known_image,
+        pod=facts.pod or stored.pod,
+        namespace=facts.namespace or stored.namespace,
+        pod_uid=facts.pod_uid or stored.pod_uid,
+        note=joined(None if known_image else f"created without an image, according to {database}", left_out),
         labels=kept,
     )
 

@@ -1,4 +1,4 @@
-"""Where this host's daemons keep their state, when it is not the usual place."""
+"""Finds the state directories of this host's daemons when they are not in the usual places."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from core.containers.state_files import Stamp, StateFiles
 from core.containers.work import StateError
 
 _RESCAN_S = 5.0
-"""A look through all of /proc costs 10 us a process; it is done only while something is not found."""
+"""Interval of scans of /proc, in seconds; a scan costs 10 us per process and is made only when needed."""
 
 _ARGUMENTS_LIMIT = 64 * 1024
 
 
 class Home(NamedTuple):
-    """The user of a rootless runtime, from the `user-UID.slice` its containers are in."""
+    """The user of a rootless runtime, from the `user-UID.slice` of its containers."""
 
     uid: int
     path: str
@@ -32,7 +32,7 @@ class _DaemonJson(msgspec.Struct):
 
 
 class Daemons:
-    """The folders that running daemons were told to use. Asks no daemon; reads argv and /etc."""
+    """The directories that running daemons are configured to use, from argv and /etc; asks no daemon."""
 
     def __init__(self, files: StateFiles) -> None:
         self._files = files
@@ -43,18 +43,18 @@ class Daemons:
         self._homes: tuple[Stamp | None, dict[int, Home]] | None = None
 
     def docker_roots(self, search: bool) -> tuple[str, ...]:
-        """Return Docker's data-roots that are not the default; `search` looks for new daemons, at times."""
+        """Return Docker's data-roots that are not the default; `search` also scans for new daemons."""
         if search:
             self._scan()
         return self._docker_roots
 
     def docker_sockets(self) -> tuple[str, ...]:
-        """Return the unix sockets that running daemons of Docker were told to listen on."""
+        """Return the unix sockets that running Docker daemons listen on, from their argv."""
         self._scan()
         return self._docker_sockets
 
     def containerd_roots(self) -> tuple[str, ...]:
-        """Return the folders that running containerds were told to keep their database in."""
+        """Return the directories with the databases of running containerds, from their argv."""
         self._scan()
         return self._containerd_roots
 
@@ -72,7 +72,7 @@ class Daemons:
         self._containerd_roots = tuple(dict.fromkeys(root for root in given if root.startswith("/")))
 
     def home(self, uid: int) -> Home | None:
-        """Return the home folder of a user by the host's own /etc/passwd."""
+        """Return the home directory of a user from the host's own /etc/passwd."""
         stamp = self._files.stamp("/etc/passwd")
         if self._homes is None or self._homes[0] != stamp:
             self._homes = (stamp, _homes(self._files.read("/etc/passwd") or b""))
@@ -96,7 +96,7 @@ class Daemons:
         for pid in pids:
             process = host.proc / pid
             try:
-                # Cheap, and no proof: a process gives itself any name. So its executable is looked at.
+                # A cheap filter only: a process can have any name. So its executable is checked.
                 name = (process / "comm").read_bytes().rstrip(b"\n")
                 if name in running and is_roots_daemon(host, process, name.decode()):
                     with open(process / "cmdline", "rb") as file:
@@ -107,7 +107,7 @@ class Daemons:
 
 
 def data_roots(cmdline: bytes) -> list[str]:
-    """Return the absolute folders given by `--data-root` (and its old names) in a dockerd's argv."""
+    """Return the absolute directories given by `--data-root` (and its old names) in a dockerd's argv."""
     given = _values(cmdline, ("--data-root", "-data-root", "--graph", "-g"))
     return [root for root in given if root.startswith("/")]
 

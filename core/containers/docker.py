@@ -13,7 +13,7 @@ from core.containers.state_files import StateFiles
 
 _DEFAULT_ROOTS = ("/var/lib/docker", "/var/snap/docker/common/var-lib-docker")
 _REMAPPED = re.compile(r"[0-9]+\.[0-9]+")
-"""With userns-remap the daemon keeps everything in a folder named after the mapped uid and gid."""
+"""With userns-remap the daemon keeps everything in a directory named after the mapped uid and gid."""
 
 
 class _Inner(msgspec.Struct):
@@ -28,14 +28,14 @@ class _Config(msgspec.Struct):
 
 
 class DockerState:
-    """Docker, rootful and rootless, and Kubernetes on top of it."""
+    """Reads the state of Docker, rootful and rootless, and of Kubernetes on Docker."""
 
     def __init__(self, files: StateFiles, daemons: Daemons) -> None:
         self._files = files
         self._daemons = daemons
 
     def facts(self, container_id: str, home: Home | None) -> ContainerFacts | None:
-        """Return what Docker knows of a container, None when it knows none. Raises StateError."""
+        """Return Docker's facts about a container, None when it has no such container. Raises StateError."""
         for root, owner in self._roots(home):
             source = f"{root}/containers/{container_id}/config.v2.json"
             config = self._files.read_json(source, _Config, owner)
@@ -46,7 +46,7 @@ class DockerState:
         return None
 
     def _roots(self, home: Home | None) -> Iterator[tuple[str, int | None]]:
-        """Yield the data-root of a user, else root's: the usual ones first, the search for daemons last."""
+        """Yield the data-root of a user, else root's: the usual ones first, those of a scan last."""
         if home:
             yield f"{home.path}/.local/share/docker", home.uid
             return

@@ -1,8 +1,8 @@
-"""Whether a process is the daemon of a runtime that it looks like.
+"""Checks whether a process really is the runtime daemon that its name suggests.
 
-Anybody can start a program under any name, and make it point at state of their own; started through a link
-called `dockerd`, root's own `su` looks like it and has root's effective uid. So the real uid counts, and the
-executable: nobody but root may have been able to write it, or to put it where it is.
+Any user can start a program under any name, with arguments that point at state of their own. Started through
+a link called `dockerd`, even root's `su` has that name and root's effective uid. So the real uid is checked,
+and that only root could have written the executable or placed it there.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _DELETED = " (deleted)"
 
 
 def is_roots_daemon(host: Host, process: Path, name: str) -> bool:
-    """Return whether a process (its folder in /proc) is root's, and so is its program, called `name`.
+    """Return whether a process (its directory in /proc) is root's, and its program `name` is root's too.
 
     Raises OSError when it has ended.
     """
-    # A process in a container has files of its own: the paths in its arguments mean nothing here.
+    # A process in a container has another root: the paths in its arguments are not ours.
     return (
         _uids(process) == {0}
         and os.path.samefile(process / "root", host.root)
@@ -41,21 +41,21 @@ def _uids(process: Path) -> set[int]:
 
 
 def _is_roots_program(host: Host, exe: str, name: str) -> bool:
-    """Return whether a path has the base name `name`, and only root may write the file and its folders.
+    """Return whether a path has the base name `name` and only root can write the file and its directories.
 
-    After an update the old file is gone: then the one that is there now is looked at.
+    After an update the old file is gone: then the file that replaced it is checked.
     """
     path = exe.removesuffix(_DELETED)
     if os.path.basename(path) != name or not path.startswith("/"):
         return False
-    place = host.realpath(path)
-    inside = host.root
-    parts = place.relative_to(inside).parts
+    file = host.realpath(path)
+    ancestor = host.root
+    parts = file.relative_to(ancestor).parts
     for part in ("", *parts):
-        inside = inside / part
-        if not _only_root_writes(inside):
+        ancestor = ancestor / part
+        if not _only_root_writes(ancestor):
             return False
-    return stat.S_ISREG(os.lstat(place).st_mode)
+    return stat.S_ISREG(os.lstat(file).st_mode)
 
 
 def _only_root_writes(path: Path) -> bool:

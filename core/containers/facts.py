@@ -1,4 +1,4 @@
-"""What a runtime's state says about one container, and the labels that Kubernetes and nerdctl leave there."""
+"""A runtime's facts about one container, including the labels of Kubernetes and nerdctl."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from core.text.safe import safe_text
 from core.text.secrets import scrub_value
 
 NAME_LIMIT = 256
-"""Longest name, image or pod that is kept, in characters; Kubernetes and image references stay below."""
+"""Limit of a kept name, image or pod in characters; Kubernetes names and image references are shorter."""
 
 _LABELS = 64
 _LABEL_NAME = 128
 _LABEL_VALUE = 256
 _SCRUBBED = 16_384
-"""Bytes of a value in which secrets are looked for: more than are shown, as a secret may begin in these."""
+"""Bytes of a value that are scanned for secrets: more than is shown, because a secret may cross the cut."""
 
 _LABELS_TOTAL = 8192
-"""Characters that the labels of one container may have in all: thousands of containers are kept."""
+"""Limit of one container's labels together, in characters: thousands of containers are kept."""
 
 _NAME = ("io.kubernetes.cri.container-name", "io.kubernetes.container.name", "nerdctl/name")
 _IMAGE = (
@@ -38,11 +38,11 @@ _TYPE = ("io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"
 
 
 class ContainerFacts(msgspec.Struct, frozen=True):
-    """One container as its runtime knows it. Text is safe; None is what the state does not say.
+    """One container's facts from its runtime. Texts are safe to show; None for facts that the state lacks.
 
-    `source` is the file it came from, as the host names it. `runtime` is who wrote that file, "" where
-    the file does not tell. `note` says what cannot be known; `incomplete`: for now, it is worth another look.
-    `is_users`: a user's child has read it (user_states.py), and looks whether it changes.
+    `source` is the host's path of the file they came from. `runtime` is the runtime that wrote that file,
+    "" when the file does not name it. `note` says what is not known and why; `incomplete`: reading again
+    later may help. `is_users`: a user's child process read it (user_states.py) and checks it for changes.
     """
 
     source: str
@@ -70,32 +70,32 @@ def facts_from_labels(
     name: str | None = None,
     image: str | None = None,
 ) -> ContainerFacts:
-    """Return the facts that labels or OCI annotations hold; a label's name goes before `name`.
+    """Return the facts in labels or OCI annotations. A name in a label takes precedence over `name`.
 
-    (The runtime's own name of a pod's container is made of the label's and of much that repeats the pod.)
+    (The runtime's own name of a pod's container combines the label's name with the pod's.)
     """
-    found = labels or {}
-    kept, left_out = shown_labels(found)
-    container = _first(found, _NAME) or name
-    if _first(found, _TYPE) in ("sandbox", "podsandbox"):
-        container = "POD"  # what the kubelet calls the container that holds a pod's namespaces
+    labels = labels or {}
+    kept, left_out = shown_labels(labels)
+    container = _first(labels, _NAME) or name
+    if _first(labels, _TYPE) in ("sandbox", "podsandbox"):
+        container = "POD"  # the kubelet's name of the container with the pod's namespaces
     return ContainerFacts(
         source=source,
         runtime=runtime,
         name=shown(container),
-        image=shown(_first(found, _IMAGE) or image),
-        pod=shown(_first(found, _POD)),
-        namespace=shown(_first(found, _NAMESPACE)),
-        pod_uid=shown(_first(found, _POD_UID)),
+        image=shown(_first(labels, _IMAGE) or image),
+        pod=shown(_first(labels, _POD)),
+        namespace=shown(_first(labels, _NAMESPACE)),
+        pod_uid=shown(_first(labels, _POD_UID)),
         note=left_out,
         labels=kept,
     )
 
 
 def shown_labels(labels: Mapping[str, str]) -> tuple[tuple[tuple[str, str], ...], str | None]:
-    """Return labels as they may be kept and shown, by name, and what has to be said of those left out.
+    """Return labels that are safe to keep and show, sorted by name, and a note about omitted ones.
 
-    The first ones are kept: who gives two kinds of them gives the more telling ones first.
+    The first labels are kept: callers with two kinds of labels pass the more useful kind first.
     """
     kept: dict[str, str] = {}
     left = _LABELS_TOTAL
@@ -111,7 +111,7 @@ def shown_labels(labels: Mapping[str, str]) -> tuple[tuple[tuple[str, str], ...]
 
 
 def joined(*notes: str | None) -> str | None:
-    """Return what there is to be said as one text, None when there is nothing."""
+    """Return notes as one text, None when there are none."""
     return "; ".join(note for note in notes if note) or None
 
 

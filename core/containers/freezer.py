@@ -1,8 +1,8 @@
-"""Which cgroups are frozen: a paused container runs nothing, however many processes it has.
+"""Finds frozen cgroups: those of paused containers.
 
-Cgroup v1 says so in `freezer.state`, v2 in `cgroup.events`; a hybrid host has both, a runtime uses either.
-To read both for 500 containers twice a second would cost 2 % of a core, so they are watched: by inotify the
-kernel tells that somebody wrote to the one, and that the other changed.
+Cgroup v1 has the state in `freezer.state`, v2 in `cgroup.events`; a hybrid host has both, and a runtime uses
+either. Reading both for 500 containers twice a second would cost 2 % of a core, so they are watched: inotify
+reports a write to the one and a change of the other.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from core.system.host import Host
 
 _KEPT = 16_384
 _YOUNG_LOOKS = 6
-"""A runtime joins one hierarchy after the other: until it has, a new cgroup is looked at for 3 s."""
+"""How often a new cgroup is checked (3 s long): a runtime joins one hierarchy after the other."""
 
 _TURNS = 60
-"""Everything is looked at once in so many refreshes, half a minute: it may have been made anew."""
+"""Every cgroup is checked once in this many refreshes (half a minute): it may have been recreated."""
 
 _LOOKS = 128
-"""Cgroups that are looked at in one refresh, at 50 us each."""
+"""Limit of cgroups checked in one refresh, at 50 us each."""
 
 _READ = 64 * 1024
 _READS = 4
 _EVENT = struct.Struct("iIII")
 _IN_MODIFY, _IN_DONT_FOLLOW = 0x2, 0x02000000
 _OVERFLOW = -1
-"""The watch of which the kernel says that more was told than could be kept."""
+"""The watch number with which the kernel reports that its event queue overflowed."""
 
 _CLIMBS = re.compile(rb"(?:^|/)\.\.(?:/|$)|\0")
 
 
 class _Look(NamedTuple):
-    """What the files of a cgroup say. v1 does not tell when one that is `freezing` is frozen."""
+    """The state in a cgroup's files. v1 sends no event when a `freezing` cgroup becomes frozen."""
 
     frozen: bool
     freezing: bool
@@ -49,16 +49,17 @@ class _Look(NamedTuple):
 
 
 class _State(msgspec.Struct):
-    """What is known of one cgroup, and how often it will be looked at without being told."""
+    """The state of one cgroup, and how many more checks it gets without an event."""
 
     look: _Look
     looks_due: int = _YOUNG_LOOKS
 
 
 class FrozenCgroups:
-    """Answers for the cgroup paths it was asked about. `refresh`, twice a second, looks for changes.
+    """The state of the cgroup paths that were requested. `refresh`, twice a second, checks for changes.
 
-    Never raises: what cannot be read is not frozen, what cannot be watched is noticed later. Not thread-safe.
+    Never raises: a cgroup that cannot be read is not frozen; changes of one that cannot be watched are
+    detected later. Not thread-safe.
     """
 
     def __init__(self, host: Host) -> None:
@@ -70,7 +71,7 @@ class FrozenCgroups:
         self._turn: list[bytes] = []
 
     def is_frozen(self, path: bytes) -> bool:
-        """Return whether a cgroup is frozen, by itself or by one above it; reads it only the first time."""
+        """Return whether a cgroup or one above it is frozen; only the first call reads it."""
         state = self._states.get(path)
         if state is None:
             state = self._states[path] = _State(self._read(path))
@@ -78,30 +79,32 @@ class FrozenCgroups:
                 forgotten, _ = self._states.popitem(last=False)
                 self._unwatch(forgotten)
         elif path not in self._watches_of:
-            state.looks_due = _YOUNG_LOOKS  # it was gone, and who asks again may know of a new one
+            state.looks_due = (
+                _YOUNG_LOOKS  # it was gone; the new request may be for a new cgroup with this path
+            )
         return state.look.frozen
 
     def refresh(self) -> set[bytes]:
-        """Return the paths whose answer is another one now."""
+        """Return the paths with a changed answer."""
         if self._inotify is None:
             self._inotify = _Inotify()
-        watches = self._inotify.told()
+        watches = self._inotify.changed_watches()
         if _OVERFLOW in watches:
             for state in self._states.values():
                 state.looks_due = max(1, state.looks_due)
-        told = {path for watch in watches if (path := self._path_of.get(watch))}
+        reported = {path for watch in watches if (path := self._path_of.get(watch))}
         due = [path for path, state in self._states.items() if state.looks_due or state.look.freezing]
-        changed = {path for path in (*told, *due[:_LOOKS], *self._next_turn()) if self._look(path)}
-        for path in told:
+        changed = {path for path in (*reported, *due[:_LOOKS], *self._next_turn()) if self._look(path)}
+        for path in reported:
             if self._states[path].look.empty:
-                self._states[path].looks_due = _YOUNG_LOOKS  # it will be removed, which is not told
+                self._states[path].looks_due = _YOUNG_LOOKS  # it will be removed, which is not reported
         below = tuple(path + b"/" for path in changed)
         if below:
             changed |= {path for path in self._states if path.startswith(below) and self._look(path)}
         return changed
 
     def forget_all_but(self, paths: set[bytes]) -> None:
-        """Answer for these paths only; any other one is read again when it is asked about."""
+        """Keep these paths only; any other is read again when it is requested."""
         for path in self._states.keys() - paths:
             del self._states[path]
             self._unwatch(path)
@@ -114,7 +117,7 @@ class FrozenCgroups:
         return turn
 
     def _look(self, path: bytes) -> bool:
-        """Watch a cgroup and read it; return whether it has changed."""
+        """Watch a cgroup and read it; return whether its answer has changed."""
         state = self._states.get(path)
         if state is None:
             return False
@@ -130,13 +133,13 @@ class FrozenCgroups:
         return _Look(frozen, not frozen and b"FREEZING" in lines, b"populated 0" in lines)
 
     def _files(self, path: bytes) -> list[bytes]:
-        """Return where v1 and v2 say whether a cgroup is frozen; nowhere for a path that climbs."""
+        """Return the v1 and v2 files with a cgroup's state; none for a path with `..`."""
         if _CLIMBS.search(path) or path in (b"", b"/"):
             return []
         return [mount + path + name for mount, name in self._mounts]
 
     def _watch(self, path: bytes) -> bool:
-        """Watch the files of a cgroup; return whether all are there."""
+        """Watch the files of a cgroup; return whether all exist."""
         assert self._inotify is not None
         watches = {watch for file in self._files(path) if (watch := self._inotify.watch(file)) >= 0}
         for gone in self._watches_of.pop(path, set()) - watches:
@@ -155,14 +158,14 @@ class FrozenCgroups:
 
 
 def _mounts(place: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the hierarchies that freeze, each with the file that says so."""
+    """Return the hierarchies with a freezer, each with the name of its state file."""
     v2 = place if os.path.exists(place + b"/cgroup.controllers") else place + b"/unified"
     usual = ((place + b"/freezer", b"/freezer.state"), (v2, b"/cgroup.events"))
     return [(mount, name) for mount, name in usual if os.path.isdir(mount)]
 
 
 def _content(file: bytes) -> bytes:
-    """Return the beginning of a file, nothing where there is none. Below another root it may be anything."""
+    """Return the start of a file, empty if it cannot be read. Below another root it may be of any type."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (OSError, ValueError):
@@ -176,7 +179,7 @@ def _content(file: bytes) -> bytes:
 
 
 class _Inotify:
-    """The kernel's watch on files. Where there is none (a limit is reached), nothing is told."""
+    """inotify watches on files. Without inotify (a limit is reached) it reports nothing."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None)
@@ -185,24 +188,24 @@ class _Inotify:
             weakref.finalize(self, os.close, self._descriptor)
 
     def watch(self, file: bytes) -> int:
-        """Return the number of the watch on a file, the same as before if there is one; less than 0: none."""
+        """Return the number of the watch on a file, the existing one if there is one; negative on failure."""
         watch: int = self._libc.inotify_add_watch(self._descriptor, file, _IN_MODIFY | _IN_DONT_FOLLOW)
         return watch
 
     def unwatch(self, watch: int) -> None:
         self._libc.inotify_rm_watch(self._descriptor, watch)
 
-    def told(self) -> set[int]:
-        """Return the watches of which something was told since the last call."""
-        found: set[int] = set()
+    def changed_watches(self) -> set[int]:
+        """Return the watches with events since the last call."""
+        watches: set[int] = set()
         for _ in range(_READS):
             try:
                 data = os.read(self._descriptor, _READ)
-            except OSError:  # there is nothing more
+            except OSError:  # there are no more events
                 break
             at = 0
             while at + _EVENT.size <= len(data):
                 watch, _, _, length = _EVENT.unpack_from(data, at)
-                found.add(watch)
+                watches.add(watch)
                 at += _EVENT.size + length
-        return found
+        return watches

@@ -1,4 +1,4 @@
-"""The words people use for a container: its name, image and pod, from the runtime's own state on disk."""
+"""The names of a container: name, image and pod, from the runtime's own state on disk."""
 
 from __future__ import annotations
 
@@ -34,17 +34,19 @@ if TYPE_CHECKING:
 
 _PATHS_KEPT = 16_384
 _CROWD = 1_024
-"""So many paths at least before those that nobody uses are looked for."""
+"""Unused paths are removed only when there are more paths than this."""
 
 _YOUNG_S = 3.0
-"""runc puts its process into the cgroup some 50 ms before it writes whose that is, a busy host later."""
+"""How long a path is new, in seconds: runc moves its process into the cgroup some 50 ms before it writes its
+state, on a busy host later."""
 
 _SETTLE_LOOK_S = 0.02
 _LOOK_S = 0.001
-"""A look at the folders of runc takes 40 us: at most 4 % of a core, while events come from a new cgroup."""
+"""Interval of checks of runc's directories, in seconds, while events come from a new cgroup: a check takes
+40 us, so at most 4 % of a core."""
 
 _USER_SLICE = re.compile(rb"/user\.slice/user-([0-9]{1,9})\.slice/")
-"""Where systemd puts what a user runs; the same further down is in a container, with users of its own."""
+"""Where systemd puts a user's processes; further down a path it is a user of the container."""
 
 
 class _RuntimeState(Protocol):
@@ -52,15 +54,15 @@ class _RuntimeState(Protocol):
 
 
 class ContainerNames:
-    """Containers of one host with names. Never raises, keeps a bounded number of answers.
+    """Containers of one host with names. Never raises, and keeps a bounded number of answers.
 
-    Asks no daemon, unless `ask_runtimes` allows it for what no file tells (see sockets.py).
+    Asks no daemon, unless `ask_runtimes` allows it for names not found on disk (see sockets.py).
 
-    State of root's is read here, that of users by children with their rights (user_states.py).
+    Root's state is read here, that of users by child processes with their rights (user_states.py).
 
     Not thread-safe: one thread owns it. `container_of` and `lookup` read files only for a container not
-    seen before, and look at runc's folders for a path that is new; `refresh`, called about twice a second,
-    looks for what has changed since.
+    seen before, and check runc's directories for a new path; `refresh`, called about twice a second, checks
+    for changes.
     """
 
     def __init__(self, host: Host, *, ask_runtimes: bool = False) -> None:
@@ -74,7 +76,7 @@ class ContainerNames:
         docker: _RuntimeState = DockerState(files, self._daemons)
         self._readers: dict[str, tuple[_RuntimeState, ...]] = {
             "docker": (docker, self._oci),
-            "containerd": (containerd, docker, self._oci),  # docker, too, runs pods without a mark of its own
+            "containerd": (containerd, docker, self._oci),  # docker also runs pods without a mark of its own
             "cri-o": (storage, self._oci),
             "podman": (storage, self._oci),
             "ecs": (docker, containerd),
@@ -85,20 +87,20 @@ class ContainerNames:
         self._claims = Claims(host)
         self._contexts: OrderedDict[bytes, ContainerContext] = OrderedDict()
         self._tops: set[str] = set()
-        """Ids of the containers that are in no other one."""
+        """Ids of the containers that are not nested."""
         self._inner: set[str] = set()
-        """Ids that stand below another one in a path."""
+        """Ids that are below another id in some path."""
         self._young: dict[bytes, float] = {}
         self._next_look = 0.0
         self._frozen = FrozenCgroups(host)
-        self._news: set[bytes] = set()
+        self._changed: set[bytes] = set()
         self._crowd = _CROWD
         _, claimed = self._users.refresh()
         self._oci.refresh(self._claims.verified(claimed))
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """State that cannot be read, and what that means for the containers it is about."""
+        """State that cannot be read, and the consequence for its containers."""
         missing = "containers of plain runc and ctr are missing here"
         return (
             *(f"{problem}; {missing}" for problem in self._oci.problems.values()),
@@ -109,11 +111,11 @@ class ContainerNames:
         )
 
     def container_of(self, cgroup: bytes) -> ContainerContext:
-        """Return the container of a cgroup path with its names, from the cache if it was asked before.
+        """Return the container of a cgroup path with its names, cached after the first call.
 
-        Knows more than `container_of_cgroup`: the containers of `runc run NAME` and `ctr run`, whose
-        paths hold no id. Before the runtime has written its state such a path is no container; a path
-        that is new is looked for again each time it is asked about, and `refresh` tells of all changes.
+        Unlike `container_of_cgroup` it finds the containers of `runc run NAME` and `ctr run`, which have no
+        id in their paths. Before the runtime has written its state such a path is no container: a new path
+        is searched again on each call, and `refresh` reports all changes.
         """
         if cgroup not in self._contexts:
             self._note_top(cgroup)
@@ -130,10 +132,10 @@ class ContainerNames:
         return self._contexts[cgroup]
 
     def lookup(self, context: ContainerContext, place: bytes | None = None) -> ContainerContext:
-        """Return `context` with what the runtime's state says; without it, with the `reason`.
+        """Return `context` with the facts of the runtime's state, or with the `reason` why there are none.
 
-        The runtime is corrected where the path could not tell it (pods of docker with the cgroupfs
-        driver, `--cgroup-parent`). `place` is the container's own cgroup, if that is not the context's.
+        The runtime is corrected if the path does not identify it (docker's pods with the cgroupfs driver,
+        `--cgroup-parent`). `place` is the container's own cgroup, if that is not the context's.
         """
         if context.id is None:
             return context
@@ -158,10 +160,10 @@ class ContainerNames:
         )
 
     def refresh(self) -> set[bytes]:
-        """Look for changes on disk; return the paths that `container_of` answers otherwise than before.
+        """Check for changes on disk; return the paths with a changed answer of `container_of`.
 
-        One stat for each container of root's with a name; see answers.py for those without, and
-        user_states.py for those of users. Never waits for these.
+        Costs one stat per named container of root's; see answers.py for those without a name, and
+        user_states.py for those of users, for which this never waits.
         """
         now = time.monotonic()
         self._young = {path: until for path, until in self._young.items() if until > now}
@@ -169,24 +171,24 @@ class ContainerNames:
         ids, paths = self._refresh_runtimes(self._claims.verified(claimed))
         ids |= {key[0] for key in of_users | self._answers.refresh()}
         self._answer_again(ids, paths | self._frozen.refresh())
-        news, self._news = self._news, set()
-        return news
+        changed, self._changed = self._changed, set()
+        return changed
 
     def settle(self, seconds: float) -> None:
-        """Wait until what users' state says of the known paths is known, `seconds` at most.
+        """Wait for pending answers from users' state, `seconds` at most.
 
-        For those who ask once; whoever goes on hears of it from `refresh`.
+        For one-shot commands; sessions get late answers from `refresh`.
         """
         until = time.monotonic() + seconds
         while self._users.is_waiting and time.monotonic() < until:
-            self._news |= self.refresh()
+            self._changed |= self.refresh()
             time.sleep(_SETTLE_LOOK_S)
 
     def forget_unused(self, used: Callable[[], set[bytes]]) -> None:
-        """Forget the paths that `used` does not tell, once there are twice as many as it told last.
+        """Forget the paths that `used` does not return, when there are twice as many as were last in use.
 
-        Containers come and go all day. Each that is known is looked at in every change of another one, and
-        asked for again and again after its state is gone.
+        Containers come and go all day. Each kept path is checked at every change of another container, and
+        searched for repeatedly after its state is gone.
         """
         if len(self._contexts) <= self._crowd:
             return
@@ -204,24 +206,23 @@ class ContainerNames:
         self._crowd = max(_CROWD, 2 * len(self._contexts))
 
     def _look_for_new(self) -> None:
-        """See whether runc or crun have made a container since the last look."""
+        """Check whether runc or crun has created a container since the last check."""
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + _LOOK_S
             self._answer_again(*self._refresh_runtimes(None))
 
     def _refresh_runtimes(self, claims: list[Placed] | None) -> tuple[set[str], set[bytes]]:
-        """Read runc's and crun's state where it changed, and take claims; return the ids and cgroups of
-        what changed."""
+        """Read changed state of runc and crun, and take claims; return the ids and cgroups that changed."""
         ids, paths = self._oci.refresh(claims)
-        # A name may be used again, by a container from another bundle.
+        # A name may be reused by a container with another bundle.
         self._answers.forget(ids)
         return ids, paths
 
     def _answer_again(self, ids: set[str], cgroups: set[bytes]) -> None:
-        """Answer those known paths again that are in these containers or cgroups, and note the news.
+        """Look up the cached paths in these containers or cgroups again, and note changes.
 
-        Only those: a user can change containers of his own all day.
+        Only those: a user can keep changing their own containers.
         """
         if not ids and not cgroups:
             return
@@ -231,11 +232,11 @@ class ContainerNames:
                 context = self._context(path)
                 if context != before:
                     self._contexts[path] = context
-                    self._news.add(path)
+                    self._changed.add(path)
 
     def _context(self, cgroup: bytes) -> ContainerContext:
-        """Return the containers of a path by their ids or by the state of runc and crun, the inner one."""
-        # Not without " (deleted)": that is a zombie of an earlier container, perhaps of the same name.
+        """Return the innermost container of a path, by ids in it or by the state of runc and crun."""
+        # " (deleted)" is kept: that is a zombie of an earlier container, perhaps with the same name.
         placed = self._oci.levels(cgroup)
         levels = levels_of_cgroup(cgroup)
         levels, claimed = self._without_claims(levels, {level.path for level in placed})
@@ -245,29 +246,29 @@ class ContainerNames:
         context = self.lookup(context, levels[-1].path if levels else None)
         if not claimed:
             return context
-        claim = f"its cgroup is named like container {claimed[0].id[:12]}, which runs elsewhere"
+        claim = f"its cgroup has the name of container {claimed[0].id[:12]}, which runs elsewhere"
         reason = f"{context.reason}; {claim}" if context.reason else claim
         return msgspec.structs.replace(context, reason=reason)
 
     def _without_claims(
         self, levels: tuple[Level, ...], placed: set[bytes]
     ) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
-        """Return the containers along a path that are what they are named, and those that run elsewhere.
+        """Split the containers along a path into genuine ones and names of containers that run elsewhere.
 
-        Who is in a container can make cgroups below its own, with any name. A container that runs outside
-        of all others is not in there; `placed` are those of which their OCI runtime says that they are.
+        A process in a container can create cgroups below its own with any name. A container that is not
+        nested cannot be there; `placed` are the cgroups that an OCI runtime confirms.
         """
         claimed = tuple(level for level in levels[1:] if level.id in self._tops and level.path not in placed)
         return tuple(level for level in levels if level not in claimed), claimed
 
     def _note_top(self, cgroup: bytes) -> None:
-        """Note which container a path is in first. A user's own slice says nothing of others."""
+        """Note the outermost container of a path. A user's own slice says nothing about other containers."""
         levels = levels_of_cgroup(cgroup)
         self._inner.update(level.id for level in levels[1:])
         if not levels or levels[0].id in self._tops or _user(cgroup) is not None:
             return
         self._tops.add(levels[0].id)
-        if levels[0].id in self._inner:  # it was believed to be in another one
+        if levels[0].id in self._inner:  # it was taken for a nested one
             self._answer_again({levels[0].id}, set())
 
     def _home_of(self, uid: int) -> Home | None:
@@ -277,7 +278,7 @@ class ContainerNames:
             return None
 
     def _facts(self, key: Key) -> tuple[ContainerFacts | None, str | None]:
-        """Return what is known of a container: a user's own state goes before root's in the user's slice."""
+        """Return a container's facts; in a user's slice the user's own state takes precedence over root's."""
         container_id, runtime, uid = key
         owner = self._oci.owner_of(container_id)
         if owner is None and uid and self._home_of(uid) is not None:
@@ -291,12 +292,12 @@ class ContainerNames:
         return answer.facts, (reason if answer.facts is None else None) or answer.reason
 
     def _search(self, key: Key) -> tuple[ContainerFacts | None, str | None]:
-        """Return what root's state says of a container, or why there is nothing."""
+        """Return the facts about a container in root's state, or why there are none."""
         container_id, runtime, uid = key
         if runtime in ("lxc", "nspawn"):
             return ContainerFacts(source="", name=container_id, note=f"{runtime} keeps no image name"), None
         if runtime not in self._readers or not _can_be_looked_for(container_id):
-            return None, f"{runtime} keeps no names on this host that can be read"
+            return None, f"{runtime} has no state on this host that can be read"
         readers = self._readers[runtime]
         if len(container_id) < 64 and runtime in ("unknown", "containerd"):
             readers = (self._oci, *readers)  # `runc run web`, `ctr run … web`: found by their state
@@ -329,12 +330,12 @@ def _can_be_looked_for(container_id: str) -> bool:
 
 
 def _with_those_above(paths: Iterable[bytes]) -> set[bytes]:
-    found: set[bytes] = set()
+    ancestors: set[bytes] = set()
     for path in paths:
-        while path and path not in found:
-            found.add(path)
+        while path and path not in ancestors:
+            ancestors.add(path)
             path = path.rpartition(b"/")[0]  # noqa: PLW2901
-    return found
+    return ancestors
 
 
 def _user(cgroup: bytes) -> int | None:
@@ -343,5 +344,5 @@ def _user(cgroup: bytes) -> int | None:
 
 
 def _names_its_container(cgroup: bytes, context: ContainerContext) -> bool:
-    """True for `/docker/ID`, which can be nobody else's cgroup; not for `/web` or for `/docker/ID/web`."""
+    """Return whether a path ends with its container's id: `/docker/ID`, not `/web` or `/docker/ID/web`."""
     return context.id is not None and context.id.encode() in cgroup[cgroup.rfind(b"/") :]

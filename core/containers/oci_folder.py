@@ -1,4 +1,4 @@
-"""One folder in which runc or crun keep the state of their containers: FOLDER/NAME/state.json or status."""
+"""One directory with the state of runc's or crun's containers: DIRECTORY/NAME/state.json or status."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _STORAGE_BUNDLE = re.compile(r"(/.+/[a-z]+-containers)/([0-9a-f]{64})/userdata")
 _CGROUP_MOUNT = "/sys/fs/cgroup"
 
 _USERS_CONTAINERS = 256
-"""Entries of a user's folder that are looked at."""
+"""Limit of the entries read from a user's directory."""
 
 _USERS_STATE = 256 << 10
-"""Bytes of one state file of a user; runc's has some 20 kB."""
+"""Limit of one state file of a user in bytes; runc's has about 20 kB."""
 
 _PATHS = 64
-"""Cgroups of one container: there is one for each hierarchy, and there are 15 of them."""
+"""Limit of cgroups of one container: there is one for each hierarchy, and there are 15 hierarchies."""
 
 _SETTLED_NS = 100_000_000
-"""A folder's time moves in steps of a few ms: what was read within a step of its last change may be old."""
+"""A directory's mtime has steps of a few ms: content read within one of a change may be outdated."""
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ class Placed(msgspec.Struct, frozen=True):
     id: str
     runtime: str
     place: str
-    """The folder of its state."""
+    """The directory of its state."""
 
     bundle: str
 
@@ -52,7 +52,7 @@ class Placed(msgspec.Struct, frozen=True):
 
 
 class RuncState(msgspec.Struct):
-    """What runc and crun write; each fills its own fields."""
+    """The state files of runc and crun; each has its own fields."""
 
     cgroup_paths: dict[str, str] | None = None
     config: dict[str, msgspec.Raw] | None = None
@@ -61,14 +61,14 @@ class RuncState(msgspec.Struct):
 
 
 class StateFolder:
-    """A folder as it was when it was last read. `owner` is the user of a rootless runtime."""
+    """A state directory as of the last read. `owner` is the user of a rootless runtime."""
 
     def __init__(self, files: StateFiles, folder: str, owner: int | None = None) -> None:
         self._files = files
         self.folder = folder
         self.owner = owner
         self.problems: dict[str, str] = {}
-        """What could not be read, and why: its containers look like host processes."""
+        """State that could not be read, and why: its containers look like host processes."""
         self._stamp: Stamp | None = None
         self._settled = False
         self._containers: dict[str, tuple[Stamp, Placed | None]] = {}
@@ -78,7 +78,7 @@ class StateFolder:
         return [placed for _, placed in self._containers.values() if placed]
 
     def refresh(self) -> bool:
-        """Read the folder again if it may have changed; return whether."""
+        """Read the directory again if it may have changed; return whether it was read."""
         stamp = self._files.stamp(self.folder)
         waiting = any(placed is None for _, placed in self._containers.values())
         if stamp == self._stamp and self._settled and not waiting:
@@ -101,7 +101,7 @@ class StateFolder:
         return True
 
     def _read(self, name: str) -> Placed | None:
-        """Return one container, None as long as the runtime has not written its state."""
+        """Return one container, None while the runtime has not written its state yet."""
         place = f"{self.folder}/{name}"
         try:
             state = read_state(self._files, place, self.owner)
@@ -120,7 +120,7 @@ class StateFolder:
 
 
 def read_state(files: StateFiles, place: str, owner: int | None) -> RuncState | None:
-    """Return the state in the folder of a container, None when there is none. Raises StateError."""
+    """Return the state in a container's directory, None when there is none. Raises StateError."""
     file = "status" if place.split("/")[-2] == "crun" else "state.json"
     limit = () if owner is None else (_USERS_STATE,)
     return files.read_json(f"{place}/{file}", RuncState, owner, *limit)
@@ -129,12 +129,14 @@ def read_state(files: StateFiles, place: str, owner: int | None) -> RuncState | 
 def facts_in_bundle(
     files: StateFiles, storage: StorageState, place: str, bundle: str, owner: int | None
 ) -> ContainerFacts:
-    """Return what the bundle of a container in the folder `place` says. Raises StateError."""
+    """Return the facts in the bundle of the container with its state in `place`. Raises StateError."""
     name = posixpath.basename(place)
     return _facts_in(files, storage, bundle, name, owner) or ContainerFacts(
         source=place,
         name=None if SIXTY_FOUR.fullmatch(name) else name,
-        note=f"no image name: there is no bundle in {safe_text(bundle) or 'the state'} any more",
+        note=f"no image name: its bundle {safe_text(bundle)} no longer exists"
+        if bundle
+        else "no image name: its state has no bundle",
     )
 
 
@@ -143,7 +145,7 @@ def _facts_in(
 ) -> ContainerFacts | None:
     if not bundle.startswith("/"):
         return None
-    # podman or CRI-O with a storage folder of their own choice
+    # podman or CRI-O with a configured storage directory
     stored = _STORAGE_BUNDLE.fullmatch(bundle)
     if stored and (facts := storage.facts_below(stored.group(1), stored.group(2), owner)):
         return facts
@@ -151,14 +153,14 @@ def _facts_in(
 
 
 def runtime_of_folder(folder: str) -> str:
-    """Return who uses a state folder; runc or crun by hand has no name among the runtimes."""
+    """Return the runtime that uses a state directory; `unknown` for runc or crun run by hand."""
     if folder.startswith("/run/docker/") or folder.endswith("/moby"):
         return "docker"
     return "containerd" if "/containerd/" in folder else "unknown"
 
 
 def bundle_of(state: RuncState) -> str:
-    """Return the bundle that a state names, "" when it names none."""
+    """Return the bundle in a state, "" when the state has none."""
     if state.bundle:
         return state.bundle
     try:
@@ -169,7 +171,7 @@ def bundle_of(state: RuncState) -> str:
 
 
 def _paths(state: RuncState) -> Iterator[bytes]:
-    """Yield a container's path in each hierarchy, from its place in the file system."""
+    """Yield a container's cgroup path in each hierarchy, from its path in the file system."""
     hierarchies = state.cgroup_paths or {}
     hybrid = any(hierarchies)  # the key of cgroup v2 is ""
     for hierarchy, place in hierarchies.items():

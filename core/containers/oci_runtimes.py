@@ -1,12 +1,12 @@
-"""The state of runc and crun: which cgroup belongs to which container, without an id in its path.
+"""Finds the containers of runc and crun for cgroup paths without an id, from the runtimes' state.
 
-`runc run web` makes the cgroup `/web`, `ctr run … web` makes `/default/web`: nothing in these paths says
-"container". The runtime's own state does: /run/runc/web/state.json lists the cgroup in each hierarchy and
-the bundle; /run/crun/web/status has `cgroup-path`. This index keeps them by path, so that a path costs
-a few dict lookups. Containers with 64 digits are left out: their paths speak for themselves.
+`runc run web` creates the cgroup `/web`, `ctr run … web` creates `/default/web`: nothing in these paths
+identifies a container. The runtime's own state does: /run/runc/web/state.json lists the cgroup in each
+hierarchy and the bundle; /run/crun/web/status has `cgroup-path`. This index is by path, so a look-up costs a
+few dict accesses. Containers with ids of 64 digits are left out: their paths contain the id.
 
-The id is the name, with its namespace of containerd in front (`jobs/web`) unless that is `default`, and with
-the user of a rootless one behind (`web@1000`): none of these runtimes allows a slash or an @ in a name.
+The id is the name, preceded by its containerd namespace (`jobs/web`) unless that is `default`, and followed
+by the user of a rootless runtime (`web@1000`): none of these runtimes allows a slash or an @ in a name.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _ROOTS = ("/run/runc", "/run/crun")
 _ROOTS_BY_NAMESPACE = ("/run/containerd/runc", "/run/docker/runtime-runc", "/run/k3s/containerd/runc")
 
 _KEPT_S = 5.0
-"""As long as ended processes are kept as history."""
+"""As long as ended processes stay in the history, in seconds."""
 
 
 class OciRuntimes:
-    """Containers by cgroup path: root's own, and those that users claim. `levels` never looks at the disk."""
+    """Containers by cgroup path: root's own, and those that users claim. `levels` never reads the disk."""
 
     def __init__(self, files: StateFiles, storage: StorageState, containerd: ContainerdState) -> None:
         self._files = files
@@ -52,33 +52,33 @@ class OciRuntimes:
         self._by_path: dict[bytes, Placed] = {}
         self._by_id: dict[str, Placed] = {}
         self.problems: dict[str, str] = {}
-        """State folders that could not be read, and why: their containers look like host processes."""
+        """State directories that could not be read, and why: their containers look like host processes."""
 
     def levels(self, path: bytes) -> list[Level]:
-        """Return the containers whose cgroup is `path` or above it, outermost first.
+        """Return the containers with a cgroup that is `path` or above it, outermost first.
 
-        The root cgroup is nobody's: a container that was put there would swallow the host.
+        The root cgroup is never a container's: one that was placed there would contain the whole host.
         """
-        found: list[Level] = []
+        levels: list[Level] = []
         while len(path) > 1 and self._by_path:
             placed = self._by_path.get(path)
             if placed:
-                found.insert(0, Level(path, placed.id, placed.runtime))
+                levels.insert(0, Level(path, placed.id, placed.runtime))
             path = path[: path.rfind(b"/")] if b"/" in path else b""
-        return found
+        return levels
 
     def owner_of(self, container_id: str) -> int | None:
-        """Return the user whose claim a container is, None for root's and for those without state."""
+        """Return the user who claims a container, None for root's containers and those without state."""
         placed = self._by_id.get(container_id)
         return placed.owner if placed else None
 
     def refresh(self, claims: Sequence[Placed] | None = None) -> tuple[set[str], set[bytes]]:
-        """Read what changed since the last call; return the ids whose paths or bundle are others now,
-        and those paths, before and after.
+        """Read what changed since the last call; return the ids with changed paths or bundles, and those
+        paths, both old and new.
 
-        `claims` are the containers of users, None: as they were. A container that was removed keeps its
-        paths for a while: the end of its processes may be told later than runc has cleared its state.
-        Costs about ten stat calls when nothing changed.
+        `claims` are the containers of users; None: unchanged. A removed container keeps its paths for a
+        while, because the exits of its processes may be reported after runc has removed its state. Costs
+        about ten stat calls when nothing changed.
         """
         different = self._refresh_folders()
         if claims is not None and tuple(claims) != self._claims:
@@ -88,7 +88,7 @@ class OciRuntimes:
         if different:
             live = {placed.place: placed for placed in self._found()}
             for place, placed in live.items():
-                earlier = self._known(place)
+                earlier = self._previous(place)
                 if earlier != placed:
                     changed.setdefault(placed.id, set()).update(
                         placed.paths, earlier.paths if earlier else ()
@@ -104,7 +104,7 @@ class OciRuntimes:
                 changed.setdefault(placed.id, set()).update(placed.paths)
         if changed:
             every = [*(placed for placed, _ in self._removed.values()), *self._live.values()]
-            every.sort(key=lambda placed: placed.owner is None)  # root's word counts before a user's
+            every.sort(key=lambda placed: placed.owner is None)  # root's state takes precedence over a user's
             self._by_path = {path: placed for placed in every for path in placed.paths}
             self._by_id = {placed.id: placed for placed in every}
         return set(changed), {path for paths in changed.values() for path in paths}
@@ -115,7 +115,7 @@ class OciRuntimes:
         yield from self._claims
 
     def _refresh_folders(self) -> bool:
-        """Read root's folders again where they may have changed; return whether any was read, or is gone."""
+        """Read root's directories again that may have changed; return whether any was read or has gone."""
         self.problems.clear()
         present = dict.fromkeys(self._state_folders())
         gone = self._folders.keys() - present.keys()
@@ -128,12 +128,12 @@ class OciRuntimes:
             self.problems |= folder.problems
         return bool(gone) or any(read)
 
-    def _known(self, place: str) -> Placed | None:
+    def _previous(self, place: str) -> Placed | None:
         removed = self._removed.get(place)
         return removed[0] if removed else self._live.get(place)
 
     def facts(self, container_id: str, home: Home | None) -> ContainerFacts | None:
-        """Return what the bundle of a container of root's says, found through runc's or crun's state."""
+        """Return the facts in the bundle of one of root's containers, found by runc's or crun's state."""
         placed = self._by_id.get(container_id)
         if placed and placed.owner is None:
             return None if placed.place in self._removed else self._facts_of(placed.place, placed.bundle)

@@ -1,6 +1,6 @@
-"""podman's own database: which pod a container is in, and its labels.
+"""Reads podman's database: the pod of a container and its labels.
 
-podman before 4.8 keeps a bolt database, as does a later one that found it; a new one has SQLite.
+podman before 4.8 has a bolt database, which later versions keep using if it exists; else they use SQLite.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _QUERY = """
 
 
 class PodMember(msgspec.Struct, frozen=True):
-    """What the database says of a container; None where it says nothing. The texts are not safe yet."""
+    """The database's facts about a container; None for unknown facts. The texts are not safe to show yet."""
 
     pod_id: str | None = None
     pod: str | None = None
@@ -32,7 +32,7 @@ class _Config(msgspec.Struct):
 
 
 def podman_member(files: StateFiles, root: str, container_id: str, owner: int | None) -> PodMember:
-    """Return what podman's database in a storage folder says of a container. Raises StateError."""
+    """Return the facts about a container in podman's database of a storage directory. Raises StateError."""
     return (
         _in_bolt(files, f"{root}/libpod/bolt_state.db", container_id, owner)
         or _in_sqlite(files, root, container_id, owner)

@@ -1,8 +1,8 @@
-"""What Docker's and podman's own sockets say of a container: only with --ask-runtimes; nothing is changed.
+"""Asks Docker's and podman's sockets about a container, only with --ask-runtimes. It changes nothing.
 
-`GET /containers/ID/json` is all that is ever sent. A thread of its own does it, as a daemon may be slow or
-hang; who asks waits a moment for the answer, and a second in all, then goes on without. containerd and CRI-O
-speak gRPC on their sockets and are not asked.
+`GET /containers/ID/json` is the only request. It is sent on a separate thread, because a daemon may be slow
+or hang; the caller waits briefly for each answer, and one second in all, then continues without. containerd
+and CRI-O use gRPC on their sockets and are not asked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from core.text.safe import safe_text
 _TIMEOUT_S = 2.0
 _ANSWER_LIMIT = 1 << 20
 _RECEIVED_LIMIT = _ANSWER_LIMIT + (64 << 10)
-"""Bytes of an answer, and of all that comes with it."""
+"""Limits in bytes of an answer's body, and of the answer with its headers."""
 
 _KEPT = 8192
 _WAITING_LIMIT = 1024
@@ -53,7 +53,7 @@ class _Container(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    """What the sockets said of a container, and when they were asked."""
+    """The sockets' facts about a container, and when they were asked."""
 
     facts: ContainerFacts | None
     problem: str
@@ -61,7 +61,7 @@ class _Answer(msgspec.Struct):
 
 
 class RuntimeSockets:
-    """Asks for one container at a time. `facts` may be called from one thread only."""
+    """Asks about one container at a time. `facts` may be called from one thread only."""
 
     def __init__(self, files: StateFiles, daemons: Daemons) -> None:
         self._files = files
@@ -74,9 +74,9 @@ class RuntimeSockets:
         self._patience_s = _ALL_WAITS_S
 
     def facts(self, container_id: str) -> tuple[ContainerFacts | None, str]:
-        """Return what the runtimes say of a container, or None and why there is nothing (yet)."""
+        """Return the runtimes' facts about a container, or None and why there are none (yet)."""
         if not _ID.fullmatch(container_id):
-            return None, "runtimes are asked about ids of 64 digits only"
+            return None, "runtimes are asked only about ids of 64 digits"
         with self._lock:
             answer = self._answers.get(container_id)
             if answer is None or (answer.facts is None and time.monotonic() - answer.asked > _ASK_AGAIN_S):
@@ -87,12 +87,12 @@ class RuntimeSockets:
     def _request(self, container_id: str) -> None:
         if container_id in self._pending:
             return
-        # The search for sockets reads /proc, and the reader of files belongs to the caller's thread.
+        # Finding sockets reads files through StateFiles, which belongs to the caller's thread.
         sockets = tuple((path, place) for path in self._sockets() if (place := self._files.place(path)))
         try:
             self._requests.put_nowait((container_id, sockets))
         except queue.Full:
-            return  # it is asked for again later
+            return  # it is requested again later
         self._pending.add(container_id)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="runtimes", daemon=True)
@@ -112,7 +112,7 @@ class RuntimeSockets:
         return list(dict.fromkeys([*usual, *self._daemons.docker_sockets()]))
 
     def _run(self) -> None:
-        """Ask, until there has been nothing to ask for a while."""
+        """Send requests until there have been none for a while."""
         while True:
             try:
                 container_id, sockets = self._requests.get(timeout=_IDLE_S)
@@ -133,7 +133,7 @@ class RuntimeSockets:
 
 
 class _BoundedSocket(socket.socket):
-    """A socket with a limit on bytes and a deadline for all of them: a server may send one byte a second."""
+    """A socket with a limit of bytes and a deadline for all of them: servers may send one byte a second."""
 
     def __init__(self) -> None:
         super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -154,7 +154,7 @@ class _BoundedSocket(socket.socket):
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket whose server runs as root or as we do."""
+    """HTTP over a unix socket; the server must run as root or as the same user as this program."""
 
     def __init__(self, path: str) -> None:
         super().__init__("localhost", timeout=_TIMEOUT_S)
@@ -170,7 +170,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def _ask(container_id: str, sockets: tuple[tuple[str, str], ...]) -> _Answer:
-    """Ask one socket after the other; `sockets` holds each path as it is shown and as it is opened."""
+    """Ask one socket after the other; `sockets` are pairs of the displayed path and the path to open."""
     problems = []
     for shown_path, path in sockets:
         try:
@@ -182,12 +182,12 @@ def _ask(container_id: str, sockets: tuple[tuple[str, str], ...]) -> _Answer:
             continue
         if facts is not None:
             return _Answer(facts, "", time.monotonic())
-        problems.append(f"{shown_path} does not know it")
+        problems.append(f"{shown_path} does not have this container")
     return _Answer(None, "; ".join(problems) or "no socket of Docker or podman was found", time.monotonic())
 
 
 def _ask_one(container_id: str, shown_path: str, path: str) -> ContainerFacts | None:
-    """Return one runtime's answer, None when it does not know the container."""
+    """Return one runtime's facts, None when it does not have the container."""
     connection = _UnixConnection(path)
     try:
         connection.request("GET", f"/containers/{container_id}/json")
@@ -202,14 +202,14 @@ def _ask_one(container_id: str, shown_path: str, path: str) -> ContainerFacts | 
     finally:
         connection.close()
     try:
-        told = msgspec.json.decode(text, type=_Container)
+        container = msgspec.json.decode(text, type=_Container)
     except ValueError as error:
         raise ValueError(f"its answer is not understood: {error}") from None
-    if told.Id != container_id:
+    if container.Id != container_id:
         raise ValueError("its answer is about another container")
-    inner = told.Config or _Config()
+    inner = container.Config or _Config()
     runtime = "podman" if "podman" in shown_path else "docker"
-    name = told.Name.removeprefix("/")
+    name = container.Name.removeprefix("/")
     return msgspec.structs.replace(
         facts_from_labels(inner.Labels, shown_path, runtime, name, inner.Image), source=""
     )

@@ -1,8 +1,8 @@
-"""Asks a SQLite database that was read into memory: no lock is taken and no file is made beside it.
+"""Queries a SQLite database that was read into memory: it takes no lock and creates no file beside it.
 
-The file belongs to a runtime, or to a user who may have written anything into it. So a query is asked of
-plain tables only: SQLite opens views within views by recursion, and 20,000 of them end the process. It may
-read what it names and nothing else (no function of a generated column), and its steps are counted.
+The file belongs to a runtime, or to a user who may have written anything into it. So only plain tables are
+queried: SQLite resolves nested views by recursion, and 20,000 of them crash the process. A query may read the
+columns it names and nothing else (no function of a generated column), and its steps are counted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ROLLBACK = b"\1\1"
 _STEPS = 1000
 _ROUNDS = 1000
 _STEP_WORK = 4
-"""Units of work (work.py) that a step of SQLite's machine takes."""
+"""Units of work (work.py) for a step of SQLite's virtual machine."""
 
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: 1 << 20,
@@ -30,13 +30,13 @@ _LIMITS = {
     sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
 }
 _OBJECTS = 200
-"""Tables and indexes of one database; podman's has some 20."""
+"""Limit of tables and indexes of one database; podman's has about 20."""
 
 _PLAIN = re.compile(rb"CREATE TABLE [A-Za-z_\"'`\[]", re.IGNORECASE)
 _COMPUTED = re.compile(rb"\bAS\b|\bGENERATED\b", re.IGNORECASE)
 
 Value = bytes | int | float | None
-"""Text comes as bytes: it need not be UTF-8."""
+"""Text is returned as bytes, because it may not be UTF-8."""
 
 
 class SqliteError(ValueError):
@@ -50,10 +50,11 @@ def sqlite_rows(
     parameters: Sequence[str],
     spend: Callable[[int], None] = lambda units: None,
 ) -> list[tuple[Value, ...]]:
-    """Return the rows of a query on the database whose file holds `data`.
+    """Return the rows of a query on a database, given as the content `data` of its file.
 
-    The query may name `tables` only. What a write-ahead log beside the file holds is not seen. `spend` is
-    called before work is done, with its units. Raises SqliteError, and what `spend` raises.
+    The query may read `tables` only. Changes that are still in a write-ahead log beside the file are not
+    seen. `spend` is called with the units of work before the work is done. Raises SqliteError, and what
+    `spend` raises.
     """
     if not data.startswith(_HEADER):
         raise SqliteError("is not a SQLite database")
@@ -77,7 +78,7 @@ def sqlite_rows(
 
 
 class _Meter:
-    """Ends a query after so many steps, or when the budget for all files is used up."""
+    """Ends a query after a limit of steps, or when the budget for all files is used up."""
 
     def __init__(self, spend: Callable[[int], None]) -> None:
         self._spend = spend
@@ -88,7 +89,7 @@ class _Meter:
         self._rounds += 1
         try:
             self._spend(_STEPS * _STEP_WORK)
-        except Exception as error:  # SQLite's C code is in between: handed on when it has returned
+        except Exception as error:  # it cannot cross SQLite's C code: raised again after the query
             self.exceeded = error
         return self.exceeded is not None or self._rounds >= _ROUNDS
 
@@ -105,7 +106,7 @@ def _fence_in(connection: sqlite3.Connection, meter: _Meter) -> None:
 
 
 def _judge(tables: set[str], action: int, first: str | None, *others: str | None) -> int:
-    """Allow a query to read columns of these tables themselves: the last of `others` is a view or trigger."""
+    """Allow a query to read columns of these tables directly: `others` ends with the view or trigger."""
     if action == sqlite3.SQLITE_SELECT:
         return sqlite3.SQLITE_OK
     reads = action == sqlite3.SQLITE_READ and first in tables and others[-1] is None

@@ -1,4 +1,4 @@
-"""Reads what runtimes keep on disk. All of it counts as hostile: a container's user may have written it."""
+"""Reads the state of runtimes on disk. All of it is untrusted: a container's user may have written it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from core.system.host import DanglingPathError, Host
 from core.text.safe import safe_text
 
 _SIZE_LIMIT = 16 << 20
-"""podman's containers.json holds every container of the host; nothing else comes near this."""
+"""Limit of a file in bytes. podman's containers.json has every container; other files are much smaller."""
 
 _LIST_LIMIT = 16_384
 
 _VALUES_LIMIT = 1_000_000
-"""Values of one JSON file: each takes some 50 bytes and more once it is decoded, and 3 in the file."""
+"""Limit of values in one JSON file: each takes 50 bytes or more when decoded, and 3 in the file."""
 
 _VALUE_WORK = 50
 
 _ROOTS_WORK, _ROOTS_WORK_PER_S = 500_000_000, 20_000_000
-"""Root's own state, which containers have a part in, may take 5 s, and then a fifth of the time."""
+"""Budget for root's own state, some of which containers influence: 5 s, then a fifth of the time."""
 
 _PLACES_KEPT = 16_384
 _ATTEMPTS = 4
@@ -37,9 +37,9 @@ T = TypeVar("T")
 
 
 class OthersFileError(StateError):
-    """A file that should be root's belongs to another user: only a child with his rights may read it.
+    """A file that should be root's belongs to another user: only a child with that user's rights may read it.
 
-    `bundle` is the folder of a bundle's config.json, "" for any other file.
+    `bundle` is the directory of a bundle's config.json, "" for any other file.
     """
 
     def __init__(self, path: str, uid: int) -> None:
@@ -57,11 +57,11 @@ class Stamp(NamedTuple):
 
 
 class StateFiles:
-    """Files of one host, by the paths the host knows them by. Links are followed inside its root only.
+    """Files of one host, by the host's own paths. Links are followed only inside its root.
 
-    A path that does not exist is None everywhere here; what exists and cannot be used is a StateError, as is
-    all that exceeds the budget of `work`. `avoid` holds files that are not read, and why. `reading` is called
-    with each file before it is read.
+    A path that does not exist gives None; a file that exists but cannot be used raises StateError, as does
+    work beyond the budget of `work`. `avoid` holds files that are not read, and why. `reading` is called
+    with each path before it is read.
     """
 
     def __init__(self, host: Host, work: Work | None = None) -> None:
@@ -73,10 +73,9 @@ class StateFiles:
         self._database: tuple[str, Stamp | None, bytes] | None = None
 
     def read(self, path: str, owner: int | None = None, limit: int = _SIZE_LIMIT) -> bytes | None:
-        """Return a regular file's content. With `owner` the file must belong to that user.
+        """Return the content of a regular file. With `owner` the file must belong to that user.
 
-        No more is read than the file says it has: what is in /proc says nothing, and to read some of it
-        takes something away (kmsg).
+        Only st_size bytes are read: files in /proc have size 0, and reading some consumes data (kmsg).
         """
         with self._open(path, owner) as descriptor:
             if descriptor is None:
@@ -91,7 +90,7 @@ class StateFiles:
     def read_bolt(
         self, path: str, bucket: Sequence[bytes], owner: int | None = None
     ) -> dict[bytes, bytes] | None:
-        """Return a bucket of a bolt database; None when there is no such file or bucket in it."""
+        """Return a bucket of a bolt database; None when there is no such file or bucket."""
         with self._open(path, owner) as descriptor:
             if descriptor is None:
                 return None
@@ -110,8 +109,8 @@ class StateFiles:
     ) -> list[tuple[bytes | int | float | None, ...]] | None:
         """Return the rows of a query on `tables` of a SQLite database; None when there is no such file.
 
-        While a transaction is written to the file its old pages are in a journal beside it: a read counts
-        only if there was none before and none afterwards, and the file is the same. Raises StateError.
+        While a transaction writes to the file, its old pages are in a journal beside it. A read is valid
+        only if there was no journal before and after it and the file is unchanged. Raises StateError.
         """
         for _ in range(_ATTEMPTS):
             before = self.stamp(path)
@@ -123,10 +122,12 @@ class StateFiles:
                 self.forget_database()
                 continue
             try:
-                # Importing sqlite3 takes 10 ms; most hosts have no such file, some Pythons no such module.
+                # Importing sqlite3 takes 10 ms; most hosts have no such file, some Pythons lack the module.
                 from core.containers.sqlite import SqliteError, sqlite_rows  # noqa: PLC0415
             except ImportError:
-                raise StateError(path, "is a SQLite database, which this Python cannot read") from None
+                raise StateError(
+                    path, "is a SQLite database, but this Python has no sqlite3 module"
+                ) from None
             try:
                 return sqlite_rows(data, tables, query, parameters, self._spend_for(path))
             except SqliteError as error:
@@ -134,7 +135,7 @@ class StateFiles:
         raise StateError(path, "is being changed")
 
     def _database_of(self, path: str, stamp: Stamp | None, owner: int | None) -> bytes | None:
-        """Return the content of a database, read once for all questions until `forget_database`."""
+        """Return the content of a database, read once for all queries until `forget_database`."""
         if self._database is None or self._database[:2] != (path, stamp):
             data = self.read(path, owner)
             if data is None:
@@ -143,7 +144,7 @@ class StateFiles:
         return self._database[2]
 
     def forget_database(self) -> None:
-        """Free the database that is kept for the next question about it."""
+        """Free the content of the database that is kept for the next query."""
         self._database = None
 
     def _spend_for(self, path: str) -> Callable[[int], None]:
@@ -151,24 +152,24 @@ class StateFiles:
 
     @contextmanager
     def _open(self, path: str, owner: int | None) -> Iterator[int | None]:
-        """Give the descriptor of a regular file, None when there is no such path. Raises StateError.
+        """Yield a descriptor of a regular file, None when the path does not exist. Raises StateError.
 
-        It is looked at before it is opened, and what was looked at is opened: a user can put a link to a
-        device there, and a watchdog bites who opens it; a FIFO would stop the collector.
+        The type is checked first, and exactly the checked file is then opened: a user can put a link to a
+        device there (opening a watchdog device arms it), and a FIFO would block the collector.
         """
         if path in self.avoid:
             raise StateError(path, self.avoid[path])
         self.work.spend(OPENED, path)
         self.reading(path)
-        with ExitStack() as open_ones:
+        with ExitStack() as descriptors:
             try:
-                # Below another root every link has been followed: one that is there now came in between.
+                # Below another root every link was resolved: a link there now was created meanwhile.
                 flags = os.O_PATH | os.O_CLOEXEC | (0 if self.host.is_local else os.O_NOFOLLOW)
                 seen = os.open(self._resolve(path), flags)
-                open_ones.callback(os.close, seen)
+                descriptors.callback(os.close, seen)
                 self._check(path, os.fstat(seen), owner)
                 descriptor = os.open(f"/proc/self/fd/{seen}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-                open_ones.callback(os.close, descriptor)
+                descriptors.callback(os.close, descriptor)
             except (FileNotFoundError, NotADirectoryError, DanglingPathError):
                 yield None
                 return
@@ -191,7 +192,7 @@ class StateFiles:
     def read_json(
         self, path: str, shape: type[T], owner: int | None = None, limit: int = _SIZE_LIMIT
     ) -> T | None:
-        """Return a JSON file as `shape`; fields that the shape does not name are not looked at."""
+        """Return a JSON file decoded as `shape`; other fields are ignored."""
         data = self.read(path, owner, limit)
         if data is None:
             return None
@@ -205,7 +206,7 @@ class StateFiles:
             raise StateError(path, f"not understood: {safe_text(str(error), 200)}") from None
 
     def read_toml(self, path: str) -> dict[str, object]:
-        """Return a TOML file, {} when it is not there."""
+        """Return a TOML file, {} when it does not exist."""
         data = self.read(path)
         try:
             return tomllib.loads((data or b"").decode())
@@ -213,10 +214,10 @@ class StateFiles:
             raise StateError(path, f"not understood: {safe_text(str(error), 200)}") from None
 
     def _resolve(self, path: str) -> str:
-        """Return where a file is for us. Raises OSError, ValueError.
+        """Return our path for a file. Raises OSError, ValueError.
 
-        On this host the kernel follows the links. Below another root it would follow absolute ones out
-        of it, so they are followed by hand, which costs 10 us for each component.
+        On this host the kernel follows links. Below another root it would follow absolute links out of that
+        root, so they are followed by hand, which costs 10 us per component.
         """
         if self.host.is_local:
             return path
@@ -226,7 +227,7 @@ class StateFiles:
         return place
 
     def place(self, path: str) -> str | None:
-        """Return where `path` is for us, None when it does not exist or cannot be looked at."""
+        """Return our path for `path`, None when it does not exist or cannot be accessed."""
         try:
             place = self._resolve(path)
             os.lstat(place)
@@ -235,9 +236,9 @@ class StateFiles:
         return place
 
     def stamp(self, path: str) -> Stamp | None:
-        """Return what tells two states of a file or folder apart, None when it cannot be looked at.
+        """Return the stamp of a file or directory, None when it cannot be accessed.
 
-        Links on the way to a file that was read before are taken as they were then.
+        Links on the way to a file that was read before are not resolved again.
         """
         try:
             status = os.stat(self._places.get(path) or self._resolve(path))
@@ -246,7 +247,7 @@ class StateFiles:
         return Stamp(status.st_ino, status.st_mtime_ns, status.st_size)
 
     def folders(self, path: str, limit: int = _LIST_LIMIT) -> Iterator[tuple[str, Stamp]]:
-        """Yield the folders in a folder (no links) with their stamps; only `limit` entries are looked at."""
+        """Yield the directories in a directory (no links) with their stamps; reads only `limit` entries."""
         try:
             with os.scandir(self._resolve(path)) as entries:
                 for number, entry in enumerate(entries):
@@ -262,17 +263,17 @@ class StateFiles:
 
 
 def _stamp_of(folder: os.DirEntry[str]) -> Stamp | None:
-    """Return the stamp of a folder, None when it is gone or is not ours to look at: the others still are."""
+    """Return the stamp of a directory, None when it is gone or cannot be accessed."""
     try:
         status = folder.stat(follow_symlinks=False)
     except OSError:
         return None
-    # ctime, too, tells a folder that was made again under the old name and inode.
+    # ctime also differs for a directory that was recreated with the old name and inode.
     return Stamp(status.st_ino, status.st_ctime_ns, status.st_size)
 
 
 def is_file_name(name: str) -> bool:
-    """True when `name` can be one component of a path: an id from outside must not climb out of a folder."""
+    """Return whether `name` is one path component: an id from outside must not leave its directory."""
     return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 

@@ -1,4 +1,4 @@
-"""podman's and CRI-O's record of their containers: STORAGE/DRIVER-containers/containers.json."""
+"""Reads the containers of podman and CRI-O from STORAGE/DRIVER-containers/containers.json."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DRIVERS = ("overlay", "vfs", "btrfs", "zfs")
 _RECORDS = 16_384
 _METADATA = 64 << 10
 _FILES_KEPT = 8
-"""Containers of one file, characters of what each says about itself, and files of which they are kept."""
+"""Limits: containers in one file, characters of metadata of each, and files that are kept."""
 
 _TRANSIENT_ROOT = "/run/containers/storage"  # with transient_store, and on read-only hosts
 
@@ -36,23 +36,23 @@ class _Metadata(msgspec.Struct):
 
 
 class StorageState:
-    """podman, rootful and rootless, and CRI-O: both use containers/storage."""
+    """Reads the state of podman, rootful and rootless, and CRI-O: both use containers/storage."""
 
     def __init__(self, files: StateFiles) -> None:
         self._files = files
         self._records: dict[str, tuple[Stamp, dict[str, _Record]]] = {}
 
     def facts(self, container_id: str, home: Home | None) -> ContainerFacts | None:
-        """Return what the storage knows of a container, None when it knows none. Raises StateError."""
+        """Return the storage's facts about a container, None when it has none. Raises StateError."""
         for root, owner in self._roots(home):
             for driver in _DRIVERS:
-                found = self.facts_below(f"{root}/{driver}-containers", container_id, owner)
-                if found:
-                    return found
+                facts = self.facts_below(f"{root}/{driver}-containers", container_id, owner)
+                if facts:
+                    return facts
         return None
 
     def facts_below(self, folder: str, container_id: str, owner: int | None = None) -> ContainerFacts | None:
-        """Return the facts of one container of one `DRIVER-containers` folder."""
+        """Return the facts of one container in a `DRIVER-containers` directory."""
         source = f"{folder}/containers.json"
         record = self._index(source, owner).get(container_id)
         if record is None:
@@ -81,23 +81,23 @@ class StorageState:
         )
 
     def _index(self, source: str, owner: int | None) -> dict[str, _Record]:
-        """Return the records of one containers.json by id, read again only when it changed."""
+        """Return the records of one containers.json by id; it is read again only after a change."""
         stamp = self._files.stamp(source)
         if stamp is None:
             self._records.pop(source, None)
-            # What cannot be looked at may still be there: let the read say so.
+            # The file may exist although its stat failed: reading it raises the reason.
             self._files.read(source, owner)
             return {}
-        known = self._records.get(source)
-        if known is None or known[0] != stamp:
+        cached = self._records.get(source)
+        if cached is None or cached[0] != stamp:
             self._records.pop(source, None)
             records = self._files.read_json(source, list[_Record], owner) or []
             if len(records) > _RECORDS:
                 raise StateError(source, f"holds more than the {_RECORDS} containers that are read")
-            known = self._records[source] = (stamp, {record.id: _kept(record) for record in records})
+            cached = self._records[source] = (stamp, {record.id: _kept(record) for record in records})
             if len(self._records) > _FILES_KEPT:
                 del self._records[next(iter(self._records))]
-        return known[1]
+        return cached[1]
 
     @staticmethod
     def _metadata(record: _Record, source: str) -> _Metadata:
@@ -107,7 +107,7 @@ class StorageState:
             raise StateError(source, "the metadata of the container is not understood") from None
 
     def _roots(self, home: Home | None) -> Iterator[tuple[str, int | None]]:
-        """Yield the storage folders of a user, without one those of root."""
+        """Yield the storage directories of a user with their owner; root's without `home`."""
         if home:
             yield f"{home.path}/.local/share/containers/storage", home.uid
             return
@@ -120,6 +120,6 @@ class StorageState:
 
 
 def _kept(record: _Record) -> _Record:
-    """Return what is used of a record: names and metadata may be as long as the file."""
+    """Return the used part of a record: names and metadata may be as long as the file."""
     name = next(iter(record.names or ()), "")[:NAME_LIMIT]
     return _Record(record.id, [name] if name else None, record.metadata[:_METADATA])

@@ -1,7 +1,7 @@
-"""The child that reads the state of one user: it gives up every right but the user's before it opens a file.
+"""The child that reads the state of one user. Before it opens a file it drops all rights but the user's.
 
-Started by user_states.py in an isolated interpreter, with questions on its standard input, a socket. What the
-user's files do to a parser (memory, time, a crash of SQLite) ends this process and nothing else.
+user_states.py starts it in an isolated interpreter; questions come through a socket on its standard input. If
+a user's file exhausts memory or time or crashes a parser (SQLite), only this process ends.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import resource
 import signal
 import socket
-import sqlite3  # noqa: F401  before the rights are given up: its files may not be the user's to read
+import sqlite3  # noqa: F401  before rights are dropped: the user may not be able to read its files
 import sys
 from pathlib import Path
 
@@ -32,8 +32,8 @@ MEMORY = 256 << 20
 CPU_S = 3
 _ALL_CPU_S = 60
 WALL_S = 8
-"""Bytes of address space; seconds of processor time and of waiting for one question; a child that has had so
-much processor time in all makes room for a new one."""
+"""Bytes of address space; seconds of processor time for one question, and in all before a new child replaces
+this one; seconds of real time for one question."""
 
 _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 4, 24, 38, 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
@@ -42,7 +42,7 @@ _LAST_CAPABILITY = 63
 
 
 def main() -> None:
-    """Answer questions until there is nobody to ask them."""
+    """Answer questions until the parent closes the socket."""
     settings = msgspec.json.decode(sys.argv[1], type=Settings)
     note = mmap.mmap(settings.note, NOTE_SIZE)
     os.close(settings.note)
@@ -60,13 +60,13 @@ def main() -> None:
         _serve(questions, state)
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
-    except BaseException:  # whatever it is: there is nobody to tell but the parent, by this code
+    except BaseException:  # the exit code reports any error to the parent
         os._exit(FAILED)
     os._exit(0)
 
 
 def take_rights_of(uid: int, gid: int) -> None:
-    """Become that user for good, without groups, capabilities, and the way to any. Raises OSError."""
+    """Become this user for good, without groups, capabilities, or a way to regain them. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if os.geteuid() == 0:
@@ -78,12 +78,12 @@ def take_rights_of(uid: int, gid: int) -> None:
         if os.getgroups():
             raise PermissionError("it kept groups")
     if os.getresuid() != (uid, uid, uid):
-        raise PermissionError(f"the rights of user {uid} cannot be taken")
+        raise PermissionError(f"cannot become user {uid}")
     libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     if libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
         raise PermissionError("it kept capabilities")
-    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # its memory is from before: not the user's to look at
+    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # its memory holds data from before: the user must not read it
 
 
 def _limit() -> None:
@@ -102,7 +102,7 @@ def _limit() -> None:
 def _serve(questions: socket.socket, state: UserState) -> None:
     while data := _received(questions):
         question = msgspec.msgpack.decode(data, type=Question)
-        # By the kernel's clocks: they end this process also while it waits for a file system, or runs C.
+        # The kernel enforces these limits, also while this process waits for a file system or runs C code.
         signal.alarm(WALL_S)
         used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
@@ -114,7 +114,7 @@ def _serve(questions: socket.socket, state: UserState) -> None:
 
 
 def _received(questions: socket.socket) -> bytes:
-    """Return the next question, nothing when there is none any more."""
+    """Return the next question; empty when the parent closed the socket."""
     length = questions.recv(LENGTH.size, socket.MSG_WAITALL)
     if len(length) < LENGTH.size:
         return b""
@@ -123,7 +123,7 @@ def _received(questions: socket.socket) -> bytes:
 
 
 def _write_down(note: mmap.mmap, text: bytes) -> None:
-    """Keep which file is read, so that the parent can say which one ended this process."""
+    """Keep the path of the file being read, so that the parent can report which file ended this process."""
     note[:] = text[: NOTE_SIZE - 1].ljust(NOTE_SIZE, b"\0")
 
 

@@ -1,7 +1,7 @@
-"""Which users have rootless runtimes: the folders /run/user/UID/runc and crun.
+"""Finds the users with rootless runtimes, by the directories /run/user/UID/runc and crun.
 
-/run/user is root's, but a user may mount a file system on the folder there that never answers. So each one
-is looked at by a thread that may be left behind.
+/run/user is root's, but a user may mount a file system that never answers on the directory there. So each
+check runs in a thread that can be abandoned.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _WAIT_S = 0.2
 
 
 class _Look(threading.Thread):
-    """One look at the folders of a user; `seen` is None as long as it takes."""
+    """One check of a user's directories; `seen` is None until it is done."""
 
     def __init__(self, folder: str) -> None:
         super().__init__(name=folder, daemon=True)
@@ -34,7 +34,7 @@ class _Look(threading.Thread):
 
 
 class UserFolders:
-    """Looks at the folders of all users; at most one thread for each is on its way."""
+    """Checks the directories of all users, with at most one running thread per user."""
 
     def __init__(self, host: Host) -> None:
         self._folder = str(host.path(_RUN_USER))
@@ -42,9 +42,9 @@ class UserFolders:
         self._has_folders: dict[int, bool] = {}
 
     def look(self) -> dict[int, bool]:
-        """Return for each user with a folder in /run/user whether runc or crun keep state there.
+        """Return for each user with a directory in /run/user whether runc or crun keeps state there.
 
-        It is what the looks of the previous call have seen; only the first call waits for them, a moment.
+        The result is from the checks that the previous call started; only the first call waits briefly.
         """
         uids = self._uids()
         is_first = not self._looks
@@ -61,7 +61,7 @@ class UserFolders:
         return dict(self._has_folders)
 
     def _uids(self) -> list[int]:
-        """Return the users who have a folder; nothing in it is looked at, not even what it is."""
+        """Return the uids that have an entry in /run/user. The entries themselves are not accessed."""
         uids: list[int] = []
         own = os.geteuid()
         try:

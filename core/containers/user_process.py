@@ -1,5 +1,5 @@
-"""The parent's end of the child that reads the state of one user (user_child.py). Never waits, never raises
-anything but ChildEnded; what it gets is bounded."""
+"""The parent's side of the child that reads the state of one user (user_child.py). It never waits, raises
+only ChildEnded, and bounds what it receives."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from core.system.interpreter import NEUTRAL, python_module
 from core.text.safe import safe_text
 
 ANSWER_S = 5.0
-"""So long one question may take."""
+"""How long one question may take, in seconds."""
 
 _NOTE_SIZE = 4096
 _PIECE = 256 << 10
 _PIECES = 4
 _WHY = {
-    3: "reading it takes more memory than is given to the files of one user",
-    signal.SIGXCPU * -1: "reading it takes more processor time than is given to the files of one user",
+    3: "reading it exceeds the memory limit for the files of one user",
+    signal.SIGXCPU * -1: "reading it exceeds the processor time limit for the files of one user",
     signal.SIGALRM * -1: "its file system does not answer",
 }
 _NO_RIGHTS = 4
 
 
 class ChildEnded(Exception):
-    """The child is gone, or is of no use. `path`: the file that it was reading, if any; `why` is safe."""
+    """The child has ended or was stopped. `path`: the file that it was reading, if any; `why` is safe."""
 
     def __init__(self, path: bytes, why: str) -> None:
         super().__init__(f"{safe_text(path)}: {why}" if path else why)
@@ -58,17 +58,17 @@ def _started(settings: str, questions: int, inherited: list[int]) -> subprocess.
 
 
 class UserProcess:
-    """One running child. `close` ends it; so does the end of this object. One thread at a time may use it."""
+    """One running child. `close` ends it, as does the end of this object. One thread at a time may use it."""
 
     def __init__(self, host: Host, home: Home) -> None:
-        """Start the child. Raises ChildEnded when that cannot be done."""
+        """Start the child. Raises ChildEnded when it cannot be started."""
         ours, its = socket.socketpair()
         ours.setblocking(False)
         root = note = -1
         try:
             note = os.memfd_create("reading", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             os.ftruncate(note, _NOTE_SIZE)
-            # Whoever reads behind the end of a file that was cut is ended (SIGBUS).
+            # Sealed, because reading beyond the end of a truncated file would kill this process (SIGBUS).
             fcntl.fcntl(note, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
             self._note = mmap.mmap(note, _NOTE_SIZE)
             if not host.is_local:
@@ -91,26 +91,26 @@ class UserProcess:
 
     @property
     def is_busy(self) -> bool:
-        """True until the question has been answered."""
+        """Whether a question has not been answered yet."""
         return self._asked is not None
 
     def fileno(self) -> int:
-        """Return a descriptor that polls readable when there is something to `poll`."""
+        """Return a descriptor that polls readable when `poll` has something to read."""
         return self._socket.fileno()
 
     def ask(self, question: Question) -> None:
-        """Send a question. There must be no other one on its way. Raises ChildEnded."""
+        """Send a question; the previous one must have been answered. Raises ChildEnded."""
         data = framed(question)
         try:
             sent = self._socket.send(data)
         except OSError:
             raise self._ended() from None
-        if sent < len(data):  # it does not listen: there was nothing else on the way
-            raise self._stopped("it takes no question")
+        if sent < len(data):  # it does not read: no other message was in the socket
+            raise self._stopped("it does not read questions")
         self._asked = time.monotonic()
 
     def poll(self) -> Reply | None:
-        """Return the answer when it is there. Raises ChildEnded, also when it takes too long."""
+        """Return the answer if it has arrived. Raises ChildEnded, also when the answer takes too long."""
         for _ in range(_PIECES):
             try:
                 piece = self._socket.recv(_PIECE)
@@ -133,7 +133,7 @@ class UserProcess:
             return None
         size = LENGTH.unpack_from(self._received)[0]
         if size > REPLY_LIMIT or self._asked is None:
-            raise self._stopped("it answers more than it is asked")
+            raise self._stopped("it sent more than an answer")
         if len(self._received) < LENGTH.size + size:
             return None
         try:
@@ -155,17 +155,17 @@ class UserProcess:
         return ChildEnded(path, why)
 
     def _ended(self) -> ChildEnded:
-        """Return why the child has ended; it closed its socket, so it has, or is to be ended."""
+        """Return why the child has ended. It closed its socket; if it still runs it is killed."""
         try:
             code = self._process.wait(0.05)
         except subprocess.TimeoutExpired:
-            return self._stopped("it does not listen any more")
+            return self._stopped("it closed its socket")
         path = self._reading()
         self.close()
         if code == 0:
             return ChildEnded(b"", "")
         if code == _NO_RIGHTS:
-            return ChildEnded(b"", f"the rights of that user cannot be taken: {safe_text(path, 200)}")
+            return ChildEnded(b"", f"its process cannot take the user's rights: {safe_text(path, 200)}")
         name = signal.Signals(-code).name if code < 0 else f"code {code}"
         return ChildEnded(path, _WHY.get(code, f"reading it ended with {name}"))
 
@@ -174,12 +174,12 @@ class UserProcess:
 
 
 _ENDING: list[subprocess.Popen[bytes]] = []
-"""Children that were killed and wait for a file system that does not let go of them."""
+"""Killed children that still wait for a file system."""
 
 
 def _end(process: subprocess.Popen[bytes], ours: socket.socket) -> None:
     ours.close()
-    process.kill()  # it is ours until it is waited for: the number is nobody else's
+    process.kill()  # our child until waited for, so its pid cannot be reused
     _ENDING[:] = [other for other in _ENDING if other.poll() is None]
     try:
         process.wait(0.02)

@@ -1,7 +1,7 @@
-"""What is said between this program and the child that reads the state of one user (user_child.py).
+"""The protocol between this program and the child that reads the state of one user (user_child.py).
 
 Each message is a length of four bytes and MessagePack. The child has the rights of the user, who may have
-taken it over: what it answers counts no more than the user's files do, and is bounded and checked again.
+taken control of it: its answers are trusted no more than the user's files, and are bounded and checked again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REPLY_LIMIT = 2 << 20
 
 RUNTIME_FOLDERS = ("runc", "crun")
 CLAIMS = 2 * 256
-"""Containers of one user that are taken from the child; it looks at as many."""
+"""Limit of one user's containers that are accepted from the child; the child reads no more either."""
 
 _RUNTIMES = ("docker", "podman", "cri-o", "containerd")
 _PATHS = 16
@@ -30,8 +30,8 @@ _NOTE = 1024
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Which user the child reads for. `root` and `note` are descriptors: the host's root folder (-1: this
-    host's own) and a page of memory in which the child keeps the path of the file that it reads."""
+    """The user that the child reads for. `root` and `note` are descriptors: the host's root directory (-1:
+    this host's own), and a page of shared memory with the path of the file that the child is reading."""
 
     uid: int
     gid: int
@@ -41,17 +41,17 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class Question(msgspec.Struct):
-    """What the child is to do next. `avoid` are files that are not to be read, and why."""
+    """The next task of the child. `avoid` are files that it must not read, and why."""
 
     new: list[tuple[str, str]] = []
-    """Containers, by id and runtime, that are asked about from now on."""
+    """Containers to answer for from now on, by id and runtime."""
 
     forget: list[tuple[str, str]] = []
     avoid: dict[str, str] = {}
 
 
-class Told(msgspec.Struct):
-    """The answer for one container; told once, and when it changes."""
+class ContainerAnswer(msgspec.Struct):
+    """The answer for one container; sent once, and again when it changes."""
 
     id: str
     runtime: str
@@ -60,7 +60,7 @@ class Told(msgspec.Struct):
 
 
 class Claim(msgspec.Struct):
-    """A container of runc or crun (`folder`) by its name, and the cgroups that it says it has."""
+    """A container of runc or crun (`folder`) by name, and the cgroups that its state claims."""
 
     folder: str
     name: str
@@ -69,12 +69,12 @@ class Claim(msgspec.Struct):
 
 
 class Reply(msgspec.Struct):
-    """What has changed since the last reply, or a part of it: ask again. `claims` None: nothing."""
+    """The changes since the last reply, or a part of them: ask again. `claims` None: unchanged."""
 
-    told: list[Told] = []
+    answers: list[ContainerAnswer] = []
     claims: list[Claim] | None = None
     exceeded: str | None = None
-    """The file that was too much for the budget of work, and why."""
+    """The file that exceeded the budget of work, and why."""
 
 
 def framed(message: Question | Reply) -> bytes:
@@ -84,7 +84,7 @@ def framed(message: Question | Reply) -> bytes:
 
 
 def checked_facts(facts: ContainerFacts | None) -> ContainerFacts | None:
-    """Return facts as `facts_from_labels` would have made them: safe text, with all its limits."""
+    """Return facts with the guarantees of `facts_from_labels`: safe text within all limits."""
     if facts is None:
         return None
     labels, left_out = shown_labels(dict(facts.labels))
@@ -108,7 +108,7 @@ def checked_text(text: str | None) -> str | None:
 
 
 def placed_of_claim(claim: Claim, uid: int) -> Placed | None:
-    """Return the container of a claim; None for what runc and crun cannot have made."""
+    """Return the container of a claim; None for a claim that runc and crun cannot have made."""
     if claim.folder not in RUNTIME_FOLDERS or not NAME.fullmatch(claim.name):
         return None
     paths = tuple(path for path in claim.paths[:_PATHS] if len(path) <= _PATH)
@@ -117,6 +117,6 @@ def placed_of_claim(claim: Claim, uid: int) -> Placed | None:
 
 
 def claim_of(placed: Placed) -> Claim:
-    """Return what the child says of a container it has found."""
+    """Return the claim that the child sends for a container."""
     _, folder, name = placed.place.rsplit("/", 2)
     return Claim(folder, name, placed.bundle[:_PATH], list(placed.paths[:_PATHS]))

@@ -1,4 +1,4 @@
-"""The state that one user's rootless runtimes keep: read in the child, with the rights of that user."""
+"""Reads the state of one user's rootless runtimes. Runs in the child, with the rights of that user."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from core.containers.oci_folder import (
 )
 from core.containers.state_files import StateFiles, is_file_name
 from core.containers.storage import StorageState
-from core.containers.user_protocol import RUNTIME_FOLDERS, Question, Reply, Told, claim_of
+from core.containers.user_protocol import RUNTIME_FOLDERS, ContainerAnswer, Question, Reply, claim_of
 from core.containers.work import StateError, Work
 from core.system.host import Host
 
 WORK, WORK_PER_S = 40_000_000, 5_000_000
-"""The files of one user may take 0.4 s of processor time at first, then a twentieth of the time."""
+"""Units of work for the files of one user: 0.4 s of processor time at first, then a twentieth of the time."""
 
 _REPLY_SIZE = 1 << 20
 
 BUNDLE = "bundle:"
-"""Before a bundle, in the place of a runtime: a container of root's with a bundle of this user's."""
+"""Prefix of a bundle's path in place of a runtime: a container of root's with a bundle of this user's."""
 
 
 class _Reader(Protocol):
@@ -38,7 +38,7 @@ class _Reader(Protocol):
 
 
 class UserState:
-    """Answers one question after the other; keeps what it has read as long as its files do not change."""
+    """Answers one question at a time; keeps what it has read until its files change."""
 
     def __init__(self, host: Host, home: Home) -> None:
         self._home = home
@@ -50,32 +50,32 @@ class UserState:
         ]
         self._answers = Answers(self.files, self._search)
         self._claims: list[Placed] = []
-        self._untold: dict[Key, None] = {}
+        self._unanswered: dict[Key, None] = {}
 
     def answer(self, question: Question) -> Reply:
-        """Do what is asked, look for changes, and return them. Raises nothing for what the files hold."""
+        """Answer a question: check for changes and return them. No content of the files makes it raise."""
         self.files.avoid |= question.avoid
         claims = self._look_for_claims()
         self._answers.forget(container_id for container_id, _ in question.forget)
         for key in self._answers.refresh():
-            self._untold[key] = None
+            self._unanswered[key] = None
         for container_id, runtime in question.new:
-            self._untold[container_id, runtime, self._home.uid] = None
+            self._unanswered[container_id, runtime, self._home.uid] = None
         reply = Reply(claims=[claim_of(placed) for placed in claims] if claims is not None else None)
         size = 0
-        while self._untold and size < _REPLY_SIZE:
-            key = next(iter(self._untold))
-            del self._untold[key]
+        while self._unanswered and size < _REPLY_SIZE:
+            key = next(iter(self._unanswered))
+            del self._unanswered[key]
             answer = self._answers.get(key)
-            told = Told(key[0], key[1], answer.facts, answer.reason)
-            reply.told.append(told)
-            size += len(msgspec.msgpack.encode(told))
+            container = ContainerAnswer(key[0], key[1], answer.facts, answer.reason)
+            reply.answers.append(container)
+            size += len(msgspec.msgpack.encode(container))
         reply.exceeded = self.files.work.take_exceeded()
         self.files.forget_database()
         return reply
 
     def _look_for_claims(self) -> list[Placed] | None:
-        """Return the containers of the user's runc and crun if they are others than before, else None."""
+        """Return the containers of the user's runc and crun if they changed since then, else None."""
         for folder in self._folders:
             folder.refresh()
         claims = [placed for folder in self._folders for placed in folder.placed()]

@@ -1,7 +1,7 @@
-"""The state of users' rootless runtimes: asked of one child for each user, and never waited for long.
+"""The state of users' rootless runtimes, read by one child process per user, without waiting long.
 
-A user can make any file slow, huge or deadly to read. So each has a child of his rights and limits, an own
-budget, and an own place here: one that does not answer takes nothing away from the others.
+A user can make any file slow, huge or able to crash its reader. So each user has a child with that user's
+rights, limits and budget: one that does not answer does not affect the others.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from core.system.host import Host
 
 _CHILDREN = 16
 _WANTED = 512
-"""Children that run at a time, at 15 MB each; containers of one user that are asked about."""
+"""Limits of running children, at 15 MB each, and of the requested containers of one user."""
 
 _TURN_S = 2.0
-"""So long a child may stay when others wait for their turn."""
+"""How long a child may run when others wait for their turn, in seconds."""
 
 _NEW_AT_ONCE = 128
 _AVOIDED = 64
@@ -45,25 +45,25 @@ _IDLE_S = 30.0
 
 _PATIENCE_S = 4.0
 _PATIENCE_PER_S = 0.02
-"""Seconds that may be waited for children in all, which are regained slowly: a fiftieth of the time."""
+"""Budget of seconds spent waiting for children; it refills at a fiftieth of the time."""
 
 NOT_YET = "its user's files have not been read yet"
 
 
 class _User(msgspec.Struct):
-    """One user, what was asked about, and what the child has said."""
+    """One user: the requested containers, and the child's answers."""
 
     home: Home
     process: UserProcess | None = None
     wanted: OrderedDict[tuple[str, str], None] = msgspec.field(default_factory=OrderedDict)
-    """Containers that are asked about."""
+    """The requested containers."""
     unasked: dict[tuple[str, str], None] = {}
-    """Those of them that this child does not know of yet."""
+    """Those that were not sent to this child yet."""
     unwanted: list[tuple[str, str]] = []
-    told: dict[tuple[str, str], tuple[ContainerFacts | None, str | None]] = {}
+    answers: dict[tuple[str, str], tuple[ContainerFacts | None, str | None]] = {}
     claims: tuple[Placed, ...] = ()
     looks: bool = False
-    """Whether there is a folder of runc or crun to be looked at."""
+    """Whether the user has a directory of runc or crun."""
     avoid: dict[str, tuple[str, float]] = {}
     problem: str | None = None
     rest_s: float = _FIRST_REST_S
@@ -71,13 +71,13 @@ class _User(msgspec.Struct):
     used: float = 0.0
     started: float = 0.0
     waits_since: float = 0.0
-    """When the child answered last and was started, and since when there is no room for it; 0: never."""
+    """When the child last answered and was started, and since when it waits for a free place; 0: never."""
     is_slow: bool = False
-    """It did not answer in the time it was waited for: nobody waits for it until it has answered."""
+    """It did not answer in time: it is not waited for again until it has answered."""
 
 
 class UserStates:
-    """Facts and claims of all users. One thread owns it; it waits a moment for a child, else never."""
+    """Facts and claims of all users. One thread owns it; it waits only briefly for children."""
 
     def __init__(self, host: Host, home: Callable[[int], Home | None]) -> None:
         self._host = host
@@ -90,42 +90,42 @@ class UserStates:
 
     @property
     def problems(self) -> list[str]:
-        """What could not be read, one text for each user."""
+        """State that could not be read, one text per user."""
         return [user.problem for user in self._users.values() if user.problem]
 
     def facts(self, uid: int, container_id: str, runtime: str) -> tuple[ContainerFacts | None, str | None]:
-        """Return what the state of a user says of a container; None and None: it says nothing."""
+        """Return the facts about a container in a user's state, or None and a reason; both None: no state."""
         if os.geteuid() not in (0, uid):
             return None, f"the state of user {uid} may not be read (run as root to see container names)"
         user = self._user(uid)
         key = (container_id, runtime)
         if key not in user.wanted:
             if len(user.wanted) >= _WANTED:
-                return None, f"user {uid} has more than the {_WANTED} containers that are asked about"
+                return None, f"user {uid} has more than {_WANTED} containers, the limit for one user"
             user.wanted[key] = user.unasked[key] = None
-            self._wait([user], lambda: key in user.told)
-        if key in user.told:
-            return user.told[key]
+            self._wait([user], lambda: key in user.answers)
+        if key in user.answers:
+            return user.answers[key]
         return None, user.problem or NOT_YET
 
     def is_waited_for(self, uid: int, container_id: str, runtime: str) -> bool:
-        """Return whether a user's state was asked about a container, and has not been read yet."""
+        """Return whether a container was requested from a user's state and not answered yet."""
         user = self._users.get(uid)
         key = (container_id, runtime)
-        return user is not None and key in user.wanted and key not in user.told
+        return user is not None and key in user.wanted and key not in user.answers
 
     @property
     def is_waiting(self) -> bool:
-        """Return whether an answer is on its way that was not there before."""
+        """Return whether a first answer for any container is still pending."""
         now = time.monotonic()
         return any(
-            user.rests_until <= now and any(key not in user.told for key in user.wanted)
+            user.rests_until <= now and any(key not in user.answers for key in user.wanted)
             for user in self._users.values()
         )
 
     def refresh(self) -> tuple[set[Key], dict[int, tuple[Placed, ...]]]:
-        """Take what children have said, and ask them for what has changed since; return the containers
-        whose facts are others now, and the claims of all users."""
+        """Take the children's answers, and ask for changes since; return the containers with changed facts,
+        and the claims of all users."""
         for uid, has_folders in self._folders.look().items():
             if has_folders or uid in self._users:
                 self._user(uid).looks = has_folders
@@ -139,11 +139,11 @@ class UserStates:
         return changed, {uid: user.claims for uid, user in self._users.items() if user.claims}
 
     def forget_all_but(self, ids: set[str]) -> None:
-        """Ask about no other containers than these any more."""
+        """Stop asking about all containers but these."""
         for user in self._users.values():
             for key in [key for key in user.wanted if key[0] not in ids]:
                 del user.wanted[key]
-                user.told.pop(key, None)
+                user.answers.pop(key, None)
                 if key in user.unasked:
                     del user.unasked[key]
                 else:
@@ -163,7 +163,7 @@ class UserStates:
     # --- one child -----------------------------------------------------------------------------
 
     def _advance(self, user: _User) -> None:
-        """Take an answer that is there; ask what there is to be asked. Never waits."""
+        """Take an answer if one has arrived; send the next question. Never waits."""
         try:
             if user.process is not None:
                 reply = user.process.poll()
@@ -190,7 +190,7 @@ class UserStates:
             user.waits_since = 0.0
             return
         if user.avoid and now >= min(until for _, until in user.avoid.values()):
-            user.avoid.clear()  # the files may be other ones now: a new child looks
+            user.avoid.clear()  # the files may have changed: a new child reads them
             self._end(user)
         avoid: dict[str, str] = {}
         if user.process is None:
@@ -213,25 +213,25 @@ class UserStates:
         if user.used - user.rests_until > _LAST_REST_S:
             user.rest_s = _FIRST_REST_S
         uid = user.home.uid
-        for told in reply.told:
-            key = (told.id, told.runtime)
-            answer = (checked_facts(told.facts), checked_text(told.reason))
-            earlier = user.told.get(key)
+        for container in reply.answers:
+            key = (container.id, container.runtime)
+            answer = (checked_facts(container.facts), checked_text(container.reason))
+            earlier = user.answers.get(key)
             if earlier and earlier[0] and answer[0] is None:
-                continue  # the container was removed; its last processes keep the name they had
+                continue  # the container was removed: its last processes keep its name
             if key in user.wanted and earlier != answer:
-                user.told[key] = answer
+                user.answers[key] = answer
                 self._changed.add((*key, uid))
         if reply.claims is not None:
-            placed = [placed_of_claim(claim, uid) for claim in reply.claims[:CLAIMS]]
-            user.claims = tuple(one for one in placed if one)
+            claims = [placed_of_claim(claim, uid) for claim in reply.claims[:CLAIMS]]
+            user.claims = tuple(placed for placed in claims if placed)
         if reply.exceeded:
             user.problem = f"user {uid}: {checked_text(reply.exceeded)}"
         elif user.process is not None and not user.avoid:
             user.problem = None
 
     def _note_end(self, user: _User, end: ChildEnded) -> None:
-        """Keep why a child has ended; the next one is started after a rest, and leaves that file out."""
+        """Keep why a child has ended; the next one starts after a pause and avoids that file."""
         user.process = None
         if not end.why:  # it made room for a new one
             return
@@ -246,7 +246,7 @@ class UserStates:
         user.used = user.used or now
 
     def _may_start(self, user: _User) -> bool:
-        """Return whether there is room for another child; who has waited longest comes first."""
+        """Return whether another child may run; the user who has waited longest comes first."""
         user.waits_since = user.waits_since or time.monotonic()
         running = sum(other.process is not None for other in self._users.values())
         earlier = sum(0.0 < other.waits_since < user.waits_since for other in self._users.values())
@@ -256,7 +256,7 @@ class UserStates:
         return True
 
     def _makes_room(self, user: _User) -> bool:
-        """Return whether a child has had its turn, and another user waits for one."""
+        """Return whether a child's turn is over and another user waits for one."""
         had_its_turn = time.monotonic() - user.started > _TURN_S
         return had_its_turn and any(other.waits_since for other in self._users.values())
 
@@ -268,8 +268,8 @@ class UserStates:
     # --- patience ------------------------------------------------------------------------------
 
     def _wait(self, users: Iterable[_User], done: Callable[[], bool]) -> None:
-        """Wait for children as long as there is patience: one call takes half of what is left at most, so
-        that a user who does not answer leaves some for the others."""
+        """Wait for children within the budget of waiting time. One call uses at most half of what is left,
+        so that a child that does not answer leaves some for the others."""
         now = time.monotonic()
         regained = (now - self._patient_since) * _PATIENCE_PER_S
         self._patience_s = min(_PATIENCE_S, self._patience_s + regained)
@@ -279,14 +279,12 @@ class UserStates:
         while waiting and not done():
             for user in waiting:
                 self._advance(user)
-            open_ones = [
-                user.process for user in waiting if user.process is not None and user.process.is_busy
-            ]
+            busy = [user.process for user in waiting if user.process is not None and user.process.is_busy]
             left = until - time.monotonic()
-            if done() or not open_ones or left <= 0:
+            if done() or not busy or left <= 0:
                 break
             poll = select.poll()
-            for process in open_ones:
+            for process in busy:
                 poll.register(process, select.POLLIN)
             poll.poll(left * 1000)
         answered = done()

@@ -63,7 +63,7 @@ def _reader(root: Path, path: str) -> Callable[[bytes], None]:
         file.write_bytes(data)
         reply = UserState(Host(root), HOME).answer(QUESTION)
         assert len(msgspec.msgpack.encode(reply)) < REPLY_LIMIT
-        for told in reply.told:
+        for told in reply.answers:
             facts = checked_facts(told.facts)
             for text in (told.reason, *(msgspec.structs.astuple(facts) if facts else ())):
                 assert not isinstance(text, str) or text == safe_text(text)

@@ -228,7 +228,7 @@ def test_image_and_labels_that_only_containerds_database_has(
     bare = containerd.run(unique("bare"), busybox_rootfs)
     context = container_of(ContainerNames(LOCAL), bare.pid)
     assert (context.name, context.image) == (unique("bare"), None)
-    assert "made without an image" in (context.reason or "")
+    assert "created without an image" in (context.reason or "")
 
 
 def test_a_pod_of_podman(podman: Podman) -> None:

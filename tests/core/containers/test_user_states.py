@@ -212,7 +212,7 @@ def test_many_files_are_work_that_is_counted_together(users: Users) -> None:
     names._claims._checked = lambda *args: looked.append(args[3]) or verified(*args)  # type: ignore
     wait_until(lambda: (names.refresh(), names.problems)[1] != (), "the budget to be used up", 60)
     assert f"user {JOE}: /run/user/{JOE}/runc/" in names.problems[0]
-    assert "takes more work" in names.problems[0]
+    assert "exceeds the limit of work" in names.problems[0]
     assert names.container_of(EVES).name == "bank"
     assert max(looked, default=0) <= 512
 
@@ -303,13 +303,13 @@ def _poll(process: UserProcess) -> None:
 @pytest.mark.parametrize(
     ("code", "why"),
     [
-        ("s.sendall(struct.pack('=I', 1 << 30)); time.sleep(60)", "answers more than it is asked"),
+        ("s.sendall(struct.pack('=I', 1 << 30)); time.sleep(60)", "it sent more than an answer"),
         ("s.sendall(struct.pack('=I', 3) + b'abc'); time.sleep(60)", "is not understood"),
         ("s.recv(99); s.sendall(struct.pack('=I', 200_000) + b'\\xff' * 200_000)", "is not understood"),
-        ("s.recv(99); os.kill(os.getpid(), signal.SIGXCPU)", "more processor time"),
+        ("s.recv(99); os.kill(os.getpid(), signal.SIGXCPU)", "exceeds the processor time limit"),
         ("s.recv(99); os.kill(os.getpid(), signal.SIGALRM)", "does not answer"),
-        ("s.recv(99); os._exit(3)", "more memory"),
-        ("s.recv(99); os._exit(4)", "rights of that user cannot be taken"),
+        ("s.recv(99); os._exit(3)", "exceeds the memory limit"),
+        ("s.recv(99); os._exit(4)", "cannot take the user's rights"),
         ("s.recv(99); os._exit(7)", "code 7"),
         ("os.ftruncate(NOTE, 0)", "code 1"),  # who then looks into it would get a SIGBUS
         ("s.recv(99); time.sleep(60)", "did not answer in time"),
@@ -334,7 +334,7 @@ def test_rights_that_cannot_be_taken() -> None:
     """The kernel has no user -2 in this namespace: nothing is read with the rights of somebody else."""
     process = UserProcess(Host(), Home(0xFFFF_FFFF, "/home/joe"))
     process.ask(Question())
-    with pytest.raises(ChildEnded, match="rights of that user cannot be taken"):
+    with pytest.raises(ChildEnded, match="cannot take the user's rights"):
         _poll(process)
 
 

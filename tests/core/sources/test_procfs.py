@@ -121,7 +121,7 @@ def test_another_root_is_read_below_it(tmp_path: Path) -> None:
     entry, usage = Procfs(Host(tmp_path)).entry(42)
     assert (entry.comm, entry.args, entry.ppid) == (b"agent", (b"agent", b"run"), 1)
     assert usage.state == "S"
-    assert "exe not there" in entry.problem
+    assert "exe missing" in entry.problem
 
 
 def test_ticks_are_those_of_this_machine() -> None:

@@ -82,7 +82,9 @@ async def test_a_container_that_is_paused_or_has_ended_says_so() -> None:
     paused = msgspec.structs.replace(WEB, paused=True)
     host = FixtureEngine([process(1, 0, "/x", container=paused), process(2, 0, "/y")])
     async with opened(host) as pilot:
-        assert "state paused: its cgroup is frozen" in await explain_group(pilot, str(WEB.id))
+        assert "state paused: its cgroup or a parent cgroup is frozen" in await explain_group(
+            pilot, str(WEB.id)
+        )
         host.put(process(1, 0, "/x", container=WEB))
         assert "state running" in await explain_group(pilot, str(WEB.id))
         host.put(process(1, 0, "/x", container=WEB, ended=True))
@@ -122,7 +124,7 @@ async def test_the_cpu_line_shows_the_last_minutes() -> None:
     async with opened(size=(80, 30)) as pilot:
         engine(pilot).cpu_history = (None, None, *[0.0] * 50, 3.0, 6.0, 12.0, 0.0, 1.5, 6.0, 12.0, 6.0)
         shown = await explain_group(pilot, str(WEB.id))
-        assert "cpu 6.0 % now, 12.0 % at most in 3m" in shown
+        assert "cpu 6.0 % now, peak 12.0 % in the last 3m" in shown
         assert f"··{'▁' * 50}▃▅█▁▂▅█▅" in text(pilot)
 
 
