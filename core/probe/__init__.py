@@ -1,1 +1,1 @@
-"""The kernel tier: the probe's C, its record layout, the libbpf binding, load, attach and poll."""
+"""The kernel tier: the probe's C, its record layout, the libbpf binding, and the loader."""

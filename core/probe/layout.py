@@ -1,4 +1,4 @@
-"""The record layouts of core/probe/record.h, and the records made of them.
+"""The record layouts of core/probe/record.h, and the conversion of records to events and entries.
 
 tests/core/probe/test_layout.py compares these with the object's own BTF.
 """
@@ -22,9 +22,9 @@ LAYOUT = 5
 """LAYOUT of record.h."""
 
 FACTS = Struct("=II8Q16s2Q4I28s13I32s")
-"""Capabilities, ids, and comm with tty are taken as bytes: they are the same few again and again."""
+"""Capabilities, ids, and comm with tty stay bytes here: few distinct values recur, so they are cached."""
 ENDING = Struct("=IIQQ80xI64xI")
-"""Of the facts only what an exit and a reaping need: kind, flags, ts, start, pid, exit code."""
+"""Only the facts for an exit and a reaping: kind, flags, ts, start, pid, exit code."""
 _unpack_kind = Struct("=I").unpack_from
 _unpack_facts, _unpack_ending, _HEAD = FACTS.unpack_from, ENDING.unpack_from, FACTS.size  # for every event
 PID_ENTRY = Struct("=6Q16s2I28s5I32s")
@@ -39,10 +39,10 @@ IDENTITY = Struct("=QIII4x")
 STORED_EXE = STORED_ARGS = 512
 """Bytes of names and argv that the maps keep; longer ones are marked and completed from /proc."""
 STORED_CGROUPS = 2048
-"""The same of the cgroups of a process, one of each hierarchy."""
+"""Bytes of the cgroups of a process that the maps keep, one cgroup per hierarchy."""
 
 _CONTROLLERS_OF_KIND = (b"", b"name=", b"controllers")
-"""What stands for the second field of /proc/PID/cgroup, by `enum place_kind`."""
+"""A substitute for the second field of /proc/PID/cgroup, by `enum place_kind`."""
 
 NO_LOGIN = 0xFFFFFFFF
 PAGE = 4096
@@ -52,9 +52,9 @@ _SHOWN_AS_D = 0x9000  # TASK_FROZEN, as in a paused container of cgroup v1, and 
 _IDLE = 0x402  # TASK_IDLE: TASK_UNINTERRUPTIBLE | TASK_NOLOAD
 
 
-@lru_cache(maxsize=4096)  # the same few programs and cgroups again and again
+@lru_cache(maxsize=4096)  # few distinct programs and cgroups recur
 def path_of(names: bytes) -> bytes:
-    """Return the path whose names, leaf first and each ending in NUL, the kernel sent."""
+    """Return the path from its names as the kernel sends them: leaf first, each ending in NUL."""
     if not names:
         return b""
     parts = names[:-1].split(b"\0")
@@ -63,19 +63,19 @@ def path_of(names: bytes) -> bytes:
 
 
 def names_of(path: bytes) -> bytes:
-    """The opposite of `path_of`, for what is pushed to the maps."""
+    """Return the names of a path for the maps: the inverse of `path_of`."""
     parts = [part for part in path.split(b"/") if part]
     return b"".join(part + b"\0" for part in reversed(parts))
 
 
 def exe_of(names: bytes, flags: int) -> bytes:
-    """Return the executable as readlink /proc/PID/exe shows it."""
+    """Return the executable's path in the form of readlink /proc/PID/exe."""
     path = path_of(names)
     return path + b" (deleted)" if path and flags & EXE_UNLINKED else path
 
 
 class Cgroup(NamedTuple):
-    """The cgroup that tells containers apart. The id is unique in its hierarchy only."""
+    """The cgroup that identifies the container. The id is unique only within its hierarchy."""
 
     path: bytes
     id: int
@@ -83,18 +83,18 @@ class Cgroup(NamedTuple):
 
 
 UNKNOWN_CGROUP = Cgroup(b"", 0, 0)
-"""What /proc has to complete."""
+"""A cgroup that has to be read from /proc."""
 
 
 def cgroup_of(places: bytes, flags: int) -> Cgroup:
-    """Return the cgroup that tells containers apart, of those that the kernel sent: one of each hierarchy.
+    """Return the cgroup that identifies the container, from the record's cgroups, one per hierarchy.
 
-    Unknown when only the end of a path was sent: then /proc knows it.
+    UNKNOWN_CGROUP when a path was cut: then /proc has it.
     """
     return UNKNOWN_CGROUP if flags & CGROUP_PARTIAL else _cgroup_of(places)
 
 
-@lru_cache(maxsize=4096)  # the same few sets of cgroups again and again
+@lru_cache(maxsize=4096)  # few distinct sets of cgroups recur
 def _cgroup_of(places: bytes) -> Cgroup:
     lines = lines_of(places)
     chosen = chosen_line(tuple(lines))
@@ -102,9 +102,9 @@ def _cgroup_of(places: bytes) -> Cgroup:
 
 
 def lines_of(places: bytes) -> dict[CgroupLine, int]:
-    """Return the lines of /proc/PID/cgroup that a record's cgroups stand for, each with the cgroup's id.
+    """Return the lines of /proc/PID/cgroup for the cgroups in a record, each with the cgroup's id.
 
-    Their paths are those of the first cgroup namespace. A torn record at the end is left out.
+    Paths are those of the initial cgroup namespace. An incomplete record at the end is left out.
     """
     lines = {}
     at = 0
@@ -119,7 +119,7 @@ def lines_of(places: bytes) -> dict[CgroupLine, int]:
     return lines
 
 
-EXE_CUT = "the executable's path is longer than what the kernel tier tells"
+EXE_CUT = "the executable's path is longer than the kernel tier reports"
 """The `problem` of an entry whose `exe` is only the end of a path."""
 
 
@@ -133,13 +133,13 @@ def state_letter(state: int) -> str:
 
 
 def text(field: bytes) -> bytes:
-    """Return a NUL-padded field without what follows the first NUL."""
+    """Return a NUL-padded field up to its first NUL."""
     return field.partition(b"\0")[0]
 
 
 @lru_cache(maxsize=4096)
 def names_in(field: bytes) -> tuple[bytes, bytes]:
-    """Return comm and terminal of the bytes that hold both, the terminal as `ps` does: `pts0` is pts/0."""
+    """Return comm and terminal from the bytes with both; the terminal as in `ps`: `pts0` becomes pts/0."""
     comm, tty = NAMES.unpack(field)
     tty = tty.rstrip(b"\0")
     if tty.startswith(b"pts") and tty[3:].isdigit():
@@ -148,7 +148,7 @@ def names_in(field: bytes) -> tuple[bytes, bytes]:
 
 
 def decode_event(data: bytes) -> Event:
-    """Make the event of one ring buffer record. Raises ValueError for what no probe of ours sent."""
+    """Return the event of one ring buffer record. Raises ValueError for an invalid record."""
     try:
         (kind,) = _unpack_kind(data)
         if kind == EXIT:
@@ -170,9 +170,9 @@ def decode_event(data: bytes) -> Event:
     raise ValueError(f"record of unknown kind {kind}")
 
 
-def decode_found(data: bytes) -> list[SnapshotRecord]:
-    """Make the records of a whole snapshot; a cut last record is left out."""
-    found = []
+def decode_snapshot(data: bytes) -> list[SnapshotRecord]:
+    """Return the records of a whole snapshot; an incomplete last record is left out."""
+    records = []
     at = 0
     while at + _HEAD <= len(data):
         facts = _unpack_facts(data, at)
@@ -181,14 +181,14 @@ def decode_found(data: bytes) -> list[SnapshotRecord]:
             break
         entry = _entry(facts, data[at:end], facts[3])
         usage = Usage(facts[11], facts[12] * PAGE, state_letter(facts[23]), facts[22])
-        found.append(SnapshotRecord(entry, usage, facts[1] & ARGS_LOCKED != 0))
+        records.append(SnapshotRecord(entry, usage, facts[1] & ARGS_LOCKED != 0))
         at = end
-    return found
+    return records
 
 
 @lru_cache(maxsize=4096)
 def credentials_of(ids: bytes, capabilities: bytes) -> Credentials:
-    """Return the credentials of the bytes from uid to login_uid and of both sets of capabilities."""
+    """Return credentials from the bytes from uid to login_uid, and the bytes of both capability sets."""
     uid, gid, euid, egid, fsuid, fsgid, login = IDS.unpack(ids)
     effective, permitted = CAPABILITIES.unpack(capabilities)
     login_uid = None if login == NO_LOGIN else login
@@ -196,14 +196,14 @@ def credentials_of(ids: bytes, capabilities: bytes) -> Credentials:
 
 
 def bytes_of(creds: Credentials) -> tuple[bytes, bytes]:
-    """The opposite of `credentials_of`, for what is pushed to the maps."""
+    """Return ids and capability sets as bytes for the maps: the inverse of `credentials_of`."""
     login = NO_LOGIN if creds.login_uid is None else creds.login_uid
     ids = IDS.pack(creds.uid, creds.gid, creds.euid, creds.egid, creds.fsuid, creds.fsgid, login)
     return ids, CAPABILITIES.pack(creds.cap_effective, creds.cap_permitted)
 
 
 def entry_of_maps(pid: int, process: tuple[Any, ...], image: tuple[Any, ...], cgroup: Cgroup) -> ProcessEntry:
-    """Make the entry of what pid_cache and proc_cache hold."""
+    """Return the entry for the values in pid_cache and proc_cache."""
     flags = image[5]
     cmdline = image[10][: image[8]]
     comm, tty = names_in(process[15])
@@ -239,9 +239,9 @@ def entry_of_maps(pid: int, process: tuple[Any, ...], image: tuple[Any, ...], cg
 
 
 def is_cut(cmdline: bytes, size: int, flags: int) -> bool:
-    """True when /proc has more of an argv of `size` bytes than was sent.
+    """Return whether /proc has more of an argv of `size` bytes than was sent.
 
-    Without the last NUL the program has written a title over its argv: only /proc knows its end.
+    Without a final NUL the program has overwritten its argv with a title: only /proc has its end.
     """
     return size > 0 and (bool(flags & ARGS_PARTIAL) or not cmdline.endswith(b"\0"))
 
@@ -250,7 +250,7 @@ def _fork(facts: tuple[Any, ...], data: bytes) -> Fork:
     flags = facts[1]
     comm, tty = names_in(facts[31])
     cgroup = cgroup_of(data[_HEAD : _HEAD + facts[27]], flags)
-    # By position, in the order of the record: names cost a third of the time of an event.
+    # By position, in the order of the record: keyword arguments would cost a third of an event's time.
     return Fork(
         facts[2],
         facts[13],

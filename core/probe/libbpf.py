@@ -1,7 +1,7 @@
-"""The system's libbpf through ctypes: only the functions that the probe needs, each fully typed.
+"""The system's libbpf through ctypes: only the functions that the probe needs, with their types.
 
-Every function of libbpf >= 1.0 returns NULL or a negative number and sets errno on failure. Its log
-lines go to `log_lines()` and never to the terminal. Nothing here needs more than libbpf 1.0.
+On failure every function of libbpf >= 1.0 returns NULL or a negative number and sets errno. Its log lines go
+to `log_lines()`, never to the terminal. libbpf 1.0 is enough for everything here.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from functools import lru_cache
 from core.text.safe import safe_text
 
 SAMPLE_CALLBACK = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)
-"""int (*)(void *ctx, void *data, size_t size): one ring buffer record. Keep the object alive."""
+"""int (*)(void *ctx, void *data, size_t size): called for each ring buffer record. Keep the object alive."""
 
 _PRINT_CALLBACK = CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 
 
 class LibbpfError(OSError):
-    """A call into libbpf failed: errno, what was tried, and libbpf's own lines in `log`."""
+    """A call into libbpf failed: errno, the function in `action`, and libbpf's own lines in `log`."""
 
     def __init__(self, number: int, action: str, log: tuple[str, ...] = ()) -> None:
         super().__init__(number, f"{action}: {os.strerror(number)}")
@@ -35,7 +35,7 @@ class LibbpfError(OSError):
 
 
 class LibbpfMissing(Exception):
-    """No usable libbpf: the text says what was tried."""
+    """There is no usable libbpf; the text says why."""
 
 
 class OpenOptions(ctypes.Structure):
@@ -88,7 +88,7 @@ _LOG_LOCK = threading.Lock()
 
 
 class Libbpf:
-    """The functions of one loaded libbpf, as attributes by their C names."""
+    """One loaded libbpf; its functions are called by their C names."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
@@ -96,44 +96,44 @@ class Libbpf:
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
         self.version: str = library.libbpf_version_string().decode().removeprefix("v")
-        # Kept as an attribute: libbpf calls it for as long as it is loaded.
+        # Kept as an attribute, because libbpf calls it while it is loaded.
         self._printer = _PRINT_CALLBACK(_print)
         library.libbpf_set_print(self._printer)
 
     def call(self, name: str, *arguments: object) -> int:
-        """Call a function that returns int; raise LibbpfError when that is negative."""
+        """Call a function that returns int; raise LibbpfError when it is negative."""
         result: int = getattr(self._library, name)(*arguments)
         if result < 0:
             raise LibbpfError(-result if result > -4096 else ctypes.get_errno(), name, log_lines())
         return result
 
     def pointer(self, name: str, *arguments: object) -> int:
-        """Call a function that returns a pointer; raise LibbpfError when that is NULL."""
+        """Call a function that returns a pointer; raise LibbpfError when it is NULL."""
         result: int | None = getattr(self._library, name)(*arguments)
         if not result:
             raise LibbpfError(ctypes.get_errno(), name, log_lines())
         return result
 
     def free(self, name: str, pointer: int) -> None:
-        """Call a function that ends the life of an object."""
+        """Call a function that frees an object."""
         getattr(self._library, name)(pointer)
 
     def value(self, name: str, *arguments: object) -> int:
-        """Call a function whose every result is an answer (map look-ups: 0 or -errno)."""
+        """Call a function and return its result, also a negative one (map look-ups: 0 or -errno)."""
         result: int = getattr(self._library, name)(*arguments)
         return result
 
     def function(self, name: str) -> Callable[..., int]:
-        """Return a function itself, for what is called for every look-up and never waits for anything.
+        """Return a function for direct calls in every look-up; it must never block.
 
-        It keeps the interpreter's lock: giving it away and taking it again is a third of a look-up.
+        It keeps the interpreter's lock: releasing and taking it would be a third of a look-up's time.
         """
-        holding = ctypes.PyDLL(self._library._name, handle=self._library._handle)
-        found: Callable[..., int] = getattr(holding, name)
-        return found
+        library = ctypes.PyDLL(self._library._name, handle=self._library._handle)
+        function: Callable[..., int] = getattr(library, name)
+        return function
 
     def initial_value(self, map_pointer: int) -> tuple[int, int]:
-        """Return address and size of a map's memory image before it is loaded (.rodata)."""
+        """Return address and size of a map's initial memory, before the object is loaded (.rodata)."""
         size = c_size_t()
         address = self.pointer("bpf_map__initial_value", map_pointer, byref(size))
         return address, size.value
@@ -141,13 +141,13 @@ class Libbpf:
 
 @lru_cache(maxsize=1)
 def load_libbpf() -> Libbpf:
-    """Load libbpf.so.1. Raises LibbpfMissing; libbpf.so.0 is refused, it lacks what is needed."""
+    """Load libbpf.so.1. Raises LibbpfMissing; libbpf.so.0 lacks functions and is refused."""
     unusable = ""
     for name in ("libbpf.so.1", "libbpf.so"):
         try:
             library = ctypes.CDLL(name, use_errno=True)
         except OSError as error:
-            if "No such file" not in str(error):  # there, but damaged or of another architecture
+            if "No such file" not in str(error):  # it exists, but is damaged or for another architecture
                 unusable = unusable or f"{name} cannot be loaded ({safe_text(str(error), 200)})"
             continue
         try:
@@ -162,7 +162,7 @@ def load_libbpf() -> Libbpf:
         ctypes.CDLL("libbpf.so.0")
     except OSError:
         raise LibbpfMissing("libbpf.so.1 is not installed") from None
-    raise LibbpfMissing("only libbpf before 1.0 is installed, libbpf.so.1 is needed")
+    raise LibbpfMissing("the installed libbpf is older than 1.0; libbpf.so.1 is needed")
 
 
 _SIGNALS = signal.valid_signals()
@@ -170,18 +170,18 @@ _SIGNALS = signal.valid_signals()
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Put signals off while libbpf may call back.
+    """Block signals while libbpf may call back.
 
-    What a signal handler raises in the middle of a callback (KeyboardInterrupt) cannot cross the C code:
-    ctypes would swallow it, and nobody would ever hear of the signal. Python runs handlers in the main
-    thread only: in others nothing is to be done, and naming all signals costs more than reading an event.
+    An exception that a signal handler raises within a callback (KeyboardInterrupt) cannot cross the C code:
+    ctypes would discard it, and the signal would be lost. Python runs handlers in the main thread only, so
+    other threads need nothing, and blocking signals there would cost more than reading an event.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
-        # In here: what a signal that came just before raises, this call raises with all blocked already.
+        # Inside `try`: a signal that came just before raises in this call, with all signals already blocked.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         yield
     finally:
@@ -189,7 +189,7 @@ def undisturbed() -> Iterator[None]:
 
 
 def log_lines() -> tuple[str, ...]:
-    """Return libbpf's latest lines, oldest first; they are not yet safe to show."""
+    """Return libbpf's latest log lines, oldest first; they are not safe to show yet."""
     with _LOG_LOCK:
         return tuple(_LOG)
 
@@ -205,10 +205,10 @@ _LIBC.vsnprintf.restype = c_int
 
 
 def _print(level: int, template: bytes, arguments: int) -> int:
-    """libbpf's print callback. `arguments` is its va_list, handed on to libc as it is."""
+    """libbpf's print callback. `arguments` is its va_list, passed to libc unchanged."""
     if level > 1:  # LIBBPF_DEBUG
         return 0
-    # One call brings a whole verifier log, and its end is what matters; a va_list can be read only once.
+    # One call may have a whole verifier log, with the useful part at its end; a va_list is read only once.
     buffer = ctypes.create_string_buffer(_LOG_BYTES)
     _LIBC.vsnprintf(buffer, len(buffer), template, arguments)
     lines = buffer.value.decode("utf-8", "replace").splitlines()

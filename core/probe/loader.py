@@ -1,7 +1,7 @@
-"""Loads the probe, attaches it, and reads what it says.
+"""Loads the probe, attaches it, and reads its records.
 
-A program that the kernel refuses costs its own feature and not the whole tier: it is switched off and
-the rest is loaded again. What is missing is told by `Probe.missing` and by ProbeUnavailable.
+A program that the kernel refuses costs its own feature, not the whole tier: it is switched off and the rest
+is loaded again. `Probe.missing` and ProbeUnavailable report what is missing.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ from core.probe.samples import Samples
 from core.system.host import Host
 
 SHIPPED_OBJECT = Path(__file__).with_name("process.bpf.o")
-"""The built probe that the package carries: one object for every little-endian architecture."""
+"""The built probe in the package: one object for every little-endian architecture."""
 
 RING_BYTES = 4 * 1024 * 1024
-"""Size of the ring buffer unless told otherwise: about 15,000 forks that nobody has read yet."""
+"""Default size of the ring buffer: room for about 15,000 unread forks."""
 
 ATTACH_ORDER = ("on_reaped", "on_exit", "on_cgroup", "on_exec", "on_fork")
-"""Ends first: whose birth is reported, of that everything later is reported too."""
+"""Attach exit before fork, so no reported birth misses its exit."""
 
 MAX_INTERRUPTED = 8
-"""Loads that signals may interrupt; between two is a pause of 10 ms, then twice as long each time. The
-verifier gives up with EAGAIN then (kernel/bpf/verifier.c), which says nothing about the program. libbpf
-itself tries five times, without a pause."""
+"""How often a load interrupted by a signal is retried, after a pause of 10 ms that doubles each time. The
+verifier stops with EAGAIN then (kernel/bpf/verifier.c), which is no verdict about the program. libbpf itself
+retries five times, without a pause."""
 
 COUNTED_MAPS = ("pid_cache", "proc_cache")
 
@@ -66,12 +66,12 @@ class ProbeOptions:
     entries: int = 0
 
     def map_entries(self) -> int:
-        """As the described system sizes them: 4096 per CPU, at least 16384, at most 131072."""
+        """Return the size of both maps, as the Datadog Agent sizes them: 4096 per CPU, 16384 to 131072."""
         return self.entries or min(131072, max(16384, 4096 * (os.cpu_count() or 1)))
 
 
 class Settings(ctypes.Structure):
-    """The constants of process.bpf.c, in their order."""
+    """The constants of process.bpf.c, in order."""
 
     _fields_ = (
         ("layout", ctypes.c_uint32),
@@ -84,7 +84,7 @@ class Probe:
     """The loaded and attached probe. Owned by one thread; `close()` detaches and frees everything."""
 
     def __init__(self, host: Host, options: ProbeOptions | None = None) -> None:
-        """Load and attach. Raises ProbeUnavailable with the cause and its cure."""
+        """Load and attach the probe. Raises ProbeUnavailable with the cause and the fix."""
         self._options = options or ProbeOptions()
         self._records: list[bytes] = []
         self._samples = Samples()
@@ -114,7 +114,7 @@ class Probe:
 
     @property
     def events_on(self) -> bool:
-        """True when fork, exec and exit are reported; else only the iterators answer."""
+        """Whether fork, exec and exit are reported; else only the iterators work."""
         return self._ring != 0
 
     def map_fd(self, name: str) -> int:
@@ -126,7 +126,7 @@ class Probe:
         return self._bpf.value("ring_buffer__epoll_fd", self._ring) if self._ring else -1
 
     def consume(self) -> list[bytes]:
-        """Return the records that have come in, oldest first."""
+        """Return the ring buffer records since the last call, oldest first."""
         if self._ring:
             with undisturbed():
                 self._bpf.value("ring_buffer__consume", self._ring)
@@ -134,36 +134,36 @@ class Probe:
         return records
 
     def lost(self) -> int:
-        """Return how many events found no room in the ring buffer, since it was loaded."""
+        """Return how many events did not fit into the ring buffer since the probe was loaded."""
         values = (ctypes.c_uint64 * self._cpus)()
         key = ctypes.c_uint32(0)
         self._bpf.value("bpf_map_lookup_elem", self._maps["lost"], ctypes.byref(key), values)
         return sum(values)
 
     def snapshot(self) -> list[SnapshotRecord]:
-        """Run the task iterator: every process, and the maps filled with them.
+        """Run the task iterator: return every process, and fill the maps with them.
 
-        Without argv, which is marked as cut: no program of the probe reads another process's memory.
+        argv is empty and marked as cut: no program of the probe reads another process's memory.
         """
-        return layout.decode_found(self._iterate("snapshot"))
+        return layout.decode_snapshot(self._iterate("snapshot"))
 
     def identities(self) -> Iterator[tuple[int, int, int, int]]:
-        """Yield of each process start time, pid, generation of its image, and how many bytes its argv has.
+        """Yield start time, pid, generation of the image, and size of argv in bytes of each process.
 
-        Nothing where the kernel refuses the program: argv is then read one by one.
+        Yields nothing if the kernel refused the program: argv is then read process by process.
         """
         data = self._iterate("identify") if self.has("identify") else b""
         size = layout.IDENTITY.size
         return layout.IDENTITY.iter_unpack(data[: len(data) - len(data) % size])
 
     def sweep(self) -> list[Sample]:
-        """Run the light iterator: one sample per process."""
+        """Run the light iterator; return one sample per process."""
         return self._samples.decode(self._iterate("sweep"))
 
     def fill(self) -> tuple[MapFill, ...]:
-        """Have the kernel count the entries of its maps; empty where it cannot.
+        """Return how full the maps are, counted by the kernel; empty if it cannot count.
 
-        Not through look-ups: 16,384 system calls, or 17 MB copied, for two numbers.
+        Counting by look-ups would take 16,384 system calls, or copy 17 MB, for two numbers.
         """
         if "fill" in self.missing:
             return ()
@@ -177,11 +177,11 @@ class Probe:
         return program not in self.missing
 
     def lost_features(self) -> list[tuple[str, str]]:
-        """Return what the loaded probe cannot do on this kernel, each with the reason."""
+        """Return the features that the loaded probe lacks on this kernel, each with the reason."""
         return [(feature, self.missing[name]) for name, feature in FEATURES.items() if name in self.missing]
 
     def close(self) -> None:
-        """Detach and free. May be called twice."""
+        """Detach and free the probe. May be called twice."""
         if self._ring:
             self._bpf.free("ring_buffer__free", self._ring)
             self._ring = 0
@@ -196,9 +196,9 @@ class Probe:
         """Load the object, without the programs that this kernel refuses."""
         off: set[str] = set()
         if self._pid_namespace:
-            # There the kernel has forgotten the pid by the time a process is freed; sweeps notice it.
+            # In a child namespace the pid is gone when a process is freed; sweeps detect reaping.
             off.add("on_reaped")
-            self.missing["on_reaped"] = "a child pid namespace: who was reaped is noticed by the next sweep"
+            self.missing["on_reaped"] = "this is a child pid namespace"
         interrupted = 0
         while True:
             clear_log()
@@ -219,7 +219,7 @@ class Probe:
                     raise
                 self.missing[refused] = refusal(error)
                 if refused in EVENT_PROGRAMS:
-                    # Half of the life events would make a wrong tree: all of them or none.
+                    # With only some of the life events the tree would be wrong: use all or none.
                     off.update(EVENT_PROGRAMS, ("on_reaped", "on_cgroup"))
                     self.missing.update(dict.fromkeys(EVENT_PROGRAMS, self.missing[refused]))
                 elif refused == "snapshot":
@@ -236,7 +236,7 @@ class Probe:
         address, size = self._bpf.initial_value(rodata)
         settings = Settings.from_address(address)
         if size < ctypes.sizeof(settings) or settings.layout != layout.LAYOUT:
-            raise ProbeUnavailable("the probe object speaks another version of the records", "make probe")
+            raise ProbeUnavailable("the probe object has another version of the record layout", "make probe")
         settings.pid_namespace = self._pid_namespace
         settings.key_seed = secrets.randbits(64)
         for name, size in (
@@ -279,12 +279,12 @@ class Probe:
         self._iterators[f"fill {name}"] = link
 
     def _receive(self, context: int | None, data: int, size: int) -> int:
-        # The memory belongs to the ring: copied now, decoded later.
+        # The memory belongs to the ring buffer: copy now, decode later.
         self._records.append(ctypes.string_at(data, size))
         return 0
 
     def _iterate(self, name: str) -> bytes:
-        """Read a whole iterator. The kernel answers EAGAIN after a million skipped objects."""
+        """Read a whole iterator. The kernel returns EAGAIN after a million skipped objects."""
         fd = self._bpf.call("bpf_iter_create", self._bpf.call("bpf_link__fd", self._iterators[name]))
         chunks: list[bytes] = []
         try:
@@ -306,7 +306,7 @@ class Probe:
 
 
 def _possible_cpus() -> int:
-    """Per-CPU maps have one value per possible CPU, not per online one."""
+    """Return the number of possible CPUs: per-CPU maps have one value for each, not only for online CPUs."""
     try:
         ranges = Path("/sys/devices/system/cpu/possible").read_text().strip().split(",")
         return int(ranges[-1].split("-")[-1]) + 1

@@ -19,17 +19,17 @@ _NOEXIST = 1  # BPF_NOEXIST
 
 
 class MapsMiss(Exception):
-    """The maps do not know a pid; the text says at which of them the way ended."""
+    """The maps do not have a pid; the text says which map lacks the entry."""
 
 
 class KernelMaps(Protocol):
-    """What the resolver asks. Tests pass a table of their own."""
+    """The maps as the resolver uses them. Tests pass a table."""
 
     def lookup(self, pid: int) -> ProcessEntry:
-        """Return what the maps know of a pid. Raises MapsMiss."""
+        """Return the entry of a pid in the maps. Raises MapsMiss."""
 
     def push(self, entry: ProcessEntry) -> None:
-        """Make the maps know an entry that /proc brought in (syncCache)."""
+        """Write an entry that was read from /proc into the maps (the Datadog Agent's syncCache)."""
 
 
 class ProbeMaps:
@@ -40,7 +40,7 @@ class ProbeMaps:
         self._pid_fd = probe.map_fd("pid_cache")
         self._proc_fd = probe.map_fd("proc_cache")
         self._cgroups_fd = probe.map_fd("cgroup_sets")
-        # One buffer each for the life of the maps: a look-up is a call and a copy, nothing more.
+        # One buffer each for the life of the maps: a look-up is only a call and a copy.
         self._pid_key = ctypes.c_uint32()
         self._long_key = ctypes.c_uint64()
         self._pid_value = ctypes.create_string_buffer(layout.PID_ENTRY.size)
@@ -51,7 +51,7 @@ class ProbeMaps:
         self._get_process = partial(look_up, self._pid_fd, pid_key, self._pid_value)
         self._get_image = partial(look_up, self._proc_fd, long_key, self._proc_value)
         self._get_cgroups = partial(look_up, self._cgroups_fd, long_key, self._cgroups_value)
-        # The key is made of hierarchies and ids, which are never used again while the host is up.
+        # The key is made from hierarchies and ids, which are never reused while the host is up.
         self._cgroups: dict[int, layout.Cgroup] = {}
 
     def lookup(self, pid: int) -> ProcessEntry:
@@ -59,7 +59,7 @@ class ProbeMaps:
         if process is None:
             raise MapsMiss("no entry in pid_cache")
         if process[4]:
-            raise MapsMiss("pid_cache says it has exited")
+            raise MapsMiss("marked as exited in pid_cache")
         self._long_key.value = process[0]
         if self._get_image():
             raise MapsMiss(f"cookie 0x{process[0]:x} is not in proc_cache")
@@ -84,7 +84,7 @@ class ProbeMaps:
         )  # fmt: skip
         self._put(self._proc_fd, self._long_key, self._proc_value)
         self._put_process(entry, cookie)
-        if _has_ended(entry.pid):  # its exit may have come before there was anything to mark
+        if _has_ended(entry.pid):  # its exit may have come before there was an entry to mark
             self._bpf.value("bpf_map_delete_elem", self._pid_fd, ctypes.byref(self._pid_key))
 
     def _put_process(self, entry: ProcessEntry, cookie: int) -> None:
@@ -118,18 +118,18 @@ class ProbeMaps:
         return cgroup
 
     def _put(self, fd: int, key: object, value: object) -> None:
-        # What the kernel has put there meanwhile stays: it is newer. A full map makes room by itself
-        # (LRU); another failure only costs this one entry.
+        # An entry that the kernel wrote meanwhile is newer and stays. A full map makes room by itself
+        # (LRU); any other failure only costs this entry.
         self._bpf.value("bpf_map_update_elem", fd, ctypes.byref(key), value, _NOEXIST)  # type: ignore[arg-type]
 
 
 def _has_ended(pid: int) -> bool:
-    """True for a process that is gone or a zombie."""
+    """Return whether a process is gone or a zombie."""
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
         return True
-    except OSError:  # before Linux 5.3, or forbidden
+    except OSError:  # before Linux 5.3, or not permitted
         return False
     try:
         poller = select.poll()

@@ -1,4 +1,4 @@
-"""Why the kernel tier, or a part of it, is off: what the kernel refused and the true reason.
+"""Why the kernel tier, or a part of it, is off: what the kernel refused, and the true reason.
 
 libbpf's own advice is often wrong: without CAP_PERFMON it says "raise ulimit -l".
 """
@@ -15,13 +15,13 @@ EVENT_PROGRAMS = ("on_fork", "on_exec", "on_exit")
 OPTIONAL_PROGRAMS = ("on_reaped", "on_cgroup", "snapshot", "identify", "sweep", "fill")
 
 FEATURES = {
-    "on_reaped": "news of reaping, which the next sweep brings",
-    "on_cgroup": "news of moves between cgroups, which the audit brings",
-    "identify": "argv of many processes at once, which is read one by one",
-    "sweep": "sweeps by the kernel, which are made over /proc",
-    "fill": "count of the entries of the maps, which is not shown then",
+    "on_reaped": "reap events (sweeps detect reaping instead)",
+    "on_cgroup": "cgroup move events (the audit detects moves instead)",
+    "identify": "argv of many processes at once (it is read process by process instead)",
+    "sweep": "sweeps by the kernel (they read /proc instead)",
+    "fill": "count of map entries (it is not shown)",
 }
-"""Optional program -> what is missing without it, and what replaces it."""
+"""Optional program -> what is missing without it, and the replacement; screens put "no" in front."""
 
 _REFUSED = re.compile(r"prog '(\w+)': (?:failed to load|BPF program load failed|failed to find kernel BTF)")
 

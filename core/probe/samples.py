@@ -1,4 +1,4 @@
-"""The records of a sweep, one per thread, as samples of processes; only what is new is decoded."""
+"""Decodes the records of a sweep, one per thread, as samples of processes; only changed ones are decoded."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ _ZOMBIE = 0x20  # EXIT_ZOMBIE
 
 
 class Samples:
-    """Makes the samples of one sweep after the other. Keeps those of the last, one per process.
+    """Makes the samples of successive sweeps. Keeps those of the latest, one per process.
 
-    Most processes sleep, and their records are the same bytes as two seconds ago: of 10,000 some dozens
-    are decoded, and the others' samples are the same objects as before.
+    Most processes sleep, and their records are the same bytes as two seconds ago: of 10,000 a few dozen are
+    decoded, and the samples of the others are the same objects as before.
     """
 
     def __init__(self) -> None:
         self._records: set[bytes] = set()
         self._samples: dict[int, Sample] = {}
         self.decoded = 0
-        """How many processes the latest sweep showed otherwise than the one before."""
+        """How many processes changed between the previous and the latest sweep."""
 
     def decode(self, data: bytes) -> list[Sample]:
-        """Return one sample per process. A torn record at the end, which no kernel sends, is left out."""
+        """Return one sample per process. An incomplete last record, which no kernel sends, is left out."""
         size = SAMPLE.size
         data = data[: len(data) - len(data) % size]
-        records = [data[at : at + size] for at in range(0, len(data), size)]
+        records = [data[start : start + size] for start in range(0, len(data), size)]
         pids = [pid for (pid,) in _PID.iter_unpack(data)]
         now = set(records)
         changed = {pid for (pid,) in map(_PID.unpack, now ^ self._records)}
         self._records = now
         fresh = [SAMPLE.unpack(record) for record, pid in zip(records, pids, strict=True) if pid in changed]
-        known = self._samples
+        before = self._samples
         self._samples = {
-            pid: known[pid] for pid in dict.fromkeys(pids) if pid not in changed and pid in known
+            pid: before[pid] for pid in dict.fromkeys(pids) if pid not in changed and pid in before
         }
         for sample in _samples(fresh):
             self._samples[sample.pid] = sample
@@ -50,9 +50,9 @@ class Samples:
 
 
 def _samples(records: list[tuple[Any, ...]]) -> list[Sample]:
-    """Make one sample of the records of each process, which are all here.
+    """Return one sample per process; `records` has all records of each process.
 
-    A process whose first thread has ended is alive: it has the state of another thread of its.
+    A process with an ended first thread is alive: its sample has the state of another of its threads.
     """
     leaders = []
     cpu: dict[int, int] = {}

@@ -105,7 +105,7 @@ class Scheduler:
             self.do_chores()
 
     def take_in(self) -> int:
-        """Take the events that have come and do what was asked; return how many events there were."""
+        """Apply the events that have arrived and execute waiting commands; return the number of events."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._wake)
         if self._engine.reads_argv:
@@ -189,7 +189,7 @@ class Scheduler:
     # --- chores --------------------------------------------------------------------------------
 
     def do_chores(self, *, now: bool = False) -> None:
-        """Do what is due by the clock, or `now`: names of containers, the sweep, the audit."""
+        """Do the work that is due by the clock, or all of it `now`: container names, the sweep, the audit."""
         clock = time.monotonic_ns
         if now:
             self._next_names = self._next_sweep = 0

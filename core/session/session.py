@@ -43,7 +43,7 @@ _LOGGER = logging.getLogger("ebpf_tui.session")
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What works on the collector thread, and nowhere else."""
+    """The parts of a collector. They are used on the collector thread only."""
 
     live: LiveTree
     publisher: Publisher

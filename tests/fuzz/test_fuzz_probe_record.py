@@ -11,7 +11,7 @@ def _event(data: bytes) -> None:
 
 
 def _found(data: bytes) -> None:
-    layout.decode_found(data)
+    layout.decode_snapshot(data)
 
 
 def _seeds() -> list[bytes]:

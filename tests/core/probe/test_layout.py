@@ -114,7 +114,7 @@ def test_records_with_any_numbers_in_them_are_decoded(records: list[tuple[bytes,
     for head, tail in records:
         with contextlib.suppress(ValueError):
             layout.decode_event(head + tail)
-    found = layout.decode_found(b"".join(head + tail for head, tail in records))
+    found = layout.decode_snapshot(b"".join(head + tail for head, tail in records))
     assert len(found) <= len(records) * 2
 
 
@@ -142,7 +142,7 @@ def test_credentials_and_bytes_are_two_forms_of_one_thing(creds: Credentials) ->
 
 @given(st.binary(max_size=900))
 def test_cut_streams_are_read_as_far_as_they_go(data: bytes) -> None:
-    layout.decode_found(data)
+    layout.decode_snapshot(data)
     Samples().decode(data)
 
 
