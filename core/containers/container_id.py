@@ -1,13 +1,13 @@
 """Finds the container of a cgroup path from the path alone, without reading any file.
 
-Three shapes are ids wherever they stand in a path: 64 hex digits (docker, containerd, cri-o, podman),
+Three shapes are ids anywhere in a path: 64 hex digits (docker, containerd, cri-o, podman),
 32 hex digits, a dash and digits (ECS), and 8-4-4-4-4 hex digits (Garden). A shape with a hex digit right
-before or after it is part of something longer (a UUID, a digest) and counts for nothing. LXC and
-systemd-nspawn have no such ids: the container's name is its id there. The last valid id of a path is the
-innermost container, those before it are the ones it is nested in.
+before or after it is part of something longer (a UUID, a digest) and is ignored. LXC and systemd-nspawn have
+no such ids: the container's name is used as its id. The last valid id of a path is the innermost container,
+the ids before it are the containers around it.
 
-The runtime is what stands nearest before the id; id and runtime are told apart because a runtime's
-marker may be in a folder above the id, or be missing.
+The runtime is the marker nearest before the id. It is found separately, because the marker may be in a parent
+directory of the id, or be missing.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ podman's pods have an id of 64 digits."""
 _NOT_A_CONTAINER = re.compile(
     rb"(?:crio|libpod)-conmon-|(?:machine-|user-)?libpod_pod_|lxc\.monitor(?:\.|$)|.*\.mount$", re.DOTALL
 )
-"""Components whose id is no container's: conmon watches a container from outside it, lxc.monitor too;
-mount units carry the id of the container they were made for; a podman pod holds containers."""
+"""Components with an id that is not a container's: conmon and lxc.monitor watch a container from outside;
+mount units have the id of the container they were made for; a podman pod has an id of its own."""
 
 _LIBVIRT = re.compile(rb"(qemu|lxc)-[0-9]+-")
 """libvirt registers its machines with machined under these names; the qemu ones are no containers."""
@@ -84,7 +84,7 @@ class Level(NamedTuple):
     runtime: str
 
 
-class _Found(NamedTuple):
+class _Match(NamedTuple):
     parts: int
     id: str
     runtime: str
@@ -115,7 +115,7 @@ def _levels(path: bytes) -> tuple[Level, ...]:
     containers = _containers(parts)
     if len(containers) > LEVELS:
         containers = [containers[0], *containers[1 - LEVELS :]]
-    return tuple(Level(b"/".join(parts[: found.parts]), found.id, found.runtime) for found in containers)
+    return tuple(Level(b"/".join(parts[: match.parts]), match.id, match.runtime) for match in containers)
 
 
 def context_of_levels(path: bytes, levels: Sequence[Level]) -> ContainerContext:
@@ -153,9 +153,9 @@ _cached = lru_cache(maxsize=_CACHED_PATHS)(_parse)
 _cached_levels = lru_cache(maxsize=_CACHED_PATHS)(_levels)
 
 
-def _containers(parts: list[bytes]) -> list[_Found]:
+def _containers(parts: list[bytes]) -> list[_Match]:
     """Return the containers along a path, outermost first."""
-    found: list[_Found] = []
+    containers: list[_Match] = []
     runtime: str | None = None
     skip_next = False
     pairs = zip_longest(parts, parts[1:], fillvalue=b"")
@@ -168,7 +168,7 @@ def _containers(parts: list[bytes]) -> list[_Found]:
             continue
         if named := _named_container(part, following):
             skip_next = part in (b"lxc", b"lxc.payload")
-            found.append(_Found(number + skip_next, *named))
+            containers.append(_Match(number + skip_next, *named))
             runtime = None  # containers below it were started by another runtime
             continue
         runtime = _runtime_of(part) or runtime
@@ -177,8 +177,8 @@ def _containers(parts: list[bytes]) -> list[_Found]:
         for match in _ID.finditer(part):
             shape = match.lastgroup or "hex"
             name = match.group().decode("ascii")
-            found.append(_Found(number, name, runtime or _RUNTIME_OF_SHAPE[shape]))
-    return found
+            containers.append(_Match(number, name, runtime or _RUNTIME_OF_SHAPE[shape]))
+    return containers
 
 
 def _runtime_of(part: bytes) -> str | None:

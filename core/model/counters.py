@@ -25,7 +25,7 @@ class Counter(StrEnum):
     FLUSHED_VANISHED = "flushed vanished", "entries of processes that were gone without an event"
     MERGED_EXEC = "merged exec", "execs that changed nothing: same file, rights and arguments"
     REPARENT_SUCCESS = "reparent success", "children that got a new parent"
-    REPARENT_FAILED = "reparent failed", "children whose new parent is not known"
+    REPARENT_FAILED = "reparent failed", "children with a new parent that is not known"
     BROKEN_LINEAGE = "broken lineage", "processes with a line of parents that does not reach pid 1"
     FORK_PARENT_MISSING = (
         "inode error fork_parent_missing",

@@ -46,7 +46,7 @@ _FIRST_PID_NAMESPACE = 4026531836  # include/linux/proc_ns.h, PROC_PID_INIT_INO
 
 
 def reader_pid_namespace(host: Host) -> int:
-    """Return the inode of the pid namespace whose pids /proc shows; 0 for the host's initial namespace.
+    """Return the inode of the pid namespace that /proc shows pids of; 0 for the host's initial namespace.
 
     Raises ProbeUnavailable when that is not known: the kernel's pids would be mistaken for other processes.
     """

@@ -120,7 +120,7 @@ def lines_of(places: bytes) -> dict[CgroupLine, int]:
 
 
 EXE_CUT = "the executable's path is longer than the kernel tier reports"
-"""The `problem` of an entry whose `exe` is only the end of a path."""
+"""The `problem` of an entry with only the end of a path in `exe`."""
 
 
 def state_letter(state: int) -> str:

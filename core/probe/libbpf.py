@@ -47,7 +47,7 @@ class OpenOptions(ctypes.Structure):
 class IterOptions(ctypes.Structure):
     """struct bpf_iter_attach_opts: which map an iterator over a map's elements walks.
 
-    `link_info` points at a union bpf_iter_link_info, whose first member is the map's descriptor.
+    `link_info` points to a union bpf_iter_link_info; its first member is the map's descriptor.
     """
 
     _fields_ = [("sz", c_size_t), ("link_info", POINTER(c_uint32)), ("link_info_len", c_uint32)]
@@ -169,7 +169,7 @@ _SIGNALS = signal.valid_signals()
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def signals_blocked() -> Iterator[None]:
     """Block signals while libbpf may call back.
 
     An exception that a signal handler raises within a callback (KeyboardInterrupt) cannot cross the C code:

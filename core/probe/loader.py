@@ -27,7 +27,7 @@ from core.probe.libbpf import (
     OpenOptions,
     clear_log,
     load_libbpf,
-    undisturbed,
+    signals_blocked,
 )
 from core.probe.refusals import (
     EVENT_PROGRAMS,
@@ -128,7 +128,7 @@ class Probe:
     def consume(self) -> list[bytes]:
         """Return the ring buffer records since the last call, oldest first."""
         if self._ring:
-            with undisturbed():
+            with signals_blocked():
                 self._bpf.value("ring_buffer__consume", self._ring)
         records, self._records = self._records, []
         return records
@@ -204,7 +204,7 @@ class Probe:
             clear_log()
             self._open(host, off)
             try:
-                with undisturbed():
+                with signals_blocked():
                     self._bpf.call("bpf_object__load", self._object)
                 return
             except LibbpfError as error:
@@ -244,8 +244,8 @@ class Probe:
             ("pid_cache", self._options.map_entries()),
             ("proc_cache", self._options.map_entries()),
         ):
-            found = self._bpf.pointer("bpf_object__find_map_by_name", self._object, name.encode())
-            self._bpf.call("bpf_map__set_max_entries", found, size)
+            map_pointer = self._bpf.pointer("bpf_object__find_map_by_name", self._object, name.encode())
+            self._bpf.call("bpf_map__set_max_entries", map_pointer, size)
         for name in off:
             self._bpf.call("bpf_program__set_autoload", self._program(name), False)
         self._off = off
@@ -301,8 +301,8 @@ class Probe:
         return self._bpf.pointer("bpf_object__find_program_by_name", self._object, name.encode())
 
     def _map_fd(self, name: str) -> int:
-        found = self._bpf.pointer("bpf_object__find_map_by_name", self._object, name.encode())
-        return self._bpf.call("bpf_map__fd", found)
+        map_pointer = self._bpf.pointer("bpf_object__find_map_by_name", self._object, name.encode())
+        return self._bpf.call("bpf_map__fd", map_pointer)
 
 
 def _possible_cpus() -> int:

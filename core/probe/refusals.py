@@ -61,7 +61,7 @@ def refused_program(log: tuple[str, ...]) -> str | None:
 def refusal(error: LibbpfError) -> str:
     """Return why the kernel did not load a program.
 
-    Never a line of the verifier's log, whose last line may be any step it was at. --log-file has all of it.
+    The text has no line of the verifier's log: its last line may be about any step. --log-file has all of it.
     """
     number = error.errno or 0
     reason = _REASONS.get(number, os.strerror(number))

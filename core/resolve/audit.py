@@ -73,7 +73,7 @@ class Audit:
         """Return when a process was last compared with /proc; None if never, or no longer kept."""
         return self._checks.get(key)
 
-    def found(self, key: ProcessKey) -> tuple[Difference, ...]:
+    def differences_of(self, key: ProcessKey) -> tuple[Difference, ...]:
         """Return the kept differences of one process, latest last."""
         return tuple(difference for difference in self.differences if difference.key == key)
 

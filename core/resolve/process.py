@@ -20,7 +20,7 @@ class Validity(StrEnum):
     VALID = "valid"
     MISSING_PARENT = "missing parent"  # one of its events was lost, or another image was expected
     WRONG_PARENT = "wrong parent"  # the first process has a parent
-    INCOMPLETE = "incomplete"  # it ends at a process whose parent is not cached
+    INCOMPLETE = "incomplete"  # it ends at a process with a parent that is not cached
 
 
 class Process(msgspec.Struct, eq=False):

@@ -1,4 +1,4 @@
-"""The process cache: which processes live, what they run, and who is whose parent.
+"""The process cache: the live processes, what they run, and their parents and children.
 
 A process is one object for its whole life, and holds its images one after the other. Parents and children
 are references between objects, never pid look-ups: a reused pid cannot change the past.
@@ -198,7 +198,7 @@ class ProcessCache:
         self._stats.count(Counter.FLUSHED_VANISHED)
 
     def move(self, event: CgroupMove) -> Process | None:
-        """Put a process into another cgroup; None if it is not cached or is there already.
+        """Put a process into another cgroup; None if it is not cached or already in that cgroup.
 
         A hybrid host reports a move once for each hierarchy; ids are unique only within a hierarchy.
         """

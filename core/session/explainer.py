@@ -88,7 +88,7 @@ def drift_words(audit: Audit, key: ProcessKey, now_ns: int) -> str:
     when = "not checked yet" if checked_ns is None else f"checked {age(now_ns - checked_ns)} ago"
     differences = [
         f"{drift.field} was {drift.cached}, /proc had {drift.seen}, corrected {age(now_ns - drift.ns)} ago"
-        for drift in audit.found(key)
+        for drift in audit.differences_of(key)
     ]
     if checked_ns is None and not differences:
         return when

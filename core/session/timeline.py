@@ -2,7 +2,7 @@
 
 The tree is between its past and its future. A step of the past holds the processes as they were before the
 step, a step of the future as they are after it; crossing a step converts one into the other. Only changes
-are kept, as bytes that the garbage collector never walks and whose total is known exactly.
+are kept, as bytes that the garbage collector never walks, with an exactly known total.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class HeaderFacts(msgspec.Struct, frozen=True, gc=False):
     drift: int = 0
 
 
-class Gone(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
+class Absent(msgspec.Struct, frozen=True, array_like=True, tag=0, gc=False):
     """The process does not exist on the other side of the step."""
 
     pid: int
     start_ns: int
 
 
-class Used(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
+class UsageChanged(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     """Only the usage of the process differs: most changes are of this kind."""
 
     pid: int
@@ -56,13 +56,13 @@ class Used(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     usage: Usage | None
 
 
-class There(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
+class Present(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     """The process on the other side of the step."""
 
     view: ProcessView
 
 
-Delta = Gone | Used | There
+Delta = Absent | UsageChanged | Present
 
 
 class _Step(msgspec.Struct, frozen=True, gc=False):
@@ -247,7 +247,7 @@ class Timeline:
         inverse = []
         tree = self._tree
         for delta in unpack(step.data):
-            key = delta.view.key if isinstance(delta, There) else ProcessKey(delta.pid, delta.start_ns)
+            key = delta.view.key if isinstance(delta, Present) else ProcessKey(delta.pid, delta.start_ns)
             now = tree.view(key)
             then = _after(delta, now)
             inverse.append(_delta(key, now, then))
@@ -263,16 +263,16 @@ class Timeline:
 def _delta(key: ProcessKey, wanted: ProcessView | None, other: ProcessView | None) -> Delta:
     """Return the delta that turns `other` into `wanted`."""
     if wanted is None:
-        return Gone(*key)
+        return Absent(*key)
     if other is not None and _same_but_usage(wanted, other):
-        return Used(*key, wanted.usage)
-    return There(wanted)
+        return UsageChanged(*key, wanted.usage)
+    return Present(wanted)
 
 
 def _after(delta: Delta, now: ProcessView | None) -> ProcessView | None:
-    if isinstance(delta, There):
+    if isinstance(delta, Present):
         return delta.view
-    if isinstance(delta, Gone) or now is None:
+    if isinstance(delta, Absent) or now is None:
         return None
     return msgspec.structs.replace(now, usage=delta.usage)
 

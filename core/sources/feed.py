@@ -103,7 +103,7 @@ class Feed(Protocol):
     def argvs(self, pids: Sequence[int]) -> dict[int, Argv]:
         """Return the argv of processes that a snapshot lacks, by pid; empty without a probe.
 
-        Processes whose argv cannot be read in time are left out. Each call walks all processes of the host
+        Processes are left out if their argv cannot be read in time. Each call walks all processes of the host
         once: ask for many at a time.
         """
 

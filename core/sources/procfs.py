@@ -243,7 +243,7 @@ def _number(text: bytes, bits: int = 64, base: int = 10) -> int:
 
 
 def _readable(directory: int, stat: Stat) -> tuple[dict[str, object], list[str]]:
-    """Return the facts whose reads never block, and the problems of those that could not be read."""
+    """Return the facts that can be read without blocking, and the problems of those that cannot be read."""
     facts: dict[str, object] = {}
     problems = []
     steps = {"status": _read_status, "cgroup": _read_cgroup, "namespaces": _read_namespaces}

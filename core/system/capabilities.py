@@ -25,13 +25,13 @@ def capability_names(mask: int) -> str:
     unknown = [str(bit) for bit in range(len(_NAMES), 64) if mask >> bit & 1]
     missing = _named(_FULL & ~mask)
     if not missing:
-        known = ["all"]
+        names = ["all"]
     elif len(missing) <= _FEW:
-        known = ["all but", *missing]
+        names = ["all but", *missing]
     else:
-        known = _named(mask)
+        names = _named(mask)
     bits = [f"bits {' '.join(unknown)}"] if unknown else []
-    return " and ".join([*([" ".join(known)] if known else []), *bits]) or "none"
+    return " and ".join([*([" ".join(names)] if names else []), *bits]) or "none"
 
 
 def _named(mask: int) -> list[str]:

@@ -107,7 +107,7 @@ def test_who_is_explained_is_looked_at_in_every_step(bench: Bench) -> None:
     bench.falsify(inode=12345)
     bench.audit.step(0)
     bench.audit.step(0)
-    assert [one.field for one in bench.audit.found(bench.process.key)] == ["image"]
+    assert [one.field for one in bench.audit.differences_of(bench.process.key)] == ["image"]
 
 
 def test_what_an_audit_keeps_is_bounded(bench: Bench) -> None:
