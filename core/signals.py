@@ -63,7 +63,7 @@ def send_signal(host: Host, key: ProcessKey, number: signal.Signals) -> SignalRe
 
 def _send(host: Host, key: ProcessKey, number: signal.Signals) -> None:
     if not host.is_local:
-        raise _NotSent(Delivery.NOT_VERIFIED, "the host below --host-root is read only")
+        raise _NotSent(Delivery.NOT_VERIFIED, "signals cannot be sent to a host below --host-root")
     try:
         descriptor = os.pidfd_open(key.tgid)
     except ProcessLookupError:

@@ -134,7 +134,7 @@ def facts_in_bundle(
     return _facts_in(files, storage, bundle, name, owner) or ContainerFacts(
         source=place,
         name=None if SIXTY_FOUR.fullmatch(name) else name,
-        note=f"no image name: its bundle {safe_text(bundle)} no longer exists"
+        note=f"no image name: its bundle {safe_text(bundle)} does not exist"
         if bundle
         else "no image name: its state has no bundle",
     )
