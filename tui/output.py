@@ -1,4 +1,4 @@
-"""What every subcommand writes and how it ends: stdout is data, stderr is narration."""
+"""Output and exit codes of every subcommand: stdout is data, stderr is narration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 
 class ExitCode(IntEnum):
-    """Exit codes are an interface; docs/cli.md lists them."""
+    """The exit codes of the contract in docs/cli.md."""
 
     OK = 0
     FAILED = 1
@@ -23,7 +23,7 @@ class ExitCode(IntEnum):
 
 
 class CommandError(click.ClickException):
-    """One clear line (what, where, what to do) and the exit code that goes with it."""
+    """An error as one clear line (what, where, what to do) with its exit code."""
 
     def __init__(self, message: str, code: ExitCode = ExitCode.FAILED) -> None:
         super().__init__(message)
@@ -36,18 +36,18 @@ class CommandError(click.ClickException):
 def emit(name: str, value: dict[str, Any]) -> None:
     """Write one JSON object as one line, with the schema `ebpf-tui/NAME/1` first.
 
-    Everything that is not ASCII is escaped, so that no byte from outside can steer a terminal;
-    bytes that are no UTF-8 stay exact as lone surrogates (see core.text.safe.json_text).
+    All non-ASCII characters are escaped, so no byte from outside can control the terminal. Bytes that
+    are not valid UTF-8 are preserved as lone surrogates (see core.text.safe.json_text).
     """
     sys.stdout.write(json.dumps({"schema": f"ebpf-tui/{name}/1", **value}) + "\n")
     sys.stdout.flush()
 
 
 def narrate(text: str) -> None:
-    """Tell the person something that is not data. `text` is safe already."""
+    """Write a line to stderr that is not data. The caller has made `text` safe for a terminal."""
     click.echo(text, err=True)
 
 
 def no_working_directory() -> str:
-    """Return what to say when a relative path was given and the directory that we are in was deleted."""
+    """Return the message for a relative path when the current directory has been deleted."""
     return "the current directory was deleted: change to another one, or give absolute paths"

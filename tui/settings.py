@@ -1,4 +1,4 @@
-"""The global options, as the subcommands get them (click's `ctx.obj`)."""
+"""The global options, passed to subcommands as click's `ctx.obj`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from core.system.host import LOCAL, Host
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`probe` False: answer from procfs only. `color` None: decide by the terminal and NO_COLOR.
+    """`probe` False: use procfs only. `color` None: follow the terminal and NO_COLOR.
 
-    `ask_runtimes`: the sockets of Docker and podman may be asked for names that no file tells.
-    `read_only`: the screens look, and change nothing on the host (tui/read_only.py).
-    `allow_signals`: the screens may send signals; otherwise they only look. `ascii` and `mouse` say how the
-    screens are drawn and whether they take the mouse; the configuration can say the same.
+    `ask_runtimes`: ask the sockets of Docker and podman for container names not found on disk.
+    `read_only`: change nothing on the host (tui/read_only.py). `allow_signals`: the screens may send
+    signals. `ascii`: draw with ASCII characters only. `mouse`: the screens use the mouse. The configuration
+    file can set the last two as well.
     """
 
     host: Host = field(default=LOCAL)

@@ -139,7 +139,7 @@ def test_a_failing_build(co_re: Path) -> None:
     assert (diagnosis["file"], diagnosis["line"]) == (str(co_re / "one.bpf.c"), 1)
     plain = run("build", "-C", co_re, code=1)
     assert "FAILED" in plain.stdout
-    assert "to do:" in plain.stderr
+    assert "fix:" in plain.stderr
 
 
 def test_nothing_to_build_and_bad_configuration(co_re: Path, tmp_path: Path) -> None:

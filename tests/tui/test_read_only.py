@@ -58,7 +58,7 @@ def test_what_contradicts_it_is_one_line(args: list[str], tmp_path: Path) -> Non
         cwd=ROOT,
     )  # fmt: skip
     assert ran.returncode == 2
-    assert "--read-only and " in ran.stderr
+    assert "--read-only cannot be combined with " in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
 
 

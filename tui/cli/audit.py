@@ -1,4 +1,4 @@
-"""`ebpf-tui audit`: the cache compared with /proc, process by process."""
+"""`ebpf-tui audit`: compare the cache with /proc, process by process."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tui.output import ExitCode, emit
 from tui.settings import Settings
 
 _IN_FLIGHT_S = 0.3
-"""How long an event may be on its way before a difference counts as drift."""
+"""Seconds an event may take to arrive before a difference counts as drift."""
 
 
 @click.command()
 @click.option("--duration", type=click.FloatRange(min=0), default=0.0,
-              help="Follow events for so many seconds first.")  # fmt: skip
+              help="Follow events for this many seconds before comparing.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 def command(settings: Settings, duration: float, as_json: bool) -> int:
-    """Compare the cache with /proc and report drift: what an event should have told and did not.
+    """Compare the cache with /proc and report drift: changes that no event reported.
 
-    Exit code 1 when there is any.
+    Exits with 1 if there is any drift.
     """
     with live_engine(settings) as engine:
         engine.start()
@@ -36,7 +36,7 @@ def command(settings: Settings, duration: float, as_json: bool) -> int:
     if as_json:
         emit("audit", _object(audit))
     else:
-        _tell(audit)
+        _print_differences(audit)
     return ExitCode.FAILED if audit.total else ExitCode.OK
 
 
@@ -51,16 +51,22 @@ def _object(audit: Audit) -> dict[str, Any]:
         "drift": dict(audit.drift),
         "refreshed": dict(audit.refreshed),
         "differences": [
-            {"pid": one.pid, "field": one.field, "cached": one.cached, "seen": one.seen}
-            for one in audit.differences
+            {
+                "pid": difference.pid,
+                "field": difference.field,
+                "cached": difference.cached,
+                "seen": difference.seen,
+            }
+            for difference in audit.differences
         ],
     }
 
 
-def _tell(audit: Audit) -> None:
+def _print_differences(audit: Audit) -> None:
     click.echo(f"{audit.checked} processes compared, drift {audit.total}")
-    for one in audit.differences:
-        click.echo(f"{one.pid:>8}  {one.field:<10} cache: {one.cached}  /proc: {one.seen}")
+    for difference in audit.differences:
+        values = f"cache: {difference.cached}  /proc: {difference.seen}"
+        click.echo(f"{difference.pid:>8}  {difference.field:<10} {values}")
     if audit.refreshed:
-        words = ", ".join(f"{field} {count}" for field, count in sorted(audit.refreshed.items()))
-        click.echo(f"changed by the processes themselves, taken over: {words}")
+        counts = ", ".join(f"{field} {count}" for field, count in sorted(audit.refreshed.items()))
+        click.echo(f"changed by the processes themselves, cache updated: {counts}")

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from buildgen.plan.plan import BuildPlan
 
 
-@click.command(help="Build eBPF objects with ninja: what ebpf.toml says, or every *.bpf.c and *_kern.c.")
+@click.command(
+    help="Build eBPF objects with ninja, as ebpf.toml says. Default: every *.bpf.c, *_kern.c and *-kern.c."
+)
 @click.argument("objects", metavar="[OBJECT]...", nargs=-1)
 @click.option(
     "-C", "directory", default=".", type=click.Path(path_type=Path), help="The project's directory."
@@ -24,14 +26,16 @@ if TYPE_CHECKING:
 @click.option("--arch", "arches", multiple=True, help="Architecture, in any spelling; may be repeated.")
 @click.option(
     "--variant", "variants", multiple=True,
-    help="prebuilt, co-re, one of these with -debug or -unit-test, or the form alone for all.",
+    help="prebuilt or co-re, optionally with -debug or -unit-test; debug or unit-test alone selects both.",
 )  # fmt: skip
 @click.option(
-    "-j", "--jobs", type=click.IntRange(1, 4096), help="As many commands at a time. Default: ninja's."
+    "-j", "--jobs", type=click.IntRange(1, 4096), help="Number of parallel commands. Default: ninja's."
 )
-@click.option("-k", "--keep-going", is_flag=True, help="Build what can be built when something fails.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Where objects go.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("-k", "--keep-going", is_flag=True, help="Continue with the other objects after a failure.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Directory to write objects to."
+)
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object per line.")
 @click.pass_obj
 def command(
     settings: Settings,
@@ -73,7 +77,7 @@ def command(
 
 
 def _run(plan: BuildPlan, jobs: int | None, keep_going: bool, as_json: bool) -> bool:
-    """Run the build and report its events; return whether all of it went well."""
+    """Run the build and print its events; return whether every command succeeded."""
     from buildgen.events import Done, event_json
     from buildgen.ninja.runner import run_build
     from buildgen.session.builder import progress_of
@@ -87,7 +91,7 @@ def _run(plan: BuildPlan, jobs: int | None, keep_going: bool, as_json: bool) -> 
             if as_json:
                 emit("build", event_json(event))
             else:
-                _tell(event)
+                _print_event(event)
             if isinstance(event, Done):
                 ok = event.ok
     finally:
@@ -96,7 +100,7 @@ def _run(plan: BuildPlan, jobs: int | None, keep_going: bool, as_json: bool) -> 
     return ok
 
 
-def _tell(event: BuildEvent) -> None:
+def _print_event(event: BuildEvent) -> None:
     from buildgen.events import Diagnosed, Done, EdgeFinished
 
     match event:
@@ -109,7 +113,7 @@ def _tell(event: BuildEvent) -> None:
                 f"{safe_text(diagnosis.file)}:{diagnosis.line}: " if diagnosis.line and diagnosis.file else ""
             )
             narrate(f"{safe_text(diagnosis.output)}: {where}{diagnosis.cause}")
-            narrate(f"  to do: {diagnosis.fix}")
+            narrate(f"  fix: {diagnosis.fix}")
         case Done():
             counts = f"built {event.built}, failed {event.failed}, up to date {event.up_to_date}"
             narrate(f"{'ok' if event.ok else 'FAILED'}: {counts}, {event.seconds:.1f} s")

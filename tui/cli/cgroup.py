@@ -1,4 +1,4 @@
-"""`ebpf-tui cgroup`: which container a cgroup text or a process belongs to."""
+"""`ebpf-tui cgroup`: the container of a cgroup path or a process."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _TEXT_LIMIT = 1 << 20
 
 @click.command()
 @click.argument("file", type=click.Path(allow_dash=True), required=False)
-@click.option("--pid", type=click.IntRange(min=1), help="Ask for a process of this host.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--pid", type=click.IntRange(min=1), help="Look up a process of this host.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 @click.pass_obj
 def command(settings: Settings, file: str | None, pid: int | None, as_json: bool) -> None:
-    """Print container id and runtime of a cgroup text: FILE as /proc/PID/cgroup has it, - for stdin.
+    """Print the container id and runtime from FILE, which has the format of /proc/PID/cgroup; - is stdin.
 
-    A text is judged by itself; with --pid the state of the host's runtimes is asked, too.
+    FILE is parsed on its own; --pid also reads the state of the container runtimes of this host.
     """
     if (file is None) == (pid is None):
-        raise click.UsageError("give a FILE (- for stdin) or --pid PID, one of them")
+        raise click.UsageError("give either a FILE (- for stdin) or --pid PID")
     context = _of_process(settings, pid) if pid is not None else _of_text(file or "-")
     if as_json:
         emit(
@@ -55,7 +55,7 @@ def _of_process(settings: Settings, pid: int) -> ContainerContext:
     except (FileNotFoundError, ProcessLookupError):
         raise CommandError(f"no process {pid} in {settings.host.proc}") from None
     except OSError as error:
-        raise CommandError(f"the cgroup of process {pid} cannot be read: {error.strerror}") from None
+        raise CommandError(f"cannot read the cgroup of process {pid}: {error.strerror}") from None
     names = ContainerNames(settings.host, ask_runtimes=settings.ask_runtimes)
     return names.container_of(context.cgroup_path)
 
@@ -68,5 +68,5 @@ def _of_text(file: str) -> ContainerContext:
         # Exit 2, as for every wrong argument: the file was named on the command line.
         raise CommandError(f"{safe_text(file)}: {error.strerror}", ExitCode.USAGE) from None
     if not lines:
-        narrate(f"{safe_text(file)}: no line of it has the form HIERARCHY:CONTROLLERS:/PATH")
+        narrate(f"{safe_text(file)}: no line has the form HIERARCHY:CONTROLLERS:/PATH")
     return container_of_lines(lines)

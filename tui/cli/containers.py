@@ -21,21 +21,21 @@ from tui.output import CommandError, emit, narrate
 from tui.settings import Settings
 
 _WIDEST = 48
-"""Cells up to which a column is as wide as its widest entry; who is wider moves the rest of his line."""
+"""Largest width of a column, in cells. A longer entry shifts the rest of its line."""
 
 _SHORTEST = 8
-"""Cells of an image that are shown at least, on a terminal that is too narrow."""
+"""Smallest number of cells shown of an image when the terminal is too narrow."""
 
 _USERS_FILES_S = 4.0
-"""So long the files of rootless runtimes' users are waited for."""
+"""Seconds to wait for the state files of rootless runtimes."""
 
 _DEEPEST = 32
-"""Levels that are told; cgroups by which containers are said to be in ever more others are easily made."""
+"""Largest nesting depth shown: any user can create cgroups that claim deeper nesting."""
 
 
 @dataclass(slots=True)
 class _Level:
-    """A container or pod with the levels in it; the outer ones need no processes of their own."""
+    """A container or pod with those nested in it; an outer one may have no processes of its own."""
 
     key: str
     context: ContainerContext
@@ -54,13 +54,13 @@ class _Level:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 @click.pass_obj
 def command(settings: Settings, as_json: bool) -> None:
-    """List the containers that have processes, with names where the runtime's state can be read.
+    """List the containers that have processes, named where the runtime's state is readable.
 
-    Containers stand below their pod and below the container they were made in. PROCS counts the
-    processes of all levels of a container; --json has their pids.
+    A container is listed below its pod, or below the container it was started in. PROCS includes the
+    processes of nested containers; --json lists the pids of each container.
     """
     names = ContainerNames(settings.host, ask_runtimes=settings.ask_runtimes)
     groups = _by_container(settings.host, names)
@@ -70,13 +70,13 @@ def command(settings: Settings, as_json: bool) -> None:
         emit("containers", {"containers": [_record(context, pids) for context, pids in groups]})
         return
     if not groups:
-        narrate("no process of this host is in a container")
+        narrate("no process on this host runs in a container")
         return
     _print_table([("CONTAINER", "PROCS", "STATE", "RUNTIME", "ID", "IMAGE"), *_lines(_tree(groups), 0)])
 
 
 def _by_container(host: Host, names: ContainerNames) -> list[tuple[ContainerContext, list[int]]]:
-    """Return every container with the pids in it, both in ascending order (runtime and name, pid)."""
+    """Return each container with its pids: containers by runtime and name, pids ascending."""
     try:
         pids = sorted(int(name) for name in os.listdir(host.proc) if name.isdecimal())
     except OSError as error:
@@ -98,7 +98,7 @@ def _by_container(host: Host, names: ContainerNames) -> list[tuple[ContainerCont
         context = names.container_of(path)
         if context.id is not None:
             groups.setdefault((context.runtime, context.id), (context, []))[1].append(pid)
-    narrate_reasons("not read", unread)
+    narrate_reasons("could not read", unread)
     return sorted(groups.values(), key=lambda group: (group[0].runtime or "", group[0].name or "", group[1]))
 
 
@@ -111,7 +111,7 @@ def _tree(groups: list[tuple[ContainerContext, list[int]]]) -> list[_Level]:
 
 
 def _level(levels: dict[str, _Level], key: str, context: ContainerContext) -> _Level:
-    """Return a level, made with those above it when it is new."""
+    """Return the level of `key`; a new one is created together with the levels above it."""
     if key in levels:
         return levels[key]
     level = levels[key] = _Level(key, context)
@@ -144,7 +144,7 @@ def _lines(levels: list[_Level], depth: int) -> Iterator[tuple[str, ...]]:
 
 
 def _print_table(lines: list[tuple[str, ...]]) -> None:
-    """Print lines with their columns below each other; one of a single entry stands for itself."""
+    """Print lines with aligned columns; a line of one entry is printed as it is."""
     tables = [line for line in lines if len(line) > 1]
     widths = [min(_WIDEST, max(_cells(entry) for entry in column)) for column in zip(*tables, strict=True)]
     for line in lines:
@@ -156,7 +156,7 @@ def _print_table(lines: list[tuple[str, ...]]) -> None:
 
 
 def _fitted(image: str, start: str) -> str:
-    """Return an image as it fits on the terminal behind `start`; its end tells more than its registry."""
+    """Return `image` cut at its beginning (the registry) to fit the terminal after `start`."""
     room = shutil.get_terminal_size().columns - _cells(start)
     if not start or not sys.stdout.isatty() or _cells(image) <= room or room < _SHORTEST:
         return image
@@ -164,8 +164,8 @@ def _fitted(image: str, start: str) -> str:
 
 
 def _cells(text: str) -> int:
-    """Return how many cells `text` takes."""
-    from rich.cells import cell_len  # when a table is printed: `--json` does not pay for it
+    """Return the width of `text` in cells."""
+    from rich.cells import cell_len  # imported late: `--json` does not need it
 
     return cell_len(text)
 

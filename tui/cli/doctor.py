@@ -1,4 +1,4 @@
-"""`ebpf-tui doctor`: what this host allows, and the command that would change it."""
+"""`ebpf-tui doctor`: what this host allows, and the command that enables the rest."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    help="Show what this host allows, and the command that would change it.\n\n"
-    "Ends with 0 whatever it finds: `--json` has one `ok` per check."
+    help="Show what this host allows, and the command that enables the rest.\n\n"
+    "Exits with 0 whatever the checks find; `--json` has `ok` for each check."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 @click.pass_obj
 def command(settings: Settings, as_json: bool) -> None:
     from core.doctor import examine
@@ -39,7 +39,7 @@ def _check_json(check: Check) -> dict[str, str | bool]:
 
 
 def _build_checks(settings: Settings) -> tuple[Check, ...]:
-    """What building needs. It is found here because core does not know buildgen."""
+    """Return the checks of what builds need. They are made here because core never imports buildgen."""
     from buildgen.errors import ToolchainError
     from buildgen.project.toolchain import find_ninja, find_toolchain
     from core.doctor import Check
@@ -69,7 +69,9 @@ def _headers_check(settings: Settings) -> Check:
         headers = find_header_dirs(settings.host)
     except (ArchError, BuildgenError):
         hint = safe_text(headers_hint(release, settings.host))
-        return Check("kernel-headers", False, "none that are complete (`ebpf-tui headers` says why)", hint)
+        return Check(
+            "kernel-headers", False, "no complete kernel headers (`ebpf-tui headers` shows why)", hint
+        )
     trees = ", ".join(settings.host.inside(tree) for tree in headers.trees)
     return Check("kernel-headers", True, safe_text("; ".join([trees, *headers.warnings])))
 

@@ -1,4 +1,4 @@
-"""`ebpf-tui flags`: the compiler flags of an architecture and variant, each with its why."""
+"""`ebpf-tui flags`: the compiler flags of an architecture and variant, with the reason for each."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from tui.output import CommandError, ExitCode, emit, narrate
 from tui.settings import Settings
 
 
-@click.command(help="Show the compiler flags of an architecture and variant, each with its why.")
+@click.command(help="Show the compiler flags of an architecture and variant, with the reason for each.")
 @click.option("--arch", help="Architecture, in any spelling. Default: this machine's.")
 @click.option(
-    "--variant", default="prebuilt", show_default=True, help="prebuilt or co-re, also -debug, -unit-test."
+    "--variant",
+    default="prebuilt",
+    show_default=True,
+    help="prebuilt or co-re, optionally with -debug or -unit-test.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 @click.pass_obj
 def command(settings: Settings, arch: str | None, variant: str, as_json: bool) -> None:
     from buildgen.errors import ConfigError, ToolchainError

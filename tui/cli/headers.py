@@ -1,4 +1,4 @@
-"""`ebpf-tui headers`: which kernel headers would be used, and the verdict on every candidate."""
+"""`ebpf-tui headers`: the kernel header directories of a build, and the verdict on each candidate."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from buildgen.headers.find import Candidate, HeaderDirs
 
 
-@click.command(help="Show the kernel header directories, and the verdict on every candidate.")
+@click.command(help="Show the kernel header directories, and the verdict on each candidate.")
 @click.option("--arch", help="Architecture, in any spelling. Default: this machine's.")
 @click.option("--release", help="Kernel release. Default: the running kernel's.")
-@click.option("--min-release", help="Discard headers older than this.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--min-release", help="Ignore headers older than this release.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 @click.pass_obj
 def command(
     settings: Settings, arch: str | None, release: str | None, min_release: str | None, as_json: bool

@@ -14,8 +14,8 @@ from tui.output import emit
 from tui.settings import Settings
 
 
-@click.command(help="Show versions and the paths of configuration, cache and recordings.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.command(help="Show versions, and the paths of configuration, cache and recordings.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 @click.pass_obj
 def command(settings: Settings, as_json: bool) -> None:
     facts: dict[str, dict[str, str | None]] = {
@@ -44,8 +44,8 @@ def _versions(settings: Settings) -> dict[str, str | None]:
 
 
 def _machine() -> dict[str, str | None]:
-    """What this program runs on, for reports of what it costs."""
-    cpus, pages = os.cpu_count(), os.sysconf("SC_PHYS_PAGES")  # -1: not known, /proc may be incomplete
+    """Return the size of this machine, for reports about performance."""
+    cpus, pages = os.cpu_count(), os.sysconf("SC_PHYS_PAGES")  # -1: unknown; /proc may be incomplete
     memory = pages * os.sysconf("SC_PAGE_SIZE")
     return {
         "cpus": str(cpus) if cpus else None,
@@ -54,7 +54,7 @@ def _machine() -> dict[str, str | None]:
 
 
 def _paths() -> dict[str, str | None]:
-    """Where files are, whether or not there are any yet. Under sudo they are root's."""
+    """Return the directories of this program's files; they need not exist. Under sudo they are root's."""
     from platformdirs import PlatformDirs
 
     dirs = PlatformDirs("ebpf-tui")
@@ -86,7 +86,7 @@ def _toolchain() -> dict[str, str | None]:
     from buildgen.project.toolchain import find_ninja, find_toolchain
 
     facts: dict[str, str | None] = {"clang": None, "llc": None, "llvm-strip": None, "ninja": None}
-    with contextlib.suppress(ToolchainError):  # `doctor` says why and what to do
+    with contextlib.suppress(ToolchainError):  # `doctor` reports the cause and the fix
         tools = find_toolchain()
         for name, tool in (("clang", tools.clang), ("llc", tools.llc), ("llvm-strip", tools.strip)):
             facts[name] = f"{tool.version} ({tool.path})"

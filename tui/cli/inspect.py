@@ -1,4 +1,4 @@
-"""`ebpf-tui inspect`: what is inside an eBPF object file."""
+"""`ebpf-tui inspect`: the contents of an eBPF object file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tui.output import CommandError, ExitCode, emit
 from tui.settings import Settings
 
 _WIDEST = 100
-"""Characters of a column: one very long name must not widen a million rows."""
+"""Largest width of a column, in characters: one very long name must not widen a million rows."""
 
 if TYPE_CHECKING:
     from buildgen.objects import Comparison, ObjectFile
@@ -21,11 +21,17 @@ if TYPE_CHECKING:
 
 @click.command(help="Show the programs, maps, variables, BTF and relocations of an eBPF object file.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--disassemble", "program", metavar="PROGRAM", help="Show its instructions with source lines.")
 @click.option(
-    "--compare", "before", metavar="OLD", type=click.Path(path_type=Path), help="Show what differs from OLD."
+    "--disassemble", "program", metavar="PROGRAM", help="Show the instructions of PROGRAM with source lines."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option(
+    "--compare",
+    "before",
+    metavar="OLD",
+    type=click.Path(path_type=Path),
+    help="Show the differences from OLD.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 @click.pass_obj
 def command(
     settings: Settings, file: Path, *, program: str | None, before: Path | None, as_json: bool
@@ -34,87 +40,92 @@ def command(
     from buildgen.objects import compare, comparison_json, object_json, read_object
 
     try:
-        found = read_object(file)
-        difference = compare(read_object(before), found) if before else None
-        code = _disassembled(found, program) if program else ()
+        object_file = read_object(file)
+        difference = compare(read_object(before), object_file) if before else None
+        code = _disassembled(object_file, program) if program else ()
     except BuildgenError as error:
         raise CommandError(str(error)) from error
     if as_json:
-        said = object_json(found)
+        record = object_json(object_file)
         if difference is not None:
-            said |= {"compared_with": str(before), "difference": comparison_json(difference)}
+            record |= {"compared_with": str(before), "difference": comparison_json(difference)}
         if program:
             from buildgen.objects.disassembly import instruction_json
 
-            said["disassembly"] = {
+            record["disassembly"] = {
                 "program": program,
-                "instructions": [instruction_json(one) for one in code],
+                "instructions": [instruction_json(instruction) for instruction in code],
             }
-        emit("inspect", said)
+        emit("inspect", record)
         return
     if difference is not None:
-        _tell_difference(difference)
+        _print_difference(difference)
     if program:
-        _tell_code(code)
+        _print_code(code)
     if difference is None and not program:
-        _tell(found)
+        _print_contents(object_file)
 
 
-def _disassembled(found: ObjectFile, name: str) -> tuple[Instruction, ...]:
-    """Return the instructions of the program that is named, by the llvm-objdump of the toolchain."""
+def _disassembled(object_file: ObjectFile, name: str) -> tuple[Instruction, ...]:
+    """Return the instructions of the program called `name`, read by the toolchain's llvm-objdump."""
     from buildgen.objects.disassembly import disassemble
     from buildgen.project.toolchain import find_toolchain
 
-    chosen = next((one for one in found.programs if one.name == name), None)
+    chosen = next((program for program in object_file.programs if program.name == name), None)
     if chosen is None:
-        known = ", ".join(one.name for one in found.programs) or "none at all"
-        raise CommandError(safe_text(f"no program {name!r} in it; there is {known}"), ExitCode.USAGE)
-    return disassemble(found, chosen, find_toolchain().objdump)
+        names = ", ".join(program.name for program in object_file.programs) or "none"
+        what = f"{object_file.path}: no program {name!r}; its programs: {names}"
+        raise CommandError(safe_text(what), ExitCode.USAGE)
+    return disassemble(object_file, chosen, find_toolchain().objdump)
 
 
-def _tell_code(code: tuple[Instruction, ...]) -> None:
-    for one in code:
-        if one.label:
-            click.echo(f"{one.label}:")
-        if one.line:
-            click.echo(f"; {one.line.file}:{one.line.line}: {one.line.text}")
-        notes = [note for note in (one.symbol, one.helper) if note]
-        if one.core:
-            access = f".{one.core.access}" if one.core.access else ""
-            notes.append(f"{one.core.kind} {one.core.type}{access}")
-        click.echo(f"{one.insn:6}  {one.text:44}  {'  '.join(notes)}".rstrip())
+def _print_code(code: tuple[Instruction, ...]) -> None:
+    for instruction in code:
+        if instruction.label:
+            click.echo(f"{instruction.label}:")
+        if line := instruction.line:
+            click.echo(f"; {line.file}:{line.line}: {line.text}")
+        notes = [note for note in (instruction.symbol, instruction.helper) if note]
+        if relocation := instruction.core:
+            access = f".{relocation.access}" if relocation.access else ""
+            notes.append(f"{relocation.kind} {relocation.type}{access}")
+        click.echo(f"{instruction.insn:6}  {instruction.text:44}  {'  '.join(notes)}".rstrip())
 
 
-def _tell_difference(one: Comparison) -> None:
-    size, insns = one.size_after - one.size_before, one.insns_after - one.insns_before
-    click.echo(f"size {one.size_after} bytes ({size:+}), {one.insns_after} instructions ({insns:+})")
-    for changed in one.about:
+def _print_difference(difference: Comparison) -> None:
+    size = difference.size_after - difference.size_before
+    insns = difference.insns_after - difference.insns_before
+    click.echo(
+        f"size {difference.size_after} bytes ({size:+}), {difference.insns_after} instructions ({insns:+})"
+    )
+    for changed in difference.about:
         click.echo(changed)
-    if one.same:
-        click.echo("the same programs, maps and CO-RE relocations")
+    if difference.same:
+        click.echo("same programs, maps and CO-RE relocations")
     programs: list[tuple[str, ...]] = []
-    for p in one.programs:
+    for p in difference.programs:
         was = "" if p.insns_before is None else f"{p.insns_before} insns"
         programs.append((p.change, p.name, was, "" if p.insns_after is None else f"{p.insns_after} insns"))
     _table("programs", programs)
-    _table("maps", [(m.change, m.name, ", ".join(m.what)) for m in one.maps])
+    _table("maps", [(m.change, m.name, ", ".join(m.what)) for m in difference.maps])
     _table(
         "CO-RE relocations",
         [
             (r.change, f"{r.count}", r.section, r.kind, f"{r.type}.{r.access}" if r.access else r.type)
-            for r in one.core_relocations
+            for r in difference.core_relocations
         ],
     )
 
 
-def _tell(one: ObjectFile) -> None:
-    licence = "none" if one.license is None else one.license
-    click.echo(f"{safe_text(str(one.path))}: {one.machine}, {one.endian} endian, licence {licence}")
+def _print_contents(object_file: ObjectFile) -> None:
+    licence = "none" if object_file.license is None else object_file.license
+    path = safe_text(str(object_file.path))
+    click.echo(f"{path}: {object_file.machine}, {object_file.endian} endian, licence {licence}")
     _table(
         "programs",
         [
             (p.name, f"{p.insns} insns", "subprogram" if p.subprogram else p.type, p.section)
-            for p in one.programs
+            for p in object_file.programs
         ],
     )
     _table(
@@ -127,21 +138,24 @@ def _tell(one: ObjectFile) -> None:
                 f"{m.max_entries} entries",
                 f"flags {m.flags:#x}",
             )
-            for m in one.maps
+            for m in object_file.maps
         ],
     )
-    _table("variables", [(v.name, f"{v.size} bytes", v.section) for v in one.variables])
-    if one.btf is not None:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in one.btf.kinds)
-        _table("BTF", [(f"{one.btf.types} types", f"{one.btf.size} bytes", kinds)])
+    _table("variables", [(v.name, f"{v.size} bytes", v.section) for v in object_file.variables])
+    if (btf := object_file.btf) is not None:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in btf.kinds)
+        _table("BTF", [(f"{btf.types} types", f"{btf.size} bytes", kinds)])
     _table(
         "CO-RE relocations",
-        [(f"{r.section}+{r.insn}", r.kind, f"{r.type} {r.access}".rstrip()) for r in one.core_relocations],
+        [
+            (f"{r.section}+{r.insn}", r.kind, f"{r.type} {r.access}".rstrip())
+            for r in object_file.core_relocations
+        ],
     )
 
 
 def _table(title: str, rows: list[tuple[str, ...]]) -> None:
-    """Write rows under a title, columns aligned; nothing at all when there are no rows."""
+    """Print rows with aligned columns under a title; print nothing if there are no rows."""
     if not rows:
         return
     click.echo(f"\n{title}")

@@ -1,4 +1,4 @@
-"""The engine of a subcommand: opened on the host of the settings, closed whatever happens."""
+"""Opens the engine of a subcommand on the host of the settings, and always closes it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tui.output import CommandError, narrate
 from tui.settings import Settings
 
 _NAMED = 3
-"""Processes of which stderr says why they are not known."""
+"""Largest number of processes that stderr names with a reason."""
 
 
 @contextmanager
 def live_engine(settings: Settings, *, probe: bool = True) -> Iterator[Engine]:
-    """Yield an engine that was not started yet. `probe` False: go without, as with --no-probe.
+    """Yield an engine that has not been started. `probe` False: do not load the probe, as with --no-probe.
 
-    When there is no /proc to look at either, the command ends with one line.
+    Raises CommandError when /proc cannot be read either.
     """
     feed = open_feed(settings.host, probe=settings.probe and probe, ask_runtimes=settings.ask_runtimes)
     with engine_on(feed) as engine:
@@ -28,28 +28,33 @@ def live_engine(settings: Settings, *, probe: bool = True) -> Iterator[Engine]:
 
 
 def narrate_unread(engine: Engine) -> None:
-    """Say on stderr how many processes are not wholly known, or not at all, and why the first are not."""
-    noted = sorted((one.entry.pid, one.entry.problem) for one in engine.cache if one.entry.problem)
-    narrate_reasons("not wholly known", noted)
-    narrate_reasons("not read", sorted(engine.feed.procfs.unreadable.items()))
+    """Report on stderr how many processes lack facts or could not be read, with the first reasons."""
+    noted = sorted(
+        (process.entry.pid, process.entry.problem) for process in engine.cache if process.entry.problem
+    )
+    narrate_reasons("facts missing for", noted)
+    narrate_reasons("could not read", sorted(engine.feed.procfs.unreadable.items()))
 
 
-def narrate_reasons(state: str, reasons: list[tuple[int, str]]) -> None:
-    """Say how many processes are in a bad state, and why the first of them are, if there are any."""
+def narrate_reasons(problem: str, reasons: list[tuple[int, str]]) -> None:
+    """Report on stderr how many processes `problem` concerns, with the first reasons.
+
+    `problem` comes before the count: "could not read". No reasons: print nothing.
+    """
     if not reasons:
         return
-    count = f"{len(reasons)} processes are" if len(reasons) > 1 else "1 process is"
+    count = f"{len(reasons)} processes" if len(reasons) > 1 else "1 process"
     named = "; ".join(f"pid {pid}: {safe_text(why, 300)}" for pid, why in reasons[:_NAMED])
     more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
-    narrate(f"{count} {state}: {named}{more}")
+    narrate(f"{problem} {count}: {named}{more}")
 
 
 @contextmanager
 def engine_on(feed: Feed) -> Iterator[Engine]:
-    """The same on a feed that is open already; it is closed at the end."""
+    """Yield an engine on a feed that is already open, and close the feed at the end."""
     try:
         yield Engine(feed)
     except ProcfsError as error:
-        raise CommandError(f"nothing to look at: {error}") from None
+        raise CommandError(f"cannot read processes: {error}") from None
     finally:
         feed.close()

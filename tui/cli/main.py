@@ -1,7 +1,7 @@
-"""`ebpf-tui`: the group of subcommands; without one it opens the screens.
+"""`ebpf-tui`: the group of subcommands. Without a subcommand it opens the screens.
 
-Each subcommand lives in tui/cli/NAME.py as `command` and is imported only when it is called:
-textual takes 0.15 s to import, and `--json` must not pay for it.
+Each subcommand is `command` in tui/cli/NAME.py and is imported only when it is called: importing
+Textual takes 0.15 s, which `--json` must not cost.
 """
 
 from __future__ import annotations
@@ -28,41 +28,41 @@ from tui.settings import Settings
 from tui.terminal.leaving import leave
 
 COMMANDS = {
-    "headers": "kernel header directories, and the verdict on every candidate",
-    "flags": "compiler flags, each with its why",
+    "headers": "kernel header directories, and the verdict on each candidate",
+    "flags": "compiler flags, with the reason for each",
     "build": "build eBPF objects with ninja",
-    "inspect": "what is inside an object file",
-    "verify": "load each program of an object, and show the verifier's verdict",
+    "inspect": "the contents of an object file",
+    "verify": "load each program of an object and show the verifier's verdict",
     "ps": "the processes of this host, and how each was resolved",
     "resolve": "one process: cache, then kernel maps, then procfs",
     "watch": "fork, exec, exit and cgroup events as they happen",
-    "audit": "compare the cache with /proc: the drift, field by field",
-    "cgroup": "container id and runtime of a cgroup text",
+    "audit": "compare the cache with /proc and report drift by field",
+    "cgroup": "container id and runtime from a cgroup path or file",
     "containers": "the containers of this host and their processes",
-    "record": "write what happens to a file, to be replayed anywhere",
+    "record": "record processes and events to a file, for replay on any machine",
     "serve": "the screens in a browser on this machine, read-only",
-    "replay": "look at a recording: the same screens, or JSON",
-    "config": "your own keys, theme and columns: show, validate, init",
-    "probe": "have the running sessions load the probe anew (probe reload)",
-    "doctor": "what this host allows, and the command that would change it",
+    "replay": "show a recording on the same screens, or as JSON",
+    "config": "your own keys, theme and columns: show, validate, init, confirm",
+    "probe": "reload the probe of the running sessions (probe reload)",
+    "doctor": "what this host allows, and the command that enables the rest",
     "info": "versions and the paths of configuration, cache and recordings",
 }
 _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _LOGGER = logging.getLogger("ebpf_tui.cli")
 _CHANGES = ("build", "verify", "record", "probe")
-"""Commands that write, or load into the kernel what they are given."""
+"""Commands that write files or load given objects into the kernel."""
 
 
 class ReaderGone(Exception):
-    """A broken pipe. Not an OSError, because click would end with 1 for that, and the contract says 141."""
+    """A broken pipe. Not an OSError: click would exit with 1 for that, and the contract is 141."""
 
 
 class LazyGroup(click.Group):
-    """Knows the names and one-line helps of its commands; imports one only to run it."""
+    """Knows the names and one-line help texts of its commands; imports a command only to run it."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         try:
-            return super().make_context(*args, **kwargs)  # writes --help
+            return super().make_context(*args, **kwargs)  # prints --help
         except BrokenPipeError:
             raise ReaderGone from None
 
@@ -94,20 +94,26 @@ class LazyGroup(click.Group):
 @click.option(
     "--host-root",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Look at the host whose root directory is mounted here.",
+    help="Examine the host with its root directory mounted here.",
 )
-@click.option("--no-probe", is_flag=True, help="Do not load the eBPF probe: procfs only.")
+@click.option("--no-probe", is_flag=True, help="Do not load the eBPF probe; use /proc only.")
 @click.option(
     "--ask-runtimes",
     is_flag=True,
-    help="Ask the sockets of Docker and podman for the names of containers that no file tells.",
+    help="Ask the sockets of Docker and podman for container names not found on disk.",
 )
-@click.option("--allow-signals", is_flag=True, help="Let the screens send signals (F9); else they only look.")
-@click.option("--read-only", is_flag=True, help="Only look: no signals, builds, probe reloads and editors.")
+@click.option("--allow-signals", is_flag=True, help="Allow the screens to send signals (F9).")
+@click.option(
+    "--read-only", is_flag=True, help="Change nothing: no signals, builds, probe reloads or editors."
+)
 @click.option("--ascii", "ascii_only", is_flag=True, help="Draw the screens with ASCII characters only.")
-@click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal, for selecting text.")
-@click.option("--color/--no-color", default=None, help="Colour, whatever the terminal and NO_COLOR say.")
-@click.option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Write a log here.")
+@click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal, to select text.")
+@click.option(
+    "--color/--no-color", default=None, help="Force colour on or off, overriding the terminal and NO_COLOR."
+)
+@click.option(
+    "--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Append a log to this file."
+)
 @click.version_option(package_name="ebpf-tui")
 @click.pass_context
 def cli(
@@ -125,7 +131,7 @@ def cli(
 ) -> None:
     """Build eBPF programs and watch the processes of this host.
 
-    Without a command it opens the screens. stdout is data, stderr is narration.
+    Without a command, ebpf-tui opens the screens. stdout is data, stderr is narration.
     """
     if log_file is not None:
         _open_log(log_file)
@@ -150,10 +156,10 @@ def cli(
 
 
 def _refuse_changes(command: str | None, allow_signals: bool) -> None:
-    """Raise CommandError for what --read-only contradicts."""
+    """Raise CommandError for options and commands that contradict --read-only."""
     other = "--allow-signals" if allow_signals else f"`{command}`" if command in _CHANGES else ""
     if other:
-        raise CommandError(f"--read-only and {other} exclude each other", ExitCode.USAGE)
+        raise CommandError(f"--read-only cannot be combined with {other}", ExitCode.USAGE)
 
 
 def _absolute(path: Path) -> Path:
@@ -173,12 +179,12 @@ def _open_log(path: Path) -> None:
 
 
 def _terminated(signum: int, frame: FrameType | None) -> NoReturn:
-    # An exception rather than an exit: `finally` blocks close rings and kill process groups.
+    # An exception, not os._exit: `finally` blocks close ring buffers and kill process groups.
     sys.exit(int(ExitCode.TERMINATED))
 
 
 def main() -> NoReturn:
-    """Entry point. Ends with one of `Exit`, never with a traceback for what a user can cause."""
+    """Entry point. Exits with an ExitCode; nothing that a user can cause ends in a traceback."""
     signal.signal(signal.SIGTERM, _terminated)
     _prepare_streams()
     settle_home()
@@ -207,11 +213,11 @@ def main() -> NoReturn:
 
 
 def _refused(error: OSError) -> int:
-    """Say in one line what the system refused where no command expected it; return the exit code.
+    """Report an unexpected OSError in one line and return the exit code.
 
-    The traceback goes to the log, if there is one.
+    The traceback goes to the log, if one is open.
     """
-    _LOGGER.error("not expected", exc_info=error)
+    _LOGGER.error("unexpected OSError", exc_info=error)
     where = f"{safe_text(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
     if not where and error.errno in _CANNOT_WRITE:
         _discard_output()
@@ -224,7 +230,7 @@ def _refused(error: OSError) -> int:
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # stderr is full, too
+    with contextlib.suppress(OSError):  # stderr may be full too
         click.echo(f"ebpf-tui: {text}", err=True)
 
 
@@ -237,9 +243,9 @@ def _has_working_directory() -> bool:
 
 
 def _prepare_streams() -> None:
-    """Give closed streams somewhere to go, and let no character be one that cannot be written.
+    """Open closed standard streams on /dev/null, and escape characters that the locale cannot encode.
 
-    A descriptor 0, 1 or 2 that is closed would be taken by the next file that is opened.
+    A closed descriptor 0, 1 or 2 would otherwise be reused by the next file that is opened.
     """
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         stream = getattr(sys, name)
@@ -248,13 +254,13 @@ def _prepare_streams() -> None:
             if null != number:
                 os.dup2(null, number)
                 os.close(null)
-            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - lives as long as we do
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - stays open until exit
         elif mode == "w":
             stream.reconfigure(errors="backslashreplace")
 
 
 def _discard_output() -> None:
-    # Python flushes once more at exit and would complain again: give it somewhere to write.
+    # Python flushes once more at exit; without this it would report the broken pipe again.
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.__stdout__.fileno() if sys.__stdout__ else 1)
     os.close(null)

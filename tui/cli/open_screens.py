@@ -1,4 +1,4 @@
-"""Opens the TUI, after making sure that there is a terminal to open it on."""
+"""Opens the screens, after checking that stdin and stdout are terminals."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from tui.settings import Settings
 
 
 def open_screens(settings: Settings, engine: FrameSource | None = None) -> int:
-    """Run the screens until the person quits; return the exit code.
+    """Run the screens until the user quits; return the exit code.
 
-    `engine` is what they show; left out, the host of `settings`. Raises CommandError (exit 2) when
-    something is wrong with the person's configuration, when the terminal is none that can be drawn on, and
-    when stdin or stdout is no terminal. stderr may be a file: nothing is drawn there. A configuration
-    that may not be read (HOME is another person's) is said, and the screens open without it.
+    `engine` supplies the frames; None: the host of `settings`. Raises CommandError (exit code 2) for an
+    invalid configuration, for a terminal without cursor addressing, and when stdin or stdout is not a
+    terminal. stderr may be a file: nothing is drawn on it. A configuration that this user may not read
+    (HOME belongs to another user) is reported, and the screens open with the defaults.
     """
     for stream, name in ((sys.stdin, "stdin"), (sys.stdout, "stdout")):
         if not stream.isatty():
             raise CommandError(
-                f"no terminal here ({name}): use `ebpf-tui ps`, `ebpf-tui ps --json` or another subcommand",
+                f"{name} is not a terminal: use `ebpf-tui ps`, `ebpf-tui ps --json` or another subcommand",
                 ExitCode.USAGE,
             )
     from tui.config import Config, UnreadableConfig, config_path, load_config
@@ -30,7 +30,7 @@ def open_screens(settings: Settings, engine: FrameSource | None = None) -> int:
     try:
         config = load_config(config_path())
     except UnreadableConfig as error:
-        narrate(f"{error.format_message()}; the screens open without it")
+        narrate(f"{error.format_message()}; using the default settings")
         config = Config()
     from tui.app import run, show
 

@@ -1,4 +1,4 @@
-"""`ebpf-tui probe reload`: have the running sessions load the probe anew."""
+"""`ebpf-tui probe reload`: reload the probe of the running sessions."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from tui.output import CommandError, ExitCode, emit
 
 @click.group(no_args_is_help=False)
 def command() -> None:
-    """The eBPF probe of the sessions that run."""
+    """Manage the eBPF probe of the running sessions."""
 
 
 @command.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 def reload(as_json: bool) -> int:
-    """Have every running session of this user load the probe anew, without losing its tree.
+    """Reload the probe of every running session of this user; each session keeps its tree.
 
-    The same as `L` in each of them. Exit code 1: no session runs.
+    The same as pressing `L` in each session. Exits with 1 if no session is running.
     """
     try:
         results = reload_running()
     except OSError as error:
-        raise CommandError(f"no running session can be found: {safe_text(str(error))}") from None
+        raise CommandError(f"cannot look for running sessions: {safe_text(str(error))}") from None
     if as_json:
-        told = [{"pid": one.key.tgid, "asked": one.sent, "detail": one.detail} for one in results]
-        emit("probe-reload", {"sessions": told})
+        sessions = [
+            {"pid": result.key.tgid, "asked": result.sent, "detail": result.detail} for result in results
+        ]
+        emit("probe-reload", {"sessions": sessions})
     else:
-        for one in results:
-            click.echo(one.detail)
+        for result in results:
+            click.echo(result.detail)
     if not results and not as_json:
-        click.echo("no session of this user runs", err=True)
-    return ExitCode.OK if any(one.sent for one in results) else ExitCode.FAILED
+        click.echo("no session of this user is running", err=True)
+    return ExitCode.OK if any(result.sent for result in results) else ExitCode.FAILED

@@ -10,7 +10,7 @@ from core.model.view import ProcessView
 from core.text.safe import json_text
 
 UserName = Callable[[int], str]
-"""How the host of the records names a uid."""
+"""Returns the name of a uid on the host that the records describe."""
 
 
 def process_json(view: ProcessView, user_name: UserName) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def process_json(view: ProcessView, user_name: UserName) -> dict[str, Any]:
 def entry_json(
     entry: ProcessEntry, container: ContainerContext | None, user_name: UserName
 ) -> dict[str, Any]:
-    """Return the `entry` of `resolve`: everything that is known of an image."""
+    """Return the `entry` of `resolve`: every fact known about an image."""
     creds = entry.credentials
     return {
         "pid": entry.pid,
@@ -79,7 +79,7 @@ def _image_json(entry: ProcessEntry, user_name: UserName) -> dict[str, Any]:
 
 
 def container_json(container: ContainerContext | None) -> dict[str, Any] | None:
-    """Return the `container` of a process, None for a process in none."""
+    """Return the `container` of a process, or None for a process outside containers."""
     if container is None or container.id is None:
         return None
     return {
@@ -100,7 +100,7 @@ def trail_json(resolution: Resolution) -> list[dict[str, Any]]:
 
 
 def tiers_json(tiers: Tiers) -> dict[str, Any]:
-    """Return `tiers` of `ps`: what answers, and why what does not."""
+    """Return the `tiers` of `ps`: whether each tier is on, and the reason if it is off."""
     return {
         "cache": {"on": tiers.cache.on},
         "maps": {"on": tiers.maps.on, "reason": tiers.maps.reason or None},

@@ -30,7 +30,7 @@ def list_object(engine: Engine) -> dict[str, Any]:
 
 
 def print_list(engine: Engine) -> None:
-    """Print the processes as a table, argv scrubbed and safe."""
+    """Print the processes as a table. Secrets in argv are removed and control characters escaped."""
     click.echo(f"{'SOURCE':<15} {'PID':>7} {'PPID':>7} {'USER':<10} {'S':<1} {'CONTAINER':<13} COMMAND")
     for view in _named_views(engine):
         entry = view.entry
@@ -48,7 +48,7 @@ def _note(view: ProcessView) -> str:
 
 
 def _named_views(engine: Engine) -> list[ProcessView]:
-    """Return the processes by pid; the names of their users have been waited for, as long as is fit."""
+    """Return the processes by pid, after waiting up to NAMES_WAIT_S for the names of their users."""
     views = sorted((engine.view(process) for process in engine.cache), key=lambda view: view.entry.pid)
     for view in views:
         engine.feed.user_name(view.entry.credentials.uid)

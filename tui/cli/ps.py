@@ -11,7 +11,7 @@ from tui.settings import Settings
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 @click.pass_obj
 def command(settings: Settings, as_json: bool) -> None:
     """Show the processes of this host, and how each was resolved."""

@@ -1,4 +1,4 @@
-"""`ebpf-tui record FILE`: what happens on this host, for a replay on any machine."""
+"""`ebpf-tui record FILE`: record processes and events, for replay on any machine."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SWEEP_EVERY_S = 1.0
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--duration", type=click.FloatRange(min=0), help="End after so many seconds.")
-@click.option("--json", "as_json", is_flag=True, help="At the end, one JSON object.")
+@click.option("--duration", type=click.FloatRange(min=0), help="Stop after this many seconds.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object at the end.")
 @click.pass_obj
 def command(settings: Settings, file: Path, duration: float | None, as_json: bool) -> None:
     """Record this host's processes and events to FILE until ctrl+c, or for --duration seconds.
 
-    Secrets in arguments are scrubbed; environments are not recorded. FILE must not exist.
+    Secrets in arguments are removed, and environments are not recorded. FILE must not exist.
     """
     shown = safe_text(str(file))
     try:
@@ -41,21 +41,21 @@ def command(settings: Settings, file: Path, duration: float | None, as_json: boo
     with engine_on(feed) as engine, contextlib.suppress(KeyboardInterrupt):
         engine.start()
         _note(engine, feed)
-        narrate(f"recording {len(engine.cache)} processes to {shown}; ctrl+c ends it")
+        narrate(f"recording {len(engine.cache)} processes to {shown}; press ctrl+c to stop")
         for _ in follow(engine, duration_s=duration, sweep_every_s=_SWEEP_EVERY_S):
             _note(engine, feed)
             if feed.full:
                 break
     size = file.stat().st_size
     if as_json:
-        told = {"file": str(file), "bytes": size, "events": feed.recorded_events, "full": feed.full}
-        emit("record", told)
+        summary = {"file": str(file), "bytes": size, "events": feed.recorded_events, "full": feed.full}
+        emit("record", summary)
     else:
         narrate(f"{shown}: {feed.recorded_events} events, {size} bytes" + (" (full)" if feed.full else ""))
 
 
 def _note(engine: Engine, feed: RecordingFeed) -> None:
-    """Have the names of containers and users written down that the new records mention."""
+    """Record the names of the containers and users that the new records refer to."""
     for process in engine.cache.changed:
         engine.container(process.entry.cgroup)
         feed.note_user(process.entry.credentials.uid)

@@ -1,4 +1,4 @@
-"""`ebpf-tui replay FILE`: a recording on the same screens, or as JSON, on any machine."""
+"""`ebpf-tui replay FILE`: show a recording on the same screens or as JSON, on any machine."""
 
 from __future__ import annotations
 
@@ -20,11 +20,16 @@ from tui.settings import Settings
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--speed", type=click.FloatRange(min=0.01, max=1000), default=1.0, show_default=True,
-              help="How many times as fast as it happened.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="The processes at the end, as `ps --json` shows them.")
+              help="Speed of the replay; 2 is twice as fast as recorded.")  # fmt: skip
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Write the processes at the end of the recording as one JSON object, like `ps --json`.",
+)
 @click.pass_obj
 def command(settings: Settings, file: Path, speed: float, as_json: bool) -> int:
-    """Look at a recording. Needs no privileges, and asks nothing of this machine."""
+    """Show a recording. Needs no privileges and reads nothing else on this machine."""
     try:
         if not as_json:
             return open_screens(settings, open_replay(file, speed))

@@ -1,4 +1,4 @@
-"""`ebpf-tui verify`: load each program of an object on its own, and show the verifier's verdict."""
+"""`ebpf-tui verify`: load each program of an object separately and show the verifier's verdict."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    help="Load each program of an object file on its own, and show what this kernel's verifier says. "
-    "Nothing is attached or pinned. Exit code 0: all accepted, 1: something rejected or unknown, "
+    help="Load each program of an object file separately and show the verdict of this kernel's verifier. "
+    "Nothing is attached or pinned. Exit code 0: all accepted; 1: some rejected or undecided; "
     "3: not permitted."
 )
 @click.argument("file", metavar="OBJECT", type=click.Path(path_type=Path))
-@click.option("--log", "with_log", metavar="PROGRAM", help="Show the verifier's whole log of one program.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, with the logs.")
+@click.option("--log", "with_log", metavar="PROGRAM", help="Show the complete verifier log of PROGRAM.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object, including the logs.")
 @click.pass_obj
 def command(settings: Settings, file: Path, with_log: str | None, as_json: bool) -> None:
     from buildgen.errors import ObjectError, VerifyError
@@ -39,8 +39,8 @@ def command(settings: Settings, file: Path, with_log: str | None, as_json: bool)
     elif with_log is not None:
         _show_log(verdict, with_log)
     else:
-        for one in verdict.programs:
-            _tell(one)
+        for program in verdict.programs:
+            _print_verdict(program)
     if verdict.note and not as_json:
         narrate(verdict.note)
     if not verdict.permitted:
@@ -50,22 +50,24 @@ def command(settings: Settings, file: Path, with_log: str | None, as_json: bool)
 
 
 def _show_log(verdict: ObjectVerdict, name: str) -> None:
-    """Write the log of the program that is named, every line of it."""
-    for one in verdict.programs:
-        if one.name == name:
-            click.echo(one.log)
+    """Print the complete log of the program called `name`."""
+    for program in verdict.programs:
+        if program.name == name:
+            click.echo(program.log)
             return
-    known = ", ".join(one.name for one in verdict.programs)
-    raise CommandError(safe_text(f"no program {name!r} in it; there is {known}"), ExitCode.USAGE)
+    names = ", ".join(program.name for program in verdict.programs) or "none"
+    raise CommandError(
+        safe_text(f"no program {name!r} in this object; its programs: {names}"), ExitCode.USAGE
+    )
 
 
-def _tell(one: ProgramVerdict) -> None:
-    count = "" if one.insns_verified is None else f"{one.insns_verified} insns verified"
-    word = "accepted" if one.accepted else "REJECTED" if one.decided else "unknown "
-    click.echo(f"{word}  {one.name}  {one.section}  {count}".rstrip())
-    if one.reason:
-        click.echo(f"  {one.reason}")
-    if one.file:
-        click.echo(f"  {one.file}:{one.line}: {one.source}")
-    if one.fix:
-        click.echo(f"  to do: {one.fix}")
+def _print_verdict(program: ProgramVerdict) -> None:
+    count = "" if program.insns_verified is None else f"{program.insns_verified} insns verified"
+    verdict = "accepted" if program.accepted else "REJECTED" if program.decided else "unknown "
+    click.echo(f"{verdict}  {program.name}  {program.section}  {count}".rstrip())
+    if program.reason:
+        click.echo(f"  {program.reason}")
+    if program.file:
+        click.echo(f"  {program.file}:{program.line}: {program.source}")
+    if program.fix:
+        click.echo(f"  fix: {program.fix}")

@@ -1,4 +1,4 @@
-"""`ebpf-tui watch`: what happens to processes, one line for each event."""
+"""`ebpf-tui watch`: process events, one line for each."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ _SWEEP_EVERY_S = 2.0
 
 
 @click.command()
-@click.option("--duration", type=click.FloatRange(min=0), help="End after so many seconds.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--duration", type=click.FloatRange(min=0), help="Stop after this many seconds.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object per line.")
 @click.pass_obj
 def command(settings: Settings, duration: float | None, as_json: bool) -> None:
     """Show fork, exec, exit and cgroup events as the kernel reports them.
 
-    Needs the probe: without its events it ends with exit code 3 and says what is missing.
+    Needs the probe; without it, reports the missing requirement and exits with 3.
     """
     with live_engine(settings) as engine:
         if not engine.feed.exact:
             reason = engine.feed.tiers.maps.reason
-            raise CommandError(f"no events without the probe: {reason}", ExitCode.NOT_PERMITTED)
+            raise CommandError(f"`watch` needs the probe: {reason}", ExitCode.NOT_PERMITTED)
         engine.start()
         _line(as_json, "snapshot_done", engine.feed.now_ns(), None, engine)
         narrate_unread(engine)
         report = partial(_report, engine, as_json)
         for _ in follow(engine, duration_s=duration, sweep_every_s=_SWEEP_EVERY_S, on_event=report):
-            engine.cache.changed.clear()  # nobody draws them
+            engine.cache.changed.clear()  # nothing is drawn from it
 
 
 def _report(engine: Engine, as_json: bool, event: Event, process: Process | None) -> None:
     match event:
         case Fork():
-            # The parent at birth, whoever it is by now.
+            # The parent at the fork, which may have changed since.
             _line(as_json, "fork", event.ts_ns, process, engine, ppid=event.ppid)
         case Exec():
             _line(as_json, "exec", event.ts_ns, process, engine)
@@ -55,7 +55,7 @@ def _report(engine: Engine, as_json: bool, event: Event, process: Process | None
         case Lost():
             _line(as_json, "lost", event.ts_ns, None, engine, count=event.count)
             _line(as_json, "resync", engine.feed.now_ns(), None, engine)
-            narrate(f"{event.count} events lost, the tree was read again")
+            narrate(f"{event.count} events lost; the processes were read again")
         case CgroupMove() | Reaped():
             pass
 

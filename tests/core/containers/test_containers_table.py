@@ -167,4 +167,4 @@ def test_no_containers(tmp_path: Path) -> None:
     host = FakeHost(tmp_path)
     host.processes("/system.slice/ssh.service")
     done = subprocess.run(host.command(), capture_output=True, text=True, timeout=60, check=True)
-    assert (done.stdout, done.stderr) == ("", "no process of this host is in a container\n")
+    assert (done.stdout, done.stderr) == ("", "no process on this host runs in a container\n")

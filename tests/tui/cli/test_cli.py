@@ -85,7 +85,7 @@ def test_a_host_root_that_is_not_there_is_2() -> None:
 def test_no_terminal_is_one_line_and_2(script: str) -> None:
     ran = shell(script)
     assert ran.returncode == ExitCode.USAGE
-    assert "no terminal" in one_line(ran)
+    assert "is not a terminal" in one_line(ran)
 
 
 @pytest.mark.parametrize("args", ["ps", "ps --json", "doctor --json", "info", "--help", "ps --help"])
