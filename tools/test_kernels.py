@@ -1,21 +1,25 @@
-"""`make test-kernels`: the kernel tier's tests on other kernels than the one at hand.
+"""`make test-kernels`: runs the tests of the kernel tier on other kernels than the running one.
 
-Each kernel is booted in an emulated machine by run-in-kernel (see its README), which takes it from
-Debian's packages. It is ten to forty times slower than the host, so the storms are shortened and nothing
-is timed. Prints one line for each kernel and ends with 1 when any of them failed.
+Each kernel comes from a Debian package and boots in an emulated machine (tools/kernels), ten to forty times
+slower than the host, so the event storms are shortened (EBPF_TUI_SHORT) and nothing is timed. Arguments
+select kernels: `python tools/test_kernels.py 6.1`. `-- COMMAND` runs a command instead of the tests. Prints
+one line for each kernel. Exit code 1: a kernel failed or is not available; 3: no emulator.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from kernels.guest import run
+from kernels.package import KernelUnavailable, get_kernel
+
 ROOT = Path(__file__).resolve().parent.parent
-HARNESS = ROOT.parent / "shared/tools/kernels/run-in-kernel"
 PACKAGES = {"qemu-system-x86_64": "qemu-system-x86", "busybox": "busybox-static"}
 TESTS = [
     "tests/core/probe",
@@ -25,6 +29,10 @@ TESTS = [
 ]
 LOCKDOWN = ["tests/core/probe/test_real_lockdown.py"]
 RUNS = [("6.1", "", TESTS), ("6.12", "", TESTS), ("6.12", "lockdown=confidentiality", LOCKDOWN)]
+PYTEST = [
+    *(str(ROOT / ".venv/bin/python"), "-u", "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+    *("-o", "timeout=600"),
+]
 TIMEOUT_S = 1500
 
 
@@ -33,51 +41,56 @@ def missing_packages() -> list[str]:
 
 
 def prepare() -> str:
-    """Install what is missing, as root; return why it cannot be done, or an empty text."""
-    if not HARNESS.exists():
-        return f"{HARNESS} is not here"
+    """Install missing packages if this is root; return why no kernel can be booted, or an empty text."""
+    if platform.machine() != "x86_64":
+        return "only kernels for amd64 are booted, on amd64"
+    if not shutil.which("apt-get"):
+        return "the kernels are packages of Debian, and apt-get is not here"
     missing = missing_packages()
-    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+    if missing and os.geteuid() == 0:
         install = ["apt-get", "-qq", "install", "-y", "--no-install-recommends", *missing]
         subprocess.run(install, check=False, stdout=subprocess.DEVNULL)
         missing = missing_packages()
-    if missing:
-        return f"apt-get install --no-install-recommends {' '.join(missing)}"
-    return ""
+    return f"apt-get install --no-install-recommends {' '.join(missing)}" if missing else ""
 
 
-def run(kernel: str, parameters: str, tests: list[str]) -> bool:
-    command = [str(HARNESS), kernel, "--timeout", str(TIMEOUT_S), "--mem", "3G", "--env", "EBPF_TUI_SHORT=1"]
-    if parameters:
-        command += ["--append", parameters]
-    python = [str(ROOT / ".venv/bin/python"), "-u", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    return (
-        subprocess.run(
-            [*command, "--", *python, "-o", "timeout=600", *tests], cwd=ROOT, check=False
-        ).returncode
-        == 0
-    )
+def outcome(version: str, parameters: str, command: list[str]) -> str:
+    """Run a command under a kernel; return "ok", or what went wrong."""
+    try:
+        status = run(
+            get_kernel(version),
+            command,
+            environment={"EBPF_TUI_SHORT": "1"},
+            parameters=parameters,
+            timeout_s=TIMEOUT_S,
+        )
+    except KernelUnavailable as error:
+        return f"NOT RUN: {error}"
+    return "ok" if status == 0 else f"FAILED with {status}"
 
 
 def main() -> int:
     obstacle = prepare()
     if obstacle:
-        print(f"the kernels cannot be booted here: {obstacle}", file=sys.stderr)
+        print(f"cannot boot other kernels here: {obstacle}", file=sys.stderr)
         return 3
-    wanted = sys.argv[1:]
-    verdicts = []
-    for kernel, parameters, tests in RUNS:
-        if wanted and kernel not in wanted:
+    os.chdir(ROOT)
+    words = sys.argv[1:]
+    end = words.index("--") if "--" in words else len(words)
+    versions, command = words[:end], words[end + 1 :]
+    outcomes = []
+    for version, parameters, tests in RUNS:
+        if versions and version not in versions:
             continue
         started = time.monotonic()
-        ok = run(kernel, parameters, tests)
-        took = time.monotonic() - started
-        verdicts.append(
-            (ok, f"{kernel:<5} {parameters or 'as it is':<26} {'ok' if ok else 'FAILED'} in {took:.0f} s")
+        result = outcome(version, parameters, command or [*PYTEST, *tests])
+        seconds = time.monotonic() - started
+        outcomes.append(
+            (result, f"{version:<5} {parameters or 'default':<26} {result} after {seconds:.0f} s")
         )
-    for _, line in verdicts:
+    for _, line in outcomes:
         print(line)
-    return 0 if verdicts and all(ok for ok, _ in verdicts) else 1
+    return 0 if outcomes and all(result == "ok" for result, _ in outcomes) else 1
 
 
 if __name__ == "__main__":
