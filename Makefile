@@ -1,10 +1,10 @@
-# Two commands: `make run` opens the screens on this host, `make test` runs the whole suite.
-# Each does its own set-up (tools/setup): minutes the first time, a moment afterwards.
+# Two main commands: `make run` opens the screens on this host, `make test` runs the whole test suite.
+# Both set themselves up (tools/setup): minutes the first time, a moment afterwards.
 
 PYTHON := .venv/bin/python
 LOOKS_AT_THE_HOST := tests/core tests/tui/cli tests/tui/web $(wildcard tests/test_*.py)
 
-# sudo in somebody's checkout must not leave files behind that its owner cannot remove.
+# Under sudo, leave no files in the checkout that its owner cannot remove.
 ifeq ($(shell id -u),0)
 ifneq ($(shell stat -c %u .),0)
 export PYTHONDONTWRITEBYTECODE := 1
@@ -17,18 +17,18 @@ endif
 
 help:
 	@echo 'make run          set up and open the screens on this host (as root: with the eBPF probe)'
-	@echo 'make test         set up and run the whole suite'
-	@echo 'make test-kernels the kernel tier on 6.1 and 6.12, in emulated machines (some 20 minutes)'
-	@echo 'make test-scenarios every scenario of tests/scenarios 20 times on this kernel (some 15 minutes)'
-	@echo 'make fuzz         every parser of foreign bytes for FUZZ_SECONDS (300) each'
-	@echo 'make test-distributions set-up and every screen in Debian 12, 13 and sid, by debootstrap (some 15 minutes)'
-	@echo 'make check        ruff, mypy --strict, import-linter'
-	@echo 'make architecture print rooms, floors and imports; fails on a circle'
-	@echo 'make screenshots  draw screenshots/ anew'
-	@echo 'make snapshots    accept how the screens look now as what the tests compare with'
-	@echo 'make bench        measure the figures that the README quotes'
-	@echo 'make probe        build the probe that the wheel carries, with buildgen'
-	@echo 'make clean        remove what these made'
+	@echo 'make test         set up and run the whole test suite'
+	@echo 'make test-kernels test the kernel tier on Linux 6.1 and 6.12 in emulated machines (about 20 minutes)'
+	@echo 'make test-scenarios run every scenario of tests/scenarios 20 times on this kernel (about 15 minutes)'
+	@echo 'make fuzz         fuzz every parser of foreign bytes for FUZZ_SECONDS (300) each'
+	@echo 'make test-distributions test set-up and every screen in Debian 12, 13 and sid (about 15 minutes)'
+	@echo 'make check        run ruff, mypy --strict and import-linter'
+	@echo 'make architecture print packages, layers and imports; fail on a cycle'
+	@echo 'make screenshots  redraw screenshots/'
+	@echo 'make snapshots    accept the current screens as the snapshots that the tests compare with'
+	@echo 'make bench        measure the figures in docs/performance.md'
+	@echo 'make probe        build the probe that the wheel contains, with buildgen'
+	@echo 'make clean        remove everything that these commands created'
 
 run:
 	@tools/setup run
@@ -38,7 +38,7 @@ set-up:
 	@tools/setup test
 	@$(PYTHON) -m tests.pythons
 
-# Builds and screens side by side; then, one by one, what looks at the whole host or loads probes into it.
+# Builds and screens in parallel; then, one at a time, tests that examine the whole host or load the probe.
 test: set-up
 	@failed=0; \
 	$(PYTHON) -m pytest -n logical --dist worksteal $(LOOKS_AT_THE_HOST:%=--ignore %) || failed=1; \

@@ -1,7 +1,8 @@
-"""What the build side costs beside ninja and clang: discovery, build.ninja, a build with nothing to do.
+"""Cost of a build in addition to ninja and clang: header discovery, build.ninja, a build with nothing to do.
 
-Run: python benchmarks/build_plan.py [HOST_ROOT]. Peers in the same run: ninja alone on the same directory.
-HOST_ROOT holds header packages of several kernels (`dpkg -x` of each is enough): discovery is measured there.
+Run: python benchmarks/build_plan.py [HOST_ROOT]. Peer in the same run: ninja alone on the same directory.
+HOST_ROOT is a directory with the header packages of several kernels (`dpkg -x` of each), in which discovery
+is measured as well.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def best(what: Callable[[], object], times: int = 7) -> float:
-    """Return the shortest of some runs in milliseconds: the machine is shared."""
-    found = []
+    """Return the shortest of several runs in milliseconds: the machine is shared."""
+    seconds = []
     for _ in range(times):
         begin = time.perf_counter()
         what()
-        found.append(time.perf_counter() - begin)
-    return min(found) * 1000
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds) * 1000
 
 
 def say(what: str, milliseconds: float, limit: float | None = None) -> None:

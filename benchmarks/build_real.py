@@ -1,11 +1,11 @@
-"""Real sources: the kernel's samples and self-tests, built by us and by hand-written commands.
+"""Builds the kernel's samples and self-tests with buildgen and with hand-written commands.
 
 Run: python benchmarks/build_real.py KERNEL_SOURCE [ARM64] [--keep DIR]. KERNEL_SOURCE is an unpacked
-linux-source, ARM64 a directory with Debian's header packages of arm64 (`dpkg -x` of each): the samples are
-built for that, too. --keep leaves our objects in DIR, one directory for each set: inspect_real.py compares
+linux-source; ARM64 is a directory with Debian's header packages for arm64 (`dpkg -x` of each), for which the
+samples are built as well. --keep keeps the objects in DIR, one directory per set; inspect_real.py compares
 them with libbpf and LLVM.
-Prints how many of each set build either way; what is built by hand and not by us is listed and is a failure.
-The hand-written commands are those of the kernel's own Makefiles, without what is for their own build.
+Prints how many sources of each set build either way. A source that builds only by hand is listed and is a
+failure. The hand-written commands are those of the kernel's Makefiles, without options for their own build.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _TRIPLE = f"/usr/include/{local_arch().triple}"
 
 @dataclass(frozen=True)
 class Set:
-    """Sources of one kind, `key` in ebpf.toml, with the command that one would write for them."""
+    """Sources of one kind (`key` in ebpf.toml), with the hand-written command that compiles them."""
 
     name: str
     key: str
@@ -51,16 +51,16 @@ class Set:
 
 
 def by_hand(command: list[str], source: Path, out: Path, llc: str | None) -> bool:
-    """Compile one source; with `llc` the compiler makes bitcode and llc the object."""
+    """Compile one source; with `llc`, the compiler writes bitcode and llc the object."""
     made = out / f"{source.stem}.{'bc' if llc else 'o'}"
     commands = [[*command, "-c", str(source), "-o", str(made)]]
     if llc:
         commands.append([llc, "-march=bpf", "-filetype=obj", "-o", str(made.with_suffix(".o")), str(made)])
-    return all(subprocess.run(one, capture_output=True, check=False).returncode == 0 for one in commands)
+    return all(subprocess.run(step, capture_output=True, check=False).returncode == 0 for step in commands)
 
 
 def by_us(made: Path, chosen: Set) -> tuple[set[str], list[BuildEvent]]:
-    """Build the same sources as a project; return the names that became objects, and what was said."""
+    """Build the same sources as a project; return the names of the objects, and the build events."""
     project = {
         chosen.key: [str(source) for source in chosen.sources],
         "include": [str(path) for path in chosen.include],
@@ -73,7 +73,7 @@ def by_us(made: Path, chosen: Set) -> tuple[set[str], list[BuildEvent]]:
 
 
 def compare(chosen: Set, keep: Path | None) -> bool:
-    """Build a set both ways and print the counts; return whether we build all that is built by hand."""
+    """Build a set both ways and print the counts; return whether we build everything that builds by hand."""
     sources = chosen.sources
     with tempfile.TemporaryDirectory() as made, ThreadPoolExecutor(2) as pool:
         hand = Path(made, "hand")
@@ -84,9 +84,9 @@ def compare(chosen: Set, keep: Path | None) -> bool:
         if keep is not None:
             shutil.copytree(Path(made, "build"), keep / chosen.name.replace(" ", "-"), dirs_exist_ok=True)
     diagnoses = [event.diagnosis for event in events if isinstance(event, Diagnosed)]
-    known = sum(diagnosis.known for diagnosis in diagnoses)
+    recognised = sum(diagnosis.known for diagnosis in diagnoses)
     print(f"{chosen.name}: {len(sources)} sources, by hand {len(theirs)}, by us {len(ours)}; "
-          f"{len(diagnoses)} failures, {known} of them recognised")  # fmt: skip
+          f"{len(diagnoses)} failures, {recognised} of them recognised")  # fmt: skip
     for missing in sorted(theirs - ours):
         print(f"  only by hand: {missing}")
         print("".join(f"    {d.cause}\n" for d in diagnoses if f"/{missing}." in d.output), end="")

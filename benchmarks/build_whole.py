@@ -1,10 +1,10 @@
-"""A whole build beside the same commands in a hand-written build.ninja, both from nothing, taking turns.
+"""Compares a complete build with the same commands in a hand-written build.ninja, alternating, both clean.
 
-Run: python benchmarks/build_whole.py [OBJECTS…]. The peer is what one would write by hand: a rule for clang
-with `deps = gcc`, one for llc and llvm-strip, run by the same ninja. Ours is the whole command `ebpf-tui
-build` with planning, header discovery and the look at the toolchain, its modules compiled as those of an
-installed program are. Each number is a median; the ratio is that of the pairs, with the smallest and the
-largest of them. On a busy machine look at the CPU time.
+Run: python benchmarks/build_whole.py [OBJECTS…]. The peer is a hand-written file with one rule for clang
+(`deps = gcc`) and one for llc and llvm-strip, run by the same ninja. Ours is the whole command `ebpf-tui
+build`, including planning, header discovery and toolchain detection, with its modules compiled as in an
+installed program. Figures are medians; the ratio is the median of the pairs, with the smallest and the
+largest. On a busy machine, compare the CPU time.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def write_sources(project: Path, count: int) -> None:
 
 
 def write_by_hand(ours: Path, hand: Path) -> None:
-    """Write the peer's build.ninja: our clang commands as they are, and the plainest llc and strip."""
+    """Write the peer's build.ninja: our clang commands unchanged, and the simplest llc and strip."""
     listed = subprocess.run(
         [find_ninja(), "-C", ours, "-t", "compdb", "ebpfclang", "ebpfcoreclang"],
         capture_output=True,
@@ -82,7 +82,7 @@ def write_by_hand(ours: Path, hand: Path) -> None:
 
 
 def timed(command: list[str], out: Path, environment: dict[str, str]) -> tuple[float, float]:
-    """Return the seconds of a build from nothing: by the clock, and of CPU time."""
+    """Return the elapsed seconds and the CPU seconds of a clean build."""
     for made in out.iterdir():
         if made.name != "build.ninja":
             shutil.rmtree(made) if made.is_dir() else made.unlink()
@@ -95,7 +95,7 @@ def timed(command: list[str], out: Path, environment: dict[str, str]) -> tuple[f
 
 
 def measure(count: int, made: Path, environment: dict[str, str]) -> None:
-    """Build so many objects both ways, taking turns, and print a line for each kind of seconds."""
+    """Build `count` objects both ways, alternating, and print a line for each kind of time."""
     project, ours, hand = (made / f"{name}{count}" for name in ("project", "ours", "hand"))
     for place in (project, ours, hand):
         place.mkdir()
@@ -110,7 +110,7 @@ def measure(count: int, made: Path, environment: dict[str, str]) -> None:
     objects = {len(list(out.rglob("*.o"))) for out in (ours, hand)}
     assert objects == {count}, objects
     for number, what in enumerate(("clock", "CPU")):
-        mine, theirs = ([one[number] for one in side] for side in zip(*pairs, strict=True))
+        mine, theirs = ([run[number] for run in side] for side in zip(*pairs, strict=True))
         ratios = sorted(a / b for a, b in zip(mine, theirs, strict=True))
         print(
             f"{count:7}  {what:7} {statistics.median(mine):11.2f} s {statistics.median(theirs):10.2f} s"

@@ -1,9 +1,10 @@
-"""Real containers under a session: how soon a new one's name or a pause is shown, and what they cost at rest.
+"""Real containers in a session: the delay until a new name or a pause is shown, and their cost at rest.
 
-Run as root: `.venv/bin/python benchmarks/containers_live.py [CONTAINERS] [--no-probe]` (500 unless told).
-Each is a container of runc with four processes of busybox; runc's are the hardest, as nothing in their path
-says container. The time counts from the call of `runc run`, whose own share is printed beside it. The CPU is
-this process's, which does nothing but run the session. Everything is removed at the end and on a signal.
+Run as root: `.venv/bin/python benchmarks/containers_live.py [CONTAINERS] [--no-probe]` (default: 500).
+Each is a runc container with four busybox processes; runc's are the hardest case, because their path does not
+identify them as containers. Times start at the call of `runc run`; its own duration is printed next to them.
+The CPU time is that of this process, which only runs the session. Everything is removed at the end and on a
+signal.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What container names cost: 500 containers of Docker and 500 of runc, read, asked for again, and at rest.
+"""Cost of container names: 500 Docker and 500 runc containers, read first, looked up again, and at rest.
 
-Run: `.venv/bin/python benchmarks/containers_names.py [CONTAINERS]`. The state files are made in a folder of
-their own and read as the files of another host root, which is the slower way. The peer for a path is the
-parse without the cache; for the rest at 1 Hz, ms a second are tenths of a percent of one core.
+Run: `.venv/bin/python benchmarks/containers_names.py [CONTAINERS]`. The state files are created in a
+temporary directory and read as those of another host root, which is the slower way. The peer of a path
+lookup is the parse without the cache; for the work at rest, once a second, 1 ms is 0.1 % of one core.
 """
 
 from __future__ import annotations

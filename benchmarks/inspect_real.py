@@ -1,10 +1,10 @@
-"""What `inspect` says of every object in a directory, beside what libbpf and llvm-objdump say of it.
+"""Compares the output of `inspect` for every object in a directory with that of libbpf and llvm-objdump.
 
 Run: python benchmarks/inspect_real.py DIR, with eBPF objects anywhere below DIR (`build_real.py --keep DIR`
-leaves some hundred there). libbpf's view: name, section, type and instruction count of each program, and each
-map with its five numbers. llvm-objdump's: the instructions of each section with code. Every difference is
-printed, and is a failure; a file that libbpf does not open is compared with llvm-objdump alone, and libbpf's
-reason is printed: a part that is still to be linked (extern maps, variables, functions), or a legacy map.
+creates some hundreds). From libbpf: the name, section, type and instruction count of each program, and the
+five numbers of each map. From llvm-objdump: the instructions of each code section. Every difference is
+printed and is a failure. A file that libbpf does not open is compared with llvm-objdump only, and libbpf's
+reason is printed: a part that must still be linked (extern maps, variables, functions), or a legacy map.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What one event and one look-up cost in user space, beside psutil for the same facts.
+"""Cost of one event and one lookup in user space, compared with psutil for the same facts.
 
     python benchmarks/kernel_tier.py
 

@@ -1,10 +1,10 @@
-"""How long the tree is wrong when events are lost: a ring buffer of 4 KB under a storm of forks.
+"""How long the tree is wrong after events are lost: a ring buffer of 4 KB during a storm of forks.
 
     python benchmarks/lost_events.py
 
 Needs the probe (root) and a C compiler. Each round starts or ends SLEEPERS processes in the middle of a
-storm, so that some of their events find no room. Measured is the time from the end of the storm until the
-cache has exactly our children of /proc; beside it what one look at all processes with psutil takes.
+storm, so that some of their events are lost. It measures the time from the end of the storm until the cache
+has exactly our children in /proc, and the time that psutil takes to list all processes once.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What the past costs: CPU per put, bytes per minute, and the time of a step back; beside the bare tree.
+"""Cost of the history: CPU per put, bytes per minute, and the time of a step back, beside the tree alone.
 
     python benchmarks/rewind.py
 
-10,000 processes, of which each sweep (2 s) changes the usage of 500, and 200 forks/s with fork, exec, exit
-and the end of history. No probe is needed.
+10,000 processes, with the usage of 500 changing in each sweep (2 s), and 200 forks/s with fork, exec, exit
+and the end of history. Needs no probe.
 """
 
 from __future__ import annotations

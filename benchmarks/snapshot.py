@@ -1,9 +1,9 @@
-"""What the look at everything that runs costs: the task iterator, then argv from /proc.
+"""Cost of the snapshot of all processes: the task iterator, then argv from /proc.
 
     python benchmarks/snapshot.py [COUNT]
 
-With COUNT more processes (1,000 unless given). Needs the probe (root). CPU time of this process, in ms: the
-least of several runs, and the first one, which finds nothing of /proc in the kernel's caches.
+Starts COUNT additional processes (default: 1,000). Needs the probe (root). CPU time of this process in ms:
+the shortest of several runs, and the first run, before the kernel has cached anything of /proc.
 """
 
 from __future__ import annotations

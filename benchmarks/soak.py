@@ -1,10 +1,11 @@
-"""Whether a long session grows: `soak.py [MINUTES]` (30).
+"""Memory growth of a long session: `soak.py [MINUTES]` (30).
 
-The screens on this host in a pseudo-terminal, with the probe where it is allowed, while some 200 processes
-a second come and go and keys are pressed. The sessions' processes are looked at from outside.
+Runs the screens on this host in a pseudo-terminal, with the probe if possible, while about 200 processes a
+second start and end and keys are pressed. The session's processes are measured from outside.
 
-Prints resident memory every so often, how much it grew after minute 3 and its slope after the first fifth,
-CPU, and the bytes that were written. The past that `Z [` goes back to grows for ten minutes, with the forks.
+Prints resident memory at regular intervals, its growth after minute 3 and its slope after the first fifth,
+the CPU time, and the bytes written. The history that `Z [` goes back to grows for ten minutes, with the
+forks.
 """
 
 from __future__ import annotations

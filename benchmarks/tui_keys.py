@@ -1,10 +1,10 @@
-"""From a key to the first byte on the terminal, with the real session, beside a bare list, htop and btop.
+"""Time from a key to the first byte on the terminal, compared with a bare list, htop and btop.
 
     python benchmarks/tui_keys.py [PROCESSES [FORKS_PER_SECOND [PROGRAM…]]]
 
-As root, for the probe; `apt-get install htop btop` for the peers. That many processes are started on this
-host beside what runs already, and /bin/true that often. Each program runs alone in a terminal of 120x50; each
-key is pressed 120 times, ten times there and ten times back. Milliseconds.
+Run as root, for the probe; `apt-get install htop btop` for the peers. Starts PROCESSES additional processes
+on this host, and /bin/true FORKS_PER_SECOND times a second. Each program runs alone in a terminal of
+120x50. Each key is pressed 120 times, alternating ten times forward and ten times back. Milliseconds.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""First paint and the tree, with the real session, beside a Textual app with one label.
+"""Time to first paint and to the complete tree, compared with a Textual app with one label.
 
     python benchmarks/tui_start.py [PROCESSES]
 
-As root, for the probe. That many processes are started on this host beside what runs already. Milliseconds;
-the median of 5 starts of each, in turns, after one that compiles the modules.
+Run as root, for the probe. Starts PROCESSES additional processes on this host. Milliseconds: the median of 5
+starts of each program, alternating, after one start that compiles the modules.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TIMES = 5
 BARE = tuple(python(str(ROOT / "benchmarks/lib/bare.py"), "label"))
 PAINTED = b"1 Processes"
 A_ROW = "‹snapshot".encode()
-"""In the SOURCE column of what the task iterator found."""
+"""In the SOURCE column of processes that the task iterator found."""
 
 
 def start(command: tuple[str, ...], *wanted: bytes) -> list[float]:

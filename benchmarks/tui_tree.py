@@ -1,4 +1,4 @@
-"""What the tree costs at 10,000 processes: a put and the window after it, for every order and filter.
+"""Cost of the tree with 10,000 processes: a put and the window after it, for every order and filter.
 
 Run: `.venv/bin/python benchmarks/tui_tree.py [PROCESSES]`. Figures are milliseconds on this machine.
 """
@@ -16,7 +16,7 @@ from core.model.view import Grouping, ProcessView, SortKey, ViewRequest
 from core.tree.tree import Tree
 
 SECOND = 1_000_000_000
-HEIGHT = 150  # what a terminal of 50 lines asks for: itself, a page above and a page below
+HEIGHT = 150  # the request of a terminal with 50 lines: itself, a page above and a page below
 
 
 def view(pid: int, rng: random.Random, containers: list[ContainerContext]) -> ProcessView:
@@ -52,8 +52,8 @@ def main() -> None:
     tree = Tree()
 
     def put_all() -> None:
-        for one in views:
-            tree.put(one)
+        for process in views:
+            tree.put(process)
 
     def put_one() -> None:
         tree.put(view(rng.randint(2, count), rng, containers))

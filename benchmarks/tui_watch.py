@@ -1,12 +1,12 @@
-"""What 20 s of watching cost, beside btop, htop and top: CPU time of the program, bytes written.
+"""Cost of watching for 20 s, compared with btop, htop and top: CPU time and bytes written.
 
     python benchmarks/tui_watch.py [PROCESSES [FORKS_PER_SECOND]]
 
-As root, for the probe; `apt-get install htop btop` for the peers. Each program runs alone in a terminal of
-120x50, as it is without settings, after 8 s in which it may start: on the host as it is, with PROCESSES more
-and forks, and with 100 in a pid namespace of their own, where nothing happens. Ours is watched there once
-more on its third screen, where nothing changes at all. There each is let run for 70 s first:
-the ages of younger processes change every time.
+Run as root, for the probe; `apt-get install htop btop` for the peers. Each program runs alone in a terminal
+of 120x50 with default settings, and is measured after 8 s of startup: on the host as it is, with PROCESSES
+additional processes and forks, and with 100 idle processes in their own pid namespace. In the namespace
+each program runs for 70 s first, because the displayed ages of younger processes change with every frame;
+ours is measured once more on its third screen, where nothing changes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Prints the rooms of each top-level package, their floors and arrows; fails on a circle or an arrow up.
 
-A room is a direct child of `core`, `buildgen` or `tui`; an arrow is an import between two rooms, also one for
-type checkers only. A room is on the floor above the highest room that it imports. An arrow goes up when
-it leads against the layers that pyproject.toml sets for import-linter. `--page` writes the floors into
+A room is a direct child of `core`, `buildgen` or `tui`. An arrow is an import between two rooms, including
+imports for type checkers only. A room is on the floor above the highest room that it imports. An arrow goes
+up if it contradicts the layers that pyproject.toml sets for import-linter. `--page` writes the floors into
 docs/architecture.md.
 """
 
@@ -28,12 +28,12 @@ _WIDTH = 96
 
 @dataclass(frozen=True)
 class Graph:
-    """The imports between the children of one package. `arrows`: importer -> what it imports."""
+    """The imports between the children of one package. `arrows` maps an importer to its imports."""
 
     package: str
     arrows: dict[str, frozenset[str]]
     ranks: dict[str, int]
-    """Place of each child in the contract's layers, 0 the highest; children without one are left out."""
+    """Layer of each child in the contract, 0 being the highest; children outside the contract are omitted."""
 
     @cached_property
     def circles(self) -> list[list[str]]:

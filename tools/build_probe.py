@@ -1,8 +1,8 @@
-"""Builds the project's own probe with buildgen and puts it where the wheel takes it from.
+"""Builds the project's own probe with buildgen and copies it to where the wheel expects it.
 
-The object is in the repository, as generated objects of eBPF projects usually are: a host without
-clang still has the maps tier. Beside it stands a digest of the sources it was built from, which a
-test compares; with that digest up to date there is nothing to do, and clang is not needed.
+The object is committed, as is usual for eBPF projects, so a host without clang has the maps tier too. A
+digest of its sources is stored next to it, and a test compares the two. If the digest is current, nothing is
+built and clang is not needed.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ RECORDED = FOLDER / "process.bpf.o.sources"
 def main() -> int:
     digest = hashlib.sha256(b"".join((FOLDER / name).read_bytes() for name in SOURCES)).hexdigest()
     if OBJECT.exists() and RECORDED.exists() and RECORDED.read_text().split()[0] == digest:
-        print("the shipped probe is up to date")
+        print("the committed probe is up to date")
         return 0
-    ours = Trust(ROOT, builder=builder_of(ROOT))  # whoever runs this runs the checkout's code already
+    ours = Trust(ROOT, builder=builder_of(ROOT))  # running this already runs code of the checkout
     made = plan(load_project(ROOT), variants=("co-re",), arches=("local",), trust=ours)
     for event in run_build(made):
         if isinstance(event, Diagnosed):

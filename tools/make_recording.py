@@ -1,14 +1,14 @@
-"""Makes tests/tui/shop.rec anew: a real recording of a host that consists of nothing but what we start.
+"""Makes a new tests/tui/shop.rec: a real recording of a host that runs only what this tool starts.
 
     sudo .venv/bin/python tools/make_recording.py [FILE]
 
-Some three minutes, as root, where the kernel tier works; it needs the Debian packages busybox-static
-containerd docker.io gcc make runc util-linux vim, and a /usr/bin/python3 of the version in .venv. The host
-is `recorded_host/`: its init, users, services and containers run in namespaces of their own (pid, mount,
-uts, ipc, net), so nothing of this machine's processes, users or names is in the file. `ebpf-tui record`
-runs among them, as on any host, while a person's keys are typed into a shell. `tell` prints all that is in
-the file, to be read before it is committed. The pictures that the tests compare depend on it:
-`make snapshots` and `make screenshots` after it.
+Takes about three minutes, as root, on a kernel that loads the probe. Needs the Debian packages busybox-static
+containerd docker.io gcc make runc util-linux vim, and a /usr/bin/python3 of the version in .venv. The host is
+described in `recorded_host/`: its init, users, services and containers run in their own namespaces (pid,
+mount, uts, ipc, net), so the file contains no processes, users or names of this machine. `ebpf-tui record`
+runs among them, as on any host, while keys are typed into a shell. `print_texts` prints every text in the
+file; read it before you commit the file. The pictures that the tests compare depend on the recording: run
+`make snapshots` and `make screenshots` afterwards.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from tests.containers_real import remove_empty_cgroup
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = ROOT / "tools/recorded_host"
-WANTED = ROOT / "tests/tui/shop.rec"
+COMMITTED = ROOT / "tests/tui/shop.rec"
 HOSTNAME = "shop-1"
 SETTLE, RECORDED = 40, 60
-"""Seconds: from when the last container is there until the recording begins, and that it takes."""
+"""Seconds from the start of the last container to the start of the recording, and its length."""
 
 STAGE = """
 set -e
@@ -66,7 +66,7 @@ exec env -i PATH="$PATH" POD="$POD" ORDERS="$ORDERS" METRICS="$METRICS" SETTLE="
 """
 
 NIGHTLY = "sleep 30; gzip -9 </dev/zero | cat >/dev/null"
-"""What the container `nightly-report` runs."""
+"""The command of the container `nightly-report`."""
 
 PROGRAM = """#!/usr/bin/python3
 import sys
@@ -84,11 +84,11 @@ KEYS = [
     (36, "sh release &\n"),
     (42, "make -B -j2 shop; vim main.c\n"),
 ]
-"""What deploy types, and how many seconds after the recording has begun."""
+"""Keys that the user deploy types, with the seconds after the start of the recording."""
 
 
 def _stage(folder: Path) -> None:
-    """Put together what the host's namespaces are made of."""
+    """Prepare the files of the host's namespaces in `folder`."""
     for name in ("etc", "srv", "home"):
         shutil.copytree(HOST / name, folder / name)
     for name in ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "vim"):
@@ -119,7 +119,7 @@ def _stage(folder: Path) -> None:
 
 @contextmanager
 def _host(folder: Path) -> Iterator[None]:
-    """Run the host; with its init all of it ends."""
+    """Run the host. Killing its init ends all of its processes."""
     names = {
         "NAME": HOSTNAME, "STAGE": str(folder), "ROOT": str(ROOT), "POD": str(uuid.uuid4()),
         "ORDERS": os.urandom(32).hex(), "METRICS": os.urandom(32).hex(),
@@ -144,7 +144,7 @@ def _host(folder: Path) -> Iterator[None]:
 
 
 def _type_keys(folder: Path, keys: int) -> None:
-    """Type what is typed, from when the last container is there until the recording has ended."""
+    """Type KEYS, after the last container has started, and wait until the recording has ended."""
     out = folder / "out"
     _wait_for((out / "ready").exists, 120, folder)
     start = time.monotonic() + SETTLE
@@ -158,21 +158,21 @@ def _wait_for(condition: Callable[[], bool], seconds: float, folder: Path) -> No
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            told = f"{_text(folder / 'out/told')}{_text(folder / 'log')[-2000:]}"
-            raise SystemExit(f"not within {seconds:.0f} s, the host says: {told}")
+            output = f"{_text(folder / 'out/told')}{_text(folder / 'log')[-2000:]}"
+            raise SystemExit(f"timed out after {seconds:.0f} s; output of the host: {output}")
         time.sleep(0.2)
 
 
 def _is_empty(cgroup: str) -> bool:
-    return not any(_text(one) for one in Path("/sys/fs/cgroup").glob(f"*{cgroup}/cgroup.procs"))
+    return not any(_text(procs) for procs in Path("/sys/fs/cgroup").glob(f"*{cgroup}/cgroup.procs"))
 
 
 def _text(path: Path) -> str:
     return path.read_text(errors="replace") if path.exists() else ""
 
 
-def make(wanted: Path) -> None:
-    """Start the host, let it be recorded, keep the file."""
+def make(destination: Path) -> None:
+    """Start the host, record it and copy the recording to `destination`."""
     with tempfile.TemporaryDirectory(prefix="ebpf-tui-host-") as name:
         folder = Path(name)
         _stage(folder)
@@ -180,29 +180,29 @@ def make(wanted: Path) -> None:
         with _host(folder):
             _type_keys(folder, keys)
         os.close(keys)
-        shutil.copyfile(folder / "out/shop.rec", wanted)
+        shutil.copyfile(folder / "out/shop.rec", destination)
 
 
-def tell(path: Path) -> None:
-    """Print every text of a recording once: who wants to commit it reads this."""
-    found: set[str] = set()
+def print_texts(path: Path) -> None:
+    """Print every text of a recording once, for review before it is committed."""
+    texts: set[str] = set()
     for message in read(path):
         match message:
             case Head():
-                found.add(f"head: {message.host} {message.tiers}")
+                texts.add(f"head: {message.host} {message.tiers}")
             case Snapshot():
-                found.update(_texts(one.entry) for one in message.found)
+                texts.update(_texts(seen.entry) for seen in message.found)
             case Looked():
-                found.add(_texts(message.entry))
+                texts.add(_texts(message.entry))
             case Named():
-                found.add(f"container: {message.cgroup!r} {message.container}")
+                texts.add(f"container: {message.cgroup!r} {message.container}")
             case User():
-                found.add(f"user: {message.uid} {message.name}")
+                texts.add(f"user: {message.uid} {message.name}")
             case Events(events=events):
-                found.update(_texts(event.entry) for event in events if isinstance(event, Exec))
-                found.update(f"comm: {event.comm!r}" for event in events if isinstance(event, Fork))
-                found.update(f"moved: {event.cgroup!r}" for event in events if isinstance(event, CgroupMove))
-    for line in sorted(found):
+                texts.update(_texts(event.entry) for event in events if isinstance(event, Exec))
+                texts.update(f"comm: {event.comm!r}" for event in events if isinstance(event, Fork))
+                texts.update(f"moved: {event.cgroup!r}" for event in events if isinstance(event, CgroupMove))
+    for line in sorted(texts):
         print(line)
 
 
@@ -211,6 +211,6 @@ def _texts(entry: ProcessEntry) -> str:
 
 
 if __name__ == "__main__":
-    file = Path(sys.argv[1]) if sys.argv[1:] else WANTED
+    file = Path(sys.argv[1]) if sys.argv[1:] else COMMITTED
     make(file)
-    tell(file)
+    print_texts(file)

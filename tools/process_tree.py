@@ -1,4 +1,4 @@
-"""Prints the tree of this host once, as the first screen shows it: containers, processes, and each SOURCE."""
+"""Prints the tree of the first screen once: the containers and processes of this host, with SOURCE."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def main() -> int:
     except CommandError as error:
         error.show()
         return error.code
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a locale that lacks the tree's lines
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # for locales without the tree's lines
     print(f"{'SOURCE':<15} {'PID':>7} {'USER':<10} TREE")
     for row in rows:
         if row.kind == "process":

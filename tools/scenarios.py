@@ -1,8 +1,8 @@
-"""`make test-scenarios`: every scenario 20 times on this kernel; prints how many of the runs were right.
+"""`make test-scenarios`: runs every scenario 20 times on this kernel and prints how many runs were correct.
 
     tools/scenarios.py [RUNS]
 
-Needs the probe (root). Takes some 15 minutes. Ends with 1 when any run was wrong.
+Needs the probe (root) and takes about 15 minutes. Exits with 1 if any run was wrong.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> int:
     for case in cases:
         name = scenario(case.get("name", ""))
         ran[name] += 1
-        right[name] += not len(case)  # a failure, an error or a skip stands inside it
+        right[name] += not len(case)  # a failure, an error or a skip is a child element
     for name, number in ran.items():
         print(f"{name:<80} {right[name]} of {number}")
     return 0 if ran and ran == right else 1

@@ -1,7 +1,6 @@
-"""Draws screenshots/*.svg, the pictures of the tests: of a recording and of fixtures, never of this machine.
+"""Draws screenshots/*.svg, the pictures of the tests, from a recording and fixtures, never of this machine.
 
-Run by `make screenshots`. Where rsvg-convert is installed, build/screenshots/*.png are made too, for
-looking at.
+Run by `make screenshots`. If rsvg-convert is installed, it also writes build/screenshots/*.png for review.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SIZE = (120, 34)
 SMALL = {"processes": (80, 24)}
 _CELL = 12.2
-"""Width of a cell in the SVG that rich writes."""
+"""Width of a cell in the SVG that Rich writes."""
 
 _BLANK = "&#160;"
 _TEXT = re.compile(
@@ -30,7 +29,7 @@ _TEXT = re.compile(
 
 
 def in_words(svg: str) -> str:
-    """Place each word by itself: librsvg drops the blanks around a text and lets long ones drift."""
+    """Position each word separately: librsvg drops blanks around a text and lets long texts drift."""
 
     def split(match: re.Match[str]) -> str:
         text = match["text"].replace(_BLANK, " ")
@@ -57,7 +56,7 @@ async def draw(picture: Picture, size: tuple[int, int]) -> str:
 
 
 def write(name: str, svg: str) -> None:
-    """Write the SVG, and a PNG to look at."""
+    """Write the SVG, and a PNG for review."""
     (ROOT / f"screenshots/{name}.svg").write_text(svg)
     if shutil.which("rsvg-convert"):
         folder = ROOT / "build/screenshots"
@@ -67,8 +66,7 @@ def write(name: str, svg: str) -> None:
 
 def main() -> None:
     os.environ.pop("NO_COLOR", None)
-    wanted = sys.argv[1:] or list(PICTURES)
-    for name in wanted:
+    for name in sys.argv[1:] or list(PICTURES):
         write(name, asyncio.run(draw(PICTURES[name], SIZE)))
         if name in SMALL:
             width, height = SMALL[name]

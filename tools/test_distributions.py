@@ -1,12 +1,12 @@
-"""`make test-distributions`: set-up and every screen in Debian 12, 13 and sid, as a newcomer has them.
+"""`make test-distributions`: runs set-up and opens every screen in fresh Debian 12, 13 and sid systems.
 
     tools/test_distributions.py [RELEASE…]
 
-Each release is made by debootstrap once, with what the README asks for and nothing else, and kept with the
-downloaded packages in ~/.cache/ebpf-tui/chroots, or in the directory that EBPF_TUI_CHROOTS names (3 GB).
-Every run begins with that fresh state: it is the lower layer of an overlay. All mounts are in mount
-namespaces that end with the command that runs in them. Needs root and some 15 minutes. Prints a table, and
-ends with 1 when any step of any release failed.
+debootstrap creates each release once, with only the packages that the README requires. They are kept, with
+the downloaded packages, in ~/.cache/ebpf-tui/chroots, or in the directory EBPF_TUI_CHROOTS (3 GB). Every run
+starts from that fresh state, as the lower layer of an overlay. All mounts are in mount namespaces that end
+with the command that runs in them. Needs root and takes about 15 minutes. Prints a table, and exits with 1 if
+any step of any release failed.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ MIRROR = "http://deb.debian.org/debian"
 ASKED_FOR = "ca-certificates,git,make,python3"
 CERTIFICATES = Path("etc/ssl/certs/ca-certificates.crt")
 CHECKOUT = "root/ebpf-tui"
-"""Where the checkout is, below the root of the release."""
+"""Path of the checkout below the root of the release."""
 
 HANDED_ON = ("http_proxy", "https_proxy", "no_proxy", "PIP_INDEX_URL", "PIP_CERT", "PIP_DEFAULT_TIMEOUT")
 SET_UP_S = 3600
 COMMAND_S = 120
 
-# $1: the fresh release, $2: the layer of this run, $3: what is kept between runs; then the command.
+# $1: the fresh release, $2: the layer of this run, $3: the files kept between runs; then the command.
 _ENTER = """
 release=$1 layer=$2 kept=$3
 shift 3
@@ -63,19 +63,19 @@ exec chroot . /bin/sh -c 'cd "$HOME/ebpf-tui" && exec "$@"' enter "$@"
 
 
 class StepFailed(Exception):
-    """A step did not do what it should; one line that says why."""
+    """A step failed; the message is one line with the reason."""
 
 
 @dataclass(slots=True)
 class Report:
-    """What was seen of one release, a column each."""
+    """The results for one release, one column per step."""
 
     release: str
     columns: dict[str, str] = field(default_factory=dict)
     ok: bool = True
 
     def step(self, name: str, do: Callable[[], str]) -> None:
-        """Do a step and keep what it says; nothing is done after one that failed."""
+        """Run a step and store its result; after a failure, skip all further steps."""
         if not self.ok:
             self.columns[name] = "-"
             return
@@ -91,7 +91,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One release in its own mount namespace. `layer` holds all that this run changes."""
+    """One release in its own mount namespace. `layer` contains all changes of this run."""
 
     release: Path
     layer: Path
@@ -112,7 +112,7 @@ class Machine:
         return [*enter, *places, "env", "-i", *variables, *command]
 
     def run(self, *command: str, seconds: float = COMMAND_S) -> str:
-        """Run a command; return what it printed. Raises StepFailed with the last of stderr."""
+        """Run a command and return its stdout. Raises StepFailed with the end of its stderr."""
         done = subprocess.run(
             self.command(*command),
             stdin=subprocess.DEVNULL,
@@ -135,7 +135,7 @@ def kept_in() -> Path:
 
 
 def fresh(release: str, kept: Path) -> Path:
-    """Return the directory of the release, made by debootstrap when it is not there."""
+    """Return the directory of the release, created by debootstrap if it does not exist."""
     place = kept / release
     if not place.exists():
         unfinished = Path(tempfile.mkdtemp(prefix=f"{release}.", dir=kept))
@@ -144,7 +144,7 @@ def fresh(release: str, kept: Path) -> Path:
         if done.returncode:
             raise StepFailed(f"debootstrap ended with {done.returncode}: {done.stdout[-1500:].strip()}")
         unfinished.chmod(0o755)
-        # A proxy of this network may have a certificate of its own.
+        # A proxy of this network may use its own certificate.
         shutil.copy("/" / CERTIFICATES, unfinished / CERTIFICATES)
         unfinished.rename(place)
     return place
@@ -152,7 +152,7 @@ def fresh(release: str, kept: Path) -> Path:
 
 @contextmanager
 def machine(release: str, kept: Path) -> Iterator[Machine]:
-    """Lay an empty layer over the fresh release, with the checkout in it, and remove the layer at the end."""
+    """Yield the release below a new layer that contains the checkout; the layer is removed at the end."""
     lower = fresh(release, kept)
     archives = kept / f"{release}.packages"
     for folder in (archives / "archives/partial", archives / "pip"):
@@ -166,12 +166,12 @@ def machine(release: str, kept: Path) -> Iterator[Machine]:
         shutil.copy("/etc/resolv.conf", layer / "upper/etc/resolv.conf")
         yield Machine(lower, layer, archives)
     finally:
-        assert str(layer) not in Path("/proc/self/mountinfo").read_text(), f"{layer} has mounts in it"
+        assert str(layer) not in Path("/proc/self/mountinfo").read_text(), f"{layer} contains mounts"
         shutil.rmtree(layer)
 
 
 def copy_checkout(to: Path) -> None:
-    """Copy what git knows, and what it would add."""
+    """Copy the tracked files, and the untracked ones that git does not ignore."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.split(b"\0")
     for name in filter(None, map(os.fsdecode, names)):
@@ -196,9 +196,9 @@ def try_release(release: str, kept: Path) -> Report:
             return "1 2 3 4 5"
 
         def processes() -> str:
-            told = json.loads(host.run(".venv/bin/ebpf-tui", "ps", "--json"))
-            tiers = [name for name in ("cache", "maps", "procfs") if told["tiers"][name]["on"]]
-            return f"{len(told['processes'])}, tiers {' '.join(tiers)}"
+            listed = json.loads(host.run(".venv/bin/ebpf-tui", "ps", "--json"))
+            tiers = [name for name in ("cache", "maps", "procfs") if listed["tiers"][name]["on"]]
+            return f"{len(listed['processes'])}, tiers {' '.join(tiers)}"
 
         def doctor() -> str:
             checks = json.loads(host.run(".venv/bin/ebpf-tui", "doctor", "--json"))["checks"]
@@ -213,7 +213,7 @@ def try_release(release: str, kept: Path) -> Report:
 
 
 def table(reports: list[Report]) -> Iterator[str]:
-    """Yield the lines of a table with a row for each release."""
+    """Yield the lines of a table with one row per release."""
     head = ["release", *max((report.columns for report in reports), key=len)]
     rows = [head, *([report.release, *report.columns.values()] for report in reports)]
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(len(head))]
@@ -222,7 +222,7 @@ def table(reports: list[Report]) -> Iterator[str]:
 
 
 def obstacle() -> str:
-    """Install debootstrap where it is missing; return why nothing can be tried here, or an empty text."""
+    """Install debootstrap if it is missing; return why no release can be tested, or an empty text."""
     if os.geteuid() != 0:
         return "needs root: sudo make test-distributions"
     if shutil.which("debootstrap") is None and shutil.which("apt-get"):
@@ -233,7 +233,7 @@ def obstacle() -> str:
 
 def main() -> int:
     if why := obstacle():
-        print(f"the distributions cannot be tried here: {why}", file=sys.stderr)
+        print(f"cannot test the distributions here: {why}", file=sys.stderr)
         return 3
     kept = kept_in()
     kept.mkdir(parents=True, exist_ok=True)

@@ -43,9 +43,9 @@ def missing_packages() -> list[str]:
 def prepare() -> str:
     """Install missing packages if this is root; return why no kernel can be booted, or an empty text."""
     if platform.machine() != "x86_64":
-        return "only kernels for amd64 are booted, on amd64"
+        return "the emulated kernels are for amd64 and need an amd64 host"
     if not shutil.which("apt-get"):
-        return "the kernels are packages of Debian, and apt-get is not here"
+        return "the kernels are Debian packages, and apt-get is not installed"
     missing = missing_packages()
     if missing and os.geteuid() == 0:
         install = ["apt-get", "-qq", "install", "-y", "--no-install-recommends", *missing]

@@ -1,1 +1,1 @@
-"""What the benchmarks share."""
+"""Helpers shared by the benchmarks."""

@@ -1,4 +1,4 @@
-"""As little as a Textual program can be: the peer of first paint (`label`) and of keys (`lines`).
+"""A minimal Textual program: the peer for first paint (`label`) and keys (`lines`).
 
 Run: `python bare.py label|lines`.
 """

@@ -1,4 +1,4 @@
-"""The load of a benchmark: processes that sleep, and a storm of forks. Real ones, on this host."""
+"""The load of a benchmark: sleeping processes and a storm of forks, on this host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORKS = ROOT / "tests/scenarios/forks.c"
 
 @contextmanager
 def load(sleepers: int, forks_per_second: int = 0) -> Iterator[None]:
-    """Have this many more processes on the host, and this many that come and go (/bin/true) a second."""
+    """Run `sleepers` additional processes and start /bin/true `forks_per_second` times a second."""
     with tempfile.TemporaryDirectory() as folder:
         running = []
         try:

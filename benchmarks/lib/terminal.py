@@ -1,4 +1,4 @@
-"""A program in a pseudo-terminal: what it writes, how soon it answers, what it costs."""
+"""A program in a pseudo-terminal: its output, its response time and its CPU time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from typing import Self
 from core.system.interpreter import python_module
 
 KEYS = {"down": (b"\x1b[B", b"\x1b[A"), "pagedown": (b"\x1b[6~", b"\x1b[5~")}
-"""Pressed in turns of ten each, so that no list comes to its end."""
+"""Each key with its opposite; pressed ten times each in turn, so that no list reaches its end."""
 
 TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class KernelUnavailable(Exception):
-    """The kernel cannot be had or booted on this machine; the message says why and what to do."""
+    """The kernel cannot be downloaded or booted on this machine; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def _download(release: str, directory: Path) -> None:
         unpacked = Path(scratch, "root")
         names = [f"linux-image-{release}", *_parts(release)]
         try:
-            # As root, apt would download as the user _apt, who may not write here.
+            # As root, apt would download as the user _apt, which may not write here.
             command = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *names]
             subprocess.run(command, cwd=scratch, check=True, stdout=subprocess.DEVNULL)
             for archive in Path(scratch).glob("*.deb"):
@@ -83,5 +83,5 @@ def _parts(release: str) -> list[str]:
     depends = subprocess.run(
         ["apt-cache", "depends", f"linux-image-{release}"], capture_output=True, text=True, check=False
     )
-    return sorted(set(re.findall(rf"Depends: (linux-(?:binary|modules)-{re.escape(release)})$",
-                                 depends.stdout, re.M)))  # fmt: skip
+    pattern = rf"Depends: (linux-(?:binary|modules)-{re.escape(release)})$"
+    return sorted(set(re.findall(pattern, depends.stdout, re.M)))
