@@ -14,9 +14,9 @@ _HEAD = f"""\
 
 <!-- Written by `python tools/keys_page.py` from the command registry (tui/keymap.py). -->
 
-`?` lists the keys of the current screen. Every command has an id; to change its keys, set that id in
-`config.toml` (`ebpf-tui info` prints its directory, `ebpf-tui config init` creates the file with all
-defaults):
+`?` lists the keys of the current screen. Every command has an id; to change its keys, set that id
+in `config.toml` (`ebpf-tui info` prints its directory, `ebpf-tui config init` creates the file with
+all defaults):
 
 ```toml
 [keys]
@@ -30,10 +30,11 @@ ascii = false                         # like --ascii
 mouse = true                          # false: like --no-mouse
 ```
 
-A key is a character (`F`, `/`, `+`) or a name: `enter`, `space`, `tab`, `comma`, `up`, `pageup`, `f4`,
-`ctrl+t`, `alt+x`. Two commands that work on the same screen cannot share a key, and an id that is not listed
-below is an error. `ebpf-tui config validate` and the program itself report either in one line (exit code
-2). `ebpf-tui config show` prints the settings in effect. The program reads the file and never writes it.
+A key is a character (`F`, `/`, `+`) or a name: `enter`, `space`, `tab`, `comma`, `up`, `pageup`,
+`f4`, `ctrl+t`, `alt+x`. Two commands that work on the same screen cannot share a key, and an id that
+is not listed below is an error. `ebpf-tui config validate` and the program itself report either in
+one line (exit code 2). `ebpf-tui config show` prints the settings in effect. The program reads the
+file and never writes it.
 """
 
 
