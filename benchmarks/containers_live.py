@@ -35,7 +35,7 @@ REST_S = 10.0
 
 
 class Containers:
-    """Containers of runc that share one bundle."""
+    """runc containers that share one bundle."""
 
     def __init__(self, folder: Path) -> None:
         self._bundle = folder
@@ -57,12 +57,12 @@ class Containers:
         subprocess.run(command, check=True, stdin=nothing, stdout=nothing, stderr=nothing)
 
     def remove(self) -> None:
-        """Remove them all; what cannot be removed is said and left."""
+        """Remove all containers; report those that cannot be removed."""
 
         def delete(name: str) -> None:
             done = subprocess.run(["runc", "delete", "-f", name], capture_output=True, text=True, check=False)
             if done.returncode and "does not exist" not in done.stderr:
-                print(f"{name} is left: {done.stderr.strip()}", file=sys.stderr)
+                print(f"{name} was not removed: {done.stderr.strip()}", file=sys.stderr)
 
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(delete, self._names))
@@ -81,7 +81,7 @@ def containers() -> Iterator[Containers]:
 
 
 class Screen:
-    """What a screen would show: the latest frame, and who waits for one."""
+    """Stands in for a screen: holds the latest frame and wakes the thread that waits for one."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -135,7 +135,7 @@ def new_names(screen: Screen, containers: Containers) -> None:
 
 
 def pauses(screen: Screen) -> None:
-    """Pause and resume one of the new containers; the time counts from the end of `runc pause`."""
+    """Pause and resume one of the new containers; times start at the end of `runc pause`."""
     name = f"{PREFIX}-new0"
     shown = []
     for number in range(NEW_ONES):
@@ -169,7 +169,7 @@ def main() -> None:
         try:
             header = screen.wait(lambda frame: frame.header.containers >= count).header
             took = time.monotonic() - before
-            print(f"{'all of them are in the tree after':<44} {took:5.2f} s  ({header.tiers.step})")
+            print(f"{'all of them in the tree after':<44} {took:5.2f} s  ({header.tiers.step})")
             at_rest(screen, "CPU when nothing changes")
             new_names(screen, made)
             pauses(screen)

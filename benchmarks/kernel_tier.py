@@ -35,7 +35,7 @@ SETTLED_S = 4
 
 
 def storm_records() -> tuple[ProcessEntry, list[bytes]]:
-    """Record a real storm: FORKS short children, each fork, exec, exit and reaping; and who made it."""
+    """Run FORKS real children; return their parent and the records of fork, exec, exit and reaping."""
     probe = Probe(LOCAL, ProbeOptions(ring_bytes=64 << 20))
     code = (
         f"import os\nfor _ in range({FORKS}): os.waitpid(os.posix_spawn('/bin/true', ['true', 'x'], {{}}), 0)"
@@ -50,7 +50,7 @@ def storm_records() -> tuple[ProcessEntry, list[bytes]]:
 
 
 def is_of(record: bytes, storm: int) -> bool:
-    """True for the events of the storm's children: what others do meanwhile is another load each time."""
+    """True for events of the storm's children; those of other processes differ between runs."""
     event = layout.decode_event(record)
     if isinstance(event, Fork) and event.ppid == storm:
         _children.add((event.pid, event.start_ns))
@@ -62,7 +62,7 @@ _children: set[tuple[int, int]] = set()
 
 
 def best(work: Callable[[], object], count: int, runs: int = 9) -> float:
-    """Return the least CPU time of one unit of work, in µs."""
+    """Return the shortest CPU time of one unit of work, in µs."""
     times = []
     for _ in range(runs):
         started = time.process_time_ns()
@@ -72,7 +72,7 @@ def best(work: Callable[[], object], count: int, runs: int = 9) -> float:
 
 
 def storm(records: list[bytes], begin: Callable[[], Step], runs: int = 15) -> float:
-    """Return the least CPU time of one event, in µs. `begin` gives what takes 200 of them at a time.
+    """Return the shortest CPU time of one event, in µs. `begin` returns a function that takes 200 events.
 
     As many as 200 forks a second make between two frames. They are copied just before: what the kernel hands
     over is in the processor's cache, too.
@@ -81,7 +81,7 @@ def storm(records: list[bytes], begin: Callable[[], Step], runs: int = 15) -> fl
 
 
 def _storm_once(records: list[bytes], step: Step) -> float:
-    gc.collect()  # the engine of the last run is no part of this one
+    gc.collect()  # free the engine of the previous run
     took = 0
     for at in range(0, len(records), BATCH):
         batch = [bytes(bytearray(record)) for record in records[at : at + BATCH]]
@@ -105,7 +105,7 @@ def resolved_by(engine: Engine) -> Step:
 
 
 def shown_by(engine: Engine) -> Step:
-    """Take events as the session does: changed processes into the tree, which is settled for a frame."""
+    """Apply events as the session does: put changed processes into the tree and settle it for a frame."""
     tree = Tree()
     cache = engine.cache
     resolve = resolved_by(engine)
@@ -125,7 +125,7 @@ def shown_by(engine: Engine) -> Step:
 
 
 def maps_hit(engine: Engine, runs: int = 25) -> float:
-    """Return the least CPU time, in µs, of resolving one of 200 processes that the cache has forgotten."""
+    """Return the shortest CPU time, in µs, of resolving one of 200 processes evicted from the cache."""
     sleepers = [subprocess.Popen(["sleep", "60"]) for _ in range(200)]
     times = []
     try:
@@ -168,7 +168,9 @@ def main() -> None:
         pass
     print(f"event: parse                    {storm(records, lambda: parsed):7.2f} µs")
     print(f"event: parse, resolve           {storm(records, lambda: resolved_by(fresh())):7.2f} µs")
-    print(f"event: parse, resolve, tree     {storm(records, lambda: shown_by(fresh())):7.2f} µs   (aim: 5)")
+    print(
+        f"event: parse, resolve, tree     {storm(records, lambda: shown_by(fresh())):7.2f} µs   (target: 5)"
+    )
 
     feed = open_feed(LOCAL, need_maps=True)
     engine = Engine(feed)
@@ -188,9 +190,9 @@ def main() -> None:
         for _ in range(200):
             psutil.Process(pid).as_dict(fields)
 
-    print(f"cache hit                       {cache:7.2f} µs   (aim: 2)")
+    print(f"cache hit                       {cache:7.2f} µs   (target: 2)")
     print(f"maps look-up                    {maps:7.2f} µs")
-    print(f"maps hit                        {whole:7.2f} µs   (aim: 15)")
+    print(f"maps hit                        {whole:7.2f} µs   (target: 15)")
     print(f"psutil, the same facts          {best(with_psutil, 200):7.2f} µs")
     feed.close()
 

@@ -30,11 +30,11 @@ ROUNDS = 10
 SLEEPERS = 50
 FORKS = 5000
 PUMP_S = 0.01
-"""How long nobody looks for events: the collector wakes when there are some, at most this much later."""
+"""Seconds between polls: the collector wakes at most this long after an event."""
 
 
 def children(engine: Engine) -> set[tuple[int, bytes]]:
-    """Our running children as the cache has them, by pid and argv."""
+    """Return our running children in the cache, by pid and argv."""
     own = engine.cache.get(os.getpid())
     assert own is not None
     running = (child for child in own.children if child.exited_ns is None and child.ended_ns is None)
@@ -42,16 +42,16 @@ def children(engine: Engine) -> set[tuple[int, bytes]]:
 
 
 def seen() -> set[tuple[int, bytes]]:
-    """The same by /proc."""
-    found = set()
+    """Return our running children in /proc, by pid and argv."""
+    children = set()
     for child in psutil.Process().children():
         if child.status() != psutil.STATUS_ZOMBIE:
-            found.add((child.pid, Path(f"/proc/{child.pid}/cmdline").read_bytes()))
-    return found
+            children.add((child.pid, Path(f"/proc/{child.pid}/cmdline").read_bytes()))
+    return children
 
 
 def storm(program: Path, engine: Engine, middle: int, sleepers: list[subprocess.Popen[bytes]]) -> float:
-    """Have a storm while the sleepers begin (1) or end (-1); return how many ms the cache was wrong then."""
+    """Run a storm while sleepers start (1) or end (-1); return how many ms the cache was wrong afterwards."""
     running = subprocess.Popen([program, str(FORKS)], stdout=subprocess.PIPE)
     assert running.stdout is not None
     os.set_blocking(running.stdout.fileno(), False)
@@ -92,8 +92,8 @@ def main() -> None:
     all_of_them = list(psutil.process_iter(["ppid", "cmdline"]))
     listed = (time.perf_counter_ns() - started) / 1e6
     resyncs = engine.stats.get("resync") - resyncs
-    print(f"{ROUNDS} storms of {FORKS} forks: {engine.lost - lost} events lost, {resyncs} times read anew")
-    print(f"the cache equals /proc after    {statistics.median(times):7.1f} ms   (aim: 1000)")
+    print(f"{ROUNDS} storms of {FORKS} forks: {engine.lost - lost} events lost, {resyncs} resyncs")
+    print(f"the cache equals /proc after    {statistics.median(times):7.1f} ms   (target: 1000)")
     print(f"the longest of them             {max(times):7.1f} ms")
     print(f"psutil, one look at all {len(all_of_them):4}    {listed:7.1f} ms")
     print(f"memory                          {(own.memory_info().rss - before) / 1e6:+7.1f} MB")

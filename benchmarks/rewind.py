@@ -35,7 +35,7 @@ def process(pid: int, start_ns: int) -> ProcessView:
 
 
 def minute(tree: Tree, line: Timeline | None) -> tuple[float, int]:
-    """Live through a minute; return CPU seconds, and how many puts and drops that was."""
+    """Simulate a minute; return the CPU seconds and the number of puts and drops."""
     put, drop = (tree.put, tree.drop) if line is None else (line.put, line.drop)
     live = [process(pid, pid) for pid in range(2, PROCESSES)]
     for view in live:
@@ -79,10 +79,10 @@ def main() -> None:
         line = Timeline(tree, FACTS)
         runs.append((minute(tree, line)[0], tree, line))
     kept, tree, line = min(runs, key=lambda run: run[0])
-    print(f"a minute of {count:,} changes       tree alone {bare:.3f} s CPU, with the past {kept:.3f} s")
+    print(f"a minute of {count:,} changes       tree alone {bare:.3f} s CPU, with history {kept:.3f} s")
     share, each = 100 * (kept - bare) / SECONDS, (kept - bare) * 1e6 / count
-    print(f"the past costs                    {share:.2f} % of a core, {each:.2f} µs a change")
-    print(f"the past of that minute           {line.bytes / 2**20:.2f} MB of 64")
+    print(f"cost of the history               {share:.2f} % of a core, {each:.2f} µs a change")
+    print(f"history of that minute            {line.bytes / 2**20:.2f} MB of 64")
     line.hold(SECONDS * SECOND)
     for seconds in (1, 10, 40):
         started = time.perf_counter_ns()
@@ -91,7 +91,7 @@ def main() -> None:
         print(f"{seconds:2} s back                         {(time.perf_counter_ns() - started) / 1e6:.1f} ms")
     started = time.perf_counter_ns()
     line.release()
-    print(f"to live again                     {(time.perf_counter_ns() - started) / 1e6:.1f} ms")
+    print(f"back to live                      {(time.perf_counter_ns() - started) / 1e6:.1f} ms")
 
 
 if __name__ == "__main__":

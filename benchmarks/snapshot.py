@@ -30,12 +30,12 @@ def main() -> None:
     with load(int(sys.argv[1]) if len(sys.argv) > 1 else 1000):
         feed = open_feed(LOCAL, need_maps=True)
         first = cpu_ms(feed.snapshot)
-        found = feed.snapshot()
-        pids = [record.entry.pid for record in found if lacks_argv(record.entry)]
+        records = feed.snapshot()
+        pids = [record.entry.pid for record in records if lacks_argv(record.entry)]
         first_argv = cpu_ms(lambda: feed.argvs(pids))
         snapshot = min(cpu_ms(feed.snapshot) for _ in range(RUNS))
         argv = min(cpu_ms(lambda: feed.argvs(pids)) for _ in range(RUNS))
-        print(f"{alive()} processes, ms of CPU       least    first")
+        print(f"{alive()} processes, ms of CPU    shortest    first")
         print(f"snapshot, without argv         {snapshot:8.1f} {first:8.1f}")
         print(f"argv of {len(pids):6} of them        {argv:8.1f} {first_argv:8.1f}")
         feed.close()

@@ -43,7 +43,7 @@ KEYS = (
 
 
 def soak(seconds: float, samples: int = 30) -> list[tuple[float, int]]:
-    """Run a session for so long; return (seconds, resident bytes) pairs, and print them as they come."""
+    """Run a session for `seconds`; return (seconds, resident bytes) samples, printing each."""
     with load(0, FORKS), Terminal(*OURS, lines=34) as terminal:
         watched = psutil.Process(terminal.process.pid)
         began = time.monotonic()
@@ -68,7 +68,7 @@ def soak(seconds: float, samples: int = 30) -> list[tuple[float, int]]:
 
 
 def slope(taken: list[tuple[float, int]]) -> float:
-    """Return bytes a second, by least squares, without the first fifth."""
+    """Return bytes per second by least squares, without the first fifth of the samples."""
     rest = taken[len(taken) // 5 :]
     mean_t = sum(t for t, _ in rest) / len(rest)
     mean_b = sum(b for _, b in rest) / len(rest)
@@ -77,7 +77,7 @@ def slope(taken: list[tuple[float, int]]) -> float:
 
 
 def grown(taken: list[tuple[float, int]], after: float) -> int:
-    """Return bytes: the last sample less the first one after so many seconds."""
+    """Return the growth in bytes from the first sample at or after `after` seconds to the last one."""
     late = [rss for seconds, rss in taken if seconds >= after]
     return late[-1] - late[0] if late else 0
 
@@ -89,6 +89,6 @@ def _forks() -> int:
 
 if __name__ == "__main__":
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 30.0
-    found = soak(minutes * 60)
-    print(f"grown after minute 3: {grown(found, 180) / 2**20:+.1f} MB")
-    print(f"slope after the first fifth: {slope(found) * 3600 / 2**20:+.1f} MB an hour")
+    samples = soak(minutes * 60)
+    print(f"growth after minute 3: {grown(samples, 180) / 2**20:+.1f} MB")
+    print(f"slope after the first fifth: {slope(samples) * 3600 / 2**20:+.1f} MB an hour")

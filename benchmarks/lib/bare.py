@@ -19,7 +19,7 @@ COUNT = 10_000
 
 
 class Lines(ScrollView, can_focus=True):
-    """Lines of plain text that scroll."""
+    """Scrollable lines of plain text."""
 
     def on_mount(self) -> None:
         self.virtual_size = Size(110, COUNT)

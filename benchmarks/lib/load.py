@@ -32,7 +32,7 @@ def load(sleepers: int, forks_per_second: int = 0) -> Iterator[None]:
 
 
 def started(source: Path, number: int, folder: Path) -> subprocess.Popen[bytes]:
-    """Compile a program and start it in a group of its own; return when it says that it is ready."""
+    """Compile a program and start it in its own process group; return when it reports that it is ready."""
     program = compiled(source, folder)
     process = subprocess.Popen([program, str(number)], stdout=subprocess.PIPE, start_new_session=True)
     assert process.stdout is not None
@@ -41,12 +41,12 @@ def started(source: Path, number: int, folder: Path) -> subprocess.Popen[bytes]:
 
 
 def compiled(source: Path, folder: Path) -> Path:
-    """Return the program of a C file, made in `folder`."""
+    """Compile a C file into `folder` and return the program."""
     program = folder / source.stem
     subprocess.run(["cc", "-O1", "-o", program, source], check=True)
     return program
 
 
 def alive() -> int:
-    """Return how many processes there are."""
+    """Return the number of processes on this host."""
     return sum(name.isdecimal() for name in os.listdir("/proc"))

@@ -27,7 +27,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Terminal:
-    """A program in a terminal of `columns` x `lines`, killed at the end. Its settings are its defaults."""
+    """A program with default settings in a terminal of `columns` x `lines`, killed at the end."""
 
     def __init__(self, *command: str, columns: int = 120, lines: int = 50) -> None:
         self.master, slave = pty.openpty()
@@ -64,7 +64,7 @@ class Terminal:
         self._home.cleanup()
 
     def read(self, seconds: float) -> bytes:
-        """Return what is written within this time."""
+        """Return the output of the next `seconds`."""
         got = b""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
@@ -73,7 +73,7 @@ class Terminal:
         return got
 
     def until(self, wanted: Sequence[bytes], seconds: float = 30) -> list[float]:
-        """Return the milliseconds until each text was written. Exits when one never is."""
+        """Return the milliseconds until each text was written. Exits if one never is."""
         begin = time.perf_counter()
         seen, at = b"", [0.0] * len(wanted)
         while not all(at):
@@ -99,7 +99,7 @@ class Terminal:
         return (time.perf_counter() - begin) * 1000
 
     def latencies(self, name: str, times: int) -> list[float]:
-        """Press a key of KEYS so many times; return the milliseconds of each, sorted."""
+        """Press a key of KEYS `times` times; return the milliseconds of each, sorted."""
         random.seed(1)
         there, back = KEYS[name]
         return sorted(self.latency(there if time_ // 10 % 2 == 0 else back) for time_ in range(times))
@@ -113,14 +113,14 @@ class Terminal:
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def watched(self, seconds: float) -> tuple[float, float]:
-        """Watch it without a key; return its CPU time in percent of a core, and bytes written a second."""
+        """Watch without pressing a key; return CPU time in percent of a core, and bytes per second."""
         before = self.cpu_seconds()
         written = len(self.read(seconds))
         return (self.cpu_seconds() - before) * 100 / seconds, written / seconds
 
 
 def figures(took: Sequence[float]) -> str:
-    """Return p50, p95 and the most of sorted times."""
+    """Return p50, p95 and the maximum of sorted times."""
     p50, p95 = statistics.median(took), took[int(len(took) * 0.95)]
     return f"p50 {p50:6.1f}   p95 {p95:6.1f}   max {took[-1]:6.1f}"
 

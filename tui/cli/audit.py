@@ -20,7 +20,7 @@ _IN_FLIGHT_S = 0.3
 @click.command()
 @click.option("--duration", type=click.FloatRange(min=0), default=0.0,
               help="Follow events for this many seconds before comparing.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 @click.pass_obj
 def command(settings: Settings, duration: float, as_json: bool) -> int:
     """Compare the cache with /proc and report drift: changes that no event reported.
