@@ -121,7 +121,7 @@ def _initramfs(kernel: Kernel, command: list[str], environment: dict[str, str]) 
             "settings": "".join(
                 f"{name}={shlex.quote(value)}\n" for name, value in settings.items()
             ).encode(),
-            "command": f"cd {shlex.quote(os.getcwd())} && exec {shlex.join(words)}\n".encode(),
+            "command": f"cd {shlex.quote(os.getcwd())} && {shlex.join(words)}\n".encode(),
             **{f"modules/{name}": content for name, content in modules.items()},
         }
     )
