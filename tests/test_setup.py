@@ -210,7 +210,7 @@ def test_the_advice_for_python_does_not_lead_in_a_circle(release: Release, newer
     ran = release.run()  # dpkg does nothing here: as if it had failed
     assert ran.returncode == 1
     last = ran.stderr.splitlines()[-1]
-    assert last.startswith("setup: Python 3.11 or newer with its venv module is needed")
+    assert last.startswith("setup: Python 3.11 or newer with the venv module is required")
     assert "python3-venv" not in last
     assert ("apt-get install python3.12-venv" if newer else "add-apt-repository universe") in last
     assert release.installed() == (["python3.12-venv"] if newer else [])
