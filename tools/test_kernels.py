@@ -16,8 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from kernels.guest import run
-from kernels.package import KernelUnavailable, get_kernel
+from tools.kernels.guest import run
+from tools.kernels.package import KernelUnavailable, get_kernel
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"qemu-system-x86_64": "qemu-system-x86", "busybox": "busybox-static"}

@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kernels.initramfs import needed_modules, pack
-from kernels.package import Kernel, KernelUnavailable
+from tools.kernels.initramfs import needed_modules, pack
+from tools.kernels.package import Kernel, KernelUnavailable
 
 HERE = Path(__file__).resolve().parent
 TIMED_OUT = 124
