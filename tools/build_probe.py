@@ -1,8 +1,8 @@
-"""Builds the project's own probe with buildgen and copies it to where the wheel expects it.
+"""Builds the project's own eBPF objects with buildgen and copies them to where the wheel expects them.
 
-The object is committed, as is usual for eBPF projects, so a host without clang has the maps tier too. A
-digest of its sources is stored next to it, and a test compares the two. If the digest is current, nothing is
-built and clang is not needed.
+The objects are committed, as is usual for eBPF projects, so a host without clang has the maps tier too. A
+digest of its sources is stored next to each, and a test compares the two. If the digests are current,
+nothing is built and clang is not needed.
 """
 
 from __future__ import annotations
@@ -20,15 +20,27 @@ from buildgen.project.project import load_project
 from buildgen.project.trust import Trust
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "core/probe"
-SOURCES = ("process.bpf.c", "kernel_types.h", "record.h")
-OBJECT = FOLDER / "process.bpf.o"
-RECORDED = FOLDER / "process.bpf.o.sources"
+SOURCES = {
+    "core/probe/process.bpf": ("process.bpf.c", "kernel_types.h", "record.h"),
+    "core/bpf/host.bpf": ("host.bpf.c",),
+}
+"""Object, without its ending -> what it is built from, in its directory."""
+
+
+def digest_of(stem: str) -> str:
+    folder = (ROOT / stem).parent
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in SOURCES[stem])).hexdigest()
+
+
+def is_up_to_date(stem: str) -> bool:
+    recorded = ROOT / f"{stem}.o.sources"
+    built = (ROOT / f"{stem}.o").exists() and recorded.exists()
+    return built and recorded.read_text().split()[0] == digest_of(stem)
 
 
 def main() -> int:
-    digest = hashlib.sha256(b"".join((FOLDER / name).read_bytes() for name in SOURCES)).hexdigest()
-    if OBJECT.exists() and RECORDED.exists() and RECORDED.read_text().split()[0] == digest:
+    stale = {Path(stem).name: stem for stem in SOURCES if not is_up_to_date(stem)}
+    if not stale:
         print("the committed probe is up to date")
         return 0
     ours = Trust(ROOT, builder=builder_of(ROOT))  # running this already runs code of the checkout
@@ -38,11 +50,14 @@ def main() -> int:
             print(f"{event.diagnosis.cause}: {event.diagnosis.fix}", file=sys.stderr)
         if isinstance(event, Done) and not event.ok:
             return 1
-    (target,) = made.targets
-    shutil.copyfile(target.output, OBJECT)
     clang = made.toolchain.clang.version if made.toolchain else "unknown"
-    RECORDED.write_text(f"{digest}  clang {clang}\n")
-    print(f"{OBJECT.relative_to(ROOT)} built by clang {clang}")
+    for target in made.targets:
+        stem = stale.get(Path(target.output).stem)
+        if stem is None:
+            continue
+        shutil.copyfile(target.output, ROOT / f"{stem}.o")
+        (ROOT / f"{stem}.o.sources").write_text(f"{digest_of(stem)}  clang {clang}\n")
+        print(f"{stem}.o built by clang {clang}")
     return 0
 
 

@@ -158,6 +158,7 @@ class Attachment(msgspec.Struct, frozen=True):
     where: bytes
     namespace: int = 0
     link_id: int = 0
+    detail: bytes = b""
 
 
 class Refused(msgspec.Struct, frozen=True):

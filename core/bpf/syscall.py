@@ -176,3 +176,42 @@ def attached(target: int, attach_type: int, room: int = 64) -> tuple[int, ...]:
 def enable_stats() -> int:
     """Have the kernel count run times while the returned descriptor is open. CAP_SYS_ADMIN; Linux 5.8."""
     return bpf(ENABLE_STATS, struct.pack("=I", 0))
+
+
+def perf_target(pid: int, fd: int) -> tuple[int, str, bytes]:
+    """Return (program id, kind, function or file) of a perf descriptor of a process. Raises OSError.
+
+    The kernel answers ENOTSUP for sampling events; `kind` is `tracepoint`, `kprobe`, `uprobe`…
+    """
+    room = ctypes.create_string_buffer(1024)
+    attributes = ctypes.create_string_buffer(_ATTR_SIZE)
+    struct.pack_into("=IIIIQ", attributes, 0, pid, fd, 0, len(room), ctypes.addressof(room))
+    bpf(TASK_FD_QUERY, attributes)
+    program, kind, offset = struct.unpack_from("=IIQ", attributes, 24)
+    place = room.value + (b"+0x%x" % offset if offset else b"")
+    return program, _TASK_FDS[kind] if kind < len(_TASK_FDS) else f"type {kind}", place
+
+
+_TASK_FDS = ("raw_tracepoint", "tracepoint", "kprobe", "kretprobe", "uprobe", "uretprobe")
+
+_PERF_EVENT_OPEN = {
+    "x86_64": 298, "i686": 336, "armv7l": 364, "s390x": 331, "ppc64le": 319,
+}.get(platform.machine(), 241)  # fmt: skip
+
+_PERF_CALL = ctypes.CDLL(None, use_errno=True).syscall
+_PERF_CALL.restype = ctypes.c_long
+_PERF_CALL.argtypes = [ctypes.c_long, ctypes.c_void_p, *[ctypes.c_long] * 4]
+
+
+@contextmanager
+def perf_event() -> Iterator[int]:
+    """Open a perf event that never counts, of our own process; -1 where that is not allowed."""
+    attributes = ctypes.create_string_buffer(64)
+    struct.pack_into("=IIQ", attributes, 0, 1, 64, 9)  # software, size, dummy
+    struct.pack_into("=Q", attributes, 40, 1 | 1 << 5 | 1 << 6)  # disabled, without kernel and hypervisor
+    number: int = _PERF_CALL(_PERF_EVENT_OPEN, attributes, 0, -1, -1, 8)  # PERF_FLAG_FD_CLOEXEC
+    try:
+        yield number
+    finally:
+        if number >= 0:
+            os.close(number)
