@@ -117,6 +117,16 @@ def info(kind: str, fd: int, known: bytes = b"") -> bytearray:
     return bytearray(answer.raw)
 
 
+def run_counters(number: int) -> tuple[int, int, int] | None:
+    """Return (runs, run ns, misses) of a program, None when it is gone. Raises OSError."""
+    try:
+        with opened("program", number) as fd:
+            run_ns, runs, misses = struct.unpack_from("=QQQ", info("program", fd), 192)
+    except FileNotFoundError:
+        return None
+    return runs, run_ns, misses
+
+
 def pinned(path: bytes) -> int:
     """Open what is pinned at a path, read-only where the kernel lets us; the caller closes it."""
     name = ctypes.create_string_buffer(path)
