@@ -78,6 +78,11 @@ class Contents:
         self._value_type = found.value_type or (found.kernel_value_type if kernel else 0)
 
     @property
+    def per_cpu(self) -> bool:
+        """True when an entry has a value for each possible CPU."""
+        return self._step > 0
+
+    @property
     def has_types(self) -> bool:
         return self._btf is not None and bool(self._value_type)
 

@@ -135,33 +135,42 @@ def fdinfo(fd: int) -> Fdinfo:
     except OSError:
         return Fdinfo()
     try:
-        lines = os.read(file, 4096).split(b"\n")
+        text = os.read(file, 4096)
     except OSError:
         return Fdinfo()
     finally:
         os.close(file)
-    values = {name: value for name, _, value in (line.partition(b":\t") for line in lines)}
-    frozen = values.get(b"frozen")
-    return Fdinfo(
-        _number(values.get(b"memlock")), None if frozen is None else frozen == b"1",
-        _number(values.get(b"owner_prog_type")),
-    )  # fmt: skip
+    frozen = _field(text, b"\nfrozen:\t")
+    return Fdinfo(_field(text, b"\nmemlock:\t"), None if frozen is None else frozen == 1,
+                  _field(text, b"\nowner_prog_type:\t"))  # fmt: skip
 
 
-def _number(text: bytes | None) -> int | None:
-    return int(text) if text and text.isdigit() else None
+def _field(text: bytes, name: bytes) -> int | None:
+    at = text.find(name)
+    if at < 0:
+        return None
+    value = text[at + len(name) : at + len(name) + 24].partition(b"\n")[0]
+    return int(value) if value.isdigit() else None
 
 
 def _each(kind: Kind, read: Callable[[int, int], _Record], refused: list[Refused]) -> tuple[_Record, ...]:
     found = []
     for number in all_ids(kind):
         try:
-            with syscall.opened(kind, number) as fd:
-                found.append(read(number, fd))
+            fd = syscall.open_by_id(kind, number)
         except FileNotFoundError:
             continue
         except OSError as error:
             refused.append(Refused(f"{kind} {number}", refusal(error)))
+            continue
+        try:
+            found.append(read(number, fd))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            refused.append(Refused(f"{kind} {number}", refusal(error)))
+        finally:
+            os.close(fd)
     return tuple(found)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -37,14 +38,28 @@ from core.bpf.references import references
 from core.system.host import Host
 
 
+def is_this_kernel(host: Host) -> bool:
+    """True when the host that is looked at runs on the kernel that answers us: bpf(2) has no --host-root."""
+    if host.is_local:
+        return True
+    try:
+        ours = Path("/proc/sys/kernel/random/boot_id").read_text()
+        return (host.proc / "sys/kernel/random/boot_id").read_text() == ours
+    except OSError:
+        return False
+
+
 class HostBpf:
     """Takes snapshots. Owned by one thread; `close()` frees the iterators, nothing else is kept loaded."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, *, load: bool = True) -> None:
+        """`load` False: nothing of ours is loaded, holders come from /proc and maps are walked."""
         self.host = host
         self.lister = Lister()
         self.iterators: HostIterators | None = None
         self._without: str = ""
+        if not load:
+            return
         try:
             self.iterators = HostIterators()
         except IteratorsUnavailable as error:

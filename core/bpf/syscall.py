@@ -54,19 +54,22 @@ _BY_ID = {
 }
 KINDS = tuple(_BY_ID)
 
+_THREE = struct.Struct("=III")
+_INFO = struct.Struct("=IIQ")
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.syscall.restype = ctypes.c_long
 _LIBC.syscall.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint]
 
 
-def bpf(command: int, attributes: bytes | bytearray | ctypes.Array[ctypes.c_char]) -> int:
+def bpf(command: int, attributes: bytes | ctypes.Array[ctypes.c_char]) -> int:
     """Make one call. `attributes` is copied unless it is a ctypes buffer, which the kernel may answer in.
 
     Raises OSError with the kernel's number.
     """
-    if isinstance(attributes, (bytes, bytearray)):
-        attributes = ctypes.create_string_buffer(bytes(attributes), _ATTR_SIZE)
-    result: int = _LIBC.syscall(_SYSCALL, command, attributes, len(attributes))
+    if isinstance(attributes, bytes):
+        attributes = ctypes.create_string_buffer(attributes, _ATTR_SIZE)
+    result: int = _LIBC.syscall(_SYSCALL, command, attributes, _ATTR_SIZE)
     if result < 0:
         number = ctypes.get_errno()
         text = "the object cannot do this" if number == ENOTSUPP else os.strerror(number)
@@ -95,11 +98,15 @@ def ids(kind: str) -> Iterator[int]:
         yield now
 
 
+def open_by_id(kind: str, number: int) -> int:
+    """Open one object by its id, read-only; the caller closes it. Raises OSError (ENOENT: gone)."""
+    return bpf(_BY_ID[kind][1], _THREE.pack(number, 0, READ_ONLY if kind == "map" else 0))
+
+
 @contextmanager
 def opened(kind: str, number: int) -> Iterator[int]:
     """Open one object by its id, read-only, for as long as the block runs. Raises OSError (ENOENT: gone)."""
-    flags = READ_ONLY if kind == "map" else 0
-    fd = bpf(_BY_ID[kind][1], struct.pack("=III", number, 0, flags))
+    fd = open_by_id(kind, number)
     try:
         yield fd
     finally:
@@ -112,18 +119,21 @@ def info(kind: str, fd: int, known: bytes = b"") -> bytearray:
     `known` is what the caller fills in first: addresses and sizes of buffers of his own.
     """
     size = _INFO_SIZE[kind]
-    answer = ctypes.create_string_buffer(known.ljust(size, b"\0"), size)
-    bpf(INFO_BY_FD, struct.pack("=IIQ", fd, size, ctypes.addressof(answer)))
+    answer = ctypes.create_string_buffer(known, size)
+    bpf(INFO_BY_FD, _INFO.pack(fd, size, ctypes.addressof(answer)))
     return bytearray(answer.raw)
 
 
 def run_counters(number: int) -> tuple[int, int, int] | None:
     """Return (runs, run ns, misses) of a program, None when it is gone. Raises OSError."""
     try:
-        with opened("program", number) as fd:
-            run_ns, runs, misses = struct.unpack_from("=QQQ", info("program", fd), 192)
+        fd = open_by_id("program", number)
     except FileNotFoundError:
         return None
+    try:
+        run_ns, runs, misses = struct.unpack_from("=QQQ", info("program", fd), 192)
+    finally:
+        os.close(fd)
     return runs, run_ns, misses
 
 

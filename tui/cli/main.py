@@ -39,6 +39,7 @@ COMMANDS = {
     "audit": "compare the cache with /proc and report drift by field",
     "cgroup": "container id and runtime from a cgroup path or file",
     "containers": "the containers of this host and their processes",
+    "bpf": "the eBPF that is loaded on this host, and what keeps it loaded",
     "record": "record processes and events to a file, for replay on any machine",
     "serve": "the screens in a browser on this machine, read-only",
     "replay": "show a recording on the same screens, or as JSON",
