@@ -120,6 +120,26 @@ def test_one_map_with_its_entries(agent: RunningAgent) -> None:  # noqa: F811
     assert run("bpf", "map", number, "--key", "7").returncode == ExitCode.FAILED
 
 
+def test_what_maps_say_about_a_process(agent: RunningAgent) -> None:  # noqa: F811
+    mine = os.getpid()
+    planted = struct.pack("=I4xQ16sII3s5xQ", mine, 0, b"planted", 0, 0, b"", 0)
+    update(agent.maps["images"], struct.pack("=I", mine), planted)
+    answer = as_json("bpf", "pid", str(mine))
+    assert answer["look_ups"] <= 512
+    rows = {row["member"]: row for row in answer["claims"] if row["map"]["id"] == agent.maps["images"]}
+    comm = Path("/proc/self/comm").read_text().strip()
+    assert (rows["comm"]["theirs"], rows["comm"]["ours"], rows["comm"]["verdict"]) == (
+        "planted",
+        [comm],
+        "differs",
+    )
+    assert rows["pid"]["verdict"] == "agrees"
+    assert rows["start_ns"]["verdict"] == "unset"
+    shown = run("bpf", "pid", str(mine)).stdout
+    assert f'differs     comm "planted", /proc says "{comm}"' in shown
+    assert run("bpf", "pid", "4194304").returncode == ExitCode.FAILED
+
+
 def test_secrets_in_values_are_hidden_in_plain_text(agent: RunningAgent) -> None:  # noqa: F811
     from tui.cli.bpf_text import value_text
 

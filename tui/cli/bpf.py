@@ -221,6 +221,51 @@ def program(settings: Settings, number: int, code: str | None, seconds: float | 
     print_program(found, snapshot, words, rate)
 
 
+@command.command()
+@click.argument("number", metavar="PID", type=click.IntRange(1, 2**22))
+@_json_option
+@click.pass_obj
+def pid(settings: Settings, number: int, as_json: bool) -> None:
+    """Ask the maps of every agent what they say about a process, and compare that with /proc.
+
+    Look-ups only, at most 512. What differs comes first. A map is shown when there is evidence that
+    it is keyed by processes: live pids are keys and other numbers are not, or its value agrees.
+    """
+    from core.bpf.claims import ask
+    from core.bpf.process_facts import read_facts
+    from tui.cli.bpf_json import claim_json, refused_json
+    from tui.cli.bpf_one import print_claims
+
+    with _reading(settings) as host:
+        snapshot = host.snapshot(with_fill=False)
+        try:
+            facts = read_facts(settings.host, number)
+        except (FileNotFoundError, ProcessLookupError):
+            raise CommandError(f"no process {number}") from None
+        answer = ask(settings.host, snapshot, facts, host.lister.types)
+    by_id = {found.id: found for found in snapshot.maps}
+    named = {owned: agent for agent in _agents(settings, snapshot) for owned in agent.maps}
+    if as_json:
+        listed = [
+            row
+            for claim in answer.claims
+            for row in claim_json(claim, by_id[claim.map_id], named[claim.map_id].name)
+        ]
+        refused = [{"what": row.what, "why": row.why, "fix": row.fix or None} for row in answer.refused]
+        emit(
+            "bpf-pid",
+            {
+                "pid": number,
+                "maps_asked": answer.asked,
+                "look_ups": answer.look_ups,
+                "claims": listed,
+                "refused": refused_json(snapshot) + refused,
+            },
+        )
+        return
+    print_claims(answer, by_id, named)
+
+
 @command.command("map")
 @click.argument("number", metavar="ID", type=click.IntRange(1, 2**32 - 1))
 @click.option("--dump", "most", type=click.IntRange(1, 2048), help="Show up to so many entries.")

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from core.bpf.agents import Agent
+from core.bpf.claims import Claim
 from core.bpf.code import CodeLine
 from core.bpf.contents import Entry
 from core.bpf.rates import Rate
@@ -149,6 +150,32 @@ def entry_json(entry: Entry, per_cpu: bool) -> Json:
         "raw": [part.hex() for part in entry.raw],
         "changed": entry.changed,
     }
+
+
+def claim_json(claim: Claim, found: Map, agent: bytes) -> list[Json]:
+    """Return one object for each member that is about a fact; one without fact when nothing was compared."""
+    about: Json = {
+        "map": {"id": found.id, "name": json_text(found.name), "agent": json_text(agent) or None},
+        "key": claim.key,
+        "likelihood": claim.likelihood.value,
+        "evidence": list(claim.why),
+        "raw": claim.raw.hex(),
+    }
+    if not claim.compared:
+        nothing = {"member": None, "fact": None, "theirs": value_json(claim.value), "ours": []}
+        return [{**about, **nothing, "verdict": "unknown", "why": ["no member that we know"]}]
+    return [
+        {
+            **about,
+            "member": json_text(one.member),
+            "fact": one.fact,
+            "theirs": value_json(one.theirs),
+            "ours": [value_json(answer) for answer in one.ours],
+            "verdict": one.verdict.value,
+            "why": [one.why] if one.why else [],
+        }
+        for one in claim.compared
+    ]
 
 
 def value_json(value: Value) -> Any:

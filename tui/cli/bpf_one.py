@@ -6,13 +6,16 @@ import time
 
 import click
 
+from core.bpf.agents import Agent
+from core.bpf.claims import Claims
+from core.bpf.facts_compared import Compared, Verdict
 from core.bpf.names import map_flags
 from core.bpf.rates import Rate
 from core.bpf.records import HostSnapshot, Kind, Map, Program
 from core.bpf.words import HoldWords
 from core.text.safe import safe_text
 from core.text.units import age, size
-from tui.cli.bpf_text import fill_words, rate_words
+from tui.cli.bpf_text import agent_name, fill_words, rate_words, value_text
 
 
 def print_program(program: Program, snapshot: HostSnapshot, words: HoldWords, rate: Rate | None) -> None:
@@ -70,3 +73,36 @@ def _line(name: str, value: str) -> None:
 def _lines(name: str, values: list[str]) -> None:
     for number, value in enumerate(values):
         _line("" if number else name, value)
+
+
+def _against(one: Compared) -> str:
+    """Return both sides of a comparison in words."""
+    text = value_text(one.theirs)
+    if one.verdict in (Verdict.DIFFERS, Verdict.UNKNOWN) and one.ours:
+        text += f", /proc says {' or '.join(map(value_text, one.ours[:4]))}"
+    return text + (f" ({one.why})" if one.why else "")
+
+
+def print_claims(answer: Claims, maps: dict[int, Map], agents: dict[int, Agent]) -> None:
+    """Print what maps say about a process, what differs first."""
+    for claim in answer.claims:
+        found, agent = maps[claim.map_id], agents.get(claim.map_id)
+        owner = f" of {agent_name(agent)}" if agent else ""
+        name = safe_text(found.name, 64)
+        click.echo(f"map {found.id} {name}{owner}: {claim.key}, {claim.likelihood.value}")
+        _line("because", "; ".join(claim.why) or "it has an entry")
+        for one in claim.compared:
+            _line(one.verdict.value, f"{safe_text(one.member, 64)} {_against(one)}")
+        if claim.value is None:
+            _line("value", f"{claim.raw[:64].hex(' ')} (no BTF)")
+        elif not claim.compared:
+            _line("value", value_text(claim.value))
+    for row in answer.refused:
+        click.echo(f"not asked: {row.what}: {safe_text(row.why, 200)}", err=True)
+    if not answer.asked:
+        click.echo("no map is loaded that could be asked about a process", err=True)
+    elif not answer.claims:
+        click.echo(
+            f"none of {answer.asked} maps is about this process; Falco and Cilium, for two, keep no such map",
+            err=True,
+        )
