@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import struct
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from tests.core.bpf.conftest import RunningAgent, agent, agent_object  # noqa: F401
 from tests.core.bpf.test_contents import IMAGE, update
+from tests.core.bpf.test_load_events import load
 from tui.output import ExitCode
 
 ROOT = Path(__file__).parents[1]
@@ -118,6 +120,33 @@ def test_one_map_with_its_entries(agent: RunningAgent) -> None:  # noqa: F811
     assert 'comm="nginx"' in run("bpf", "map", number, "--dump", "1").stdout
     assert "images" in run("bpf", "map", number).stdout
     assert run("bpf", "map", number, "--key", "7").returncode == ExitCode.FAILED
+
+
+def test_loads_are_seen_as_they_happen() -> None:
+    """Loads one program after the other until one is reported: the rings take a while to be there."""
+    held = [load()]
+    watching = subprocess.Popen(
+        [*PROGRAM, "bpf", "events", "--json"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert watching.stdout is not None
+        while not select.select([watching.stdout], [], [], 0.3)[0] and len(held) < 200:
+            held.append(load())
+        mine = None
+        for line in watching.stdout:
+            event = json.loads(line)
+            if event["event"] == "load" and event["pid"] == os.getpid():
+                mine = event
+                break
+            held.append(load())
+        assert mine is not None
+        assert (mine["schema"], mine["name"]) == ("ebpf-tui/bpf-events/1", "short_lived")
+        assert mine["comm"] == Path("/proc/self/comm").read_text().strip()
+    finally:
+        watching.kill()
+        watching.communicate()
+        for fd in held:
+            os.close(fd)
 
 
 def test_what_maps_say_about_a_process(agent: RunningAgent) -> None:  # noqa: F811

@@ -223,13 +223,25 @@ _PERF_CALL.restype = ctypes.c_long
 _PERF_CALL.argtypes = [ctypes.c_long, ctypes.c_void_p, *[ctypes.c_long] * 4]
 
 
+def perf_event_open(attributes: bytes, pid: int, cpu: int) -> int:
+    """Open a perf event; the caller closes it. Raises OSError."""
+    buffer = ctypes.create_string_buffer(attributes, len(attributes))
+    number: int = _PERF_CALL(_PERF_EVENT_OPEN, buffer, pid, cpu, -1, 8)  # PERF_FLAG_FD_CLOEXEC
+    if number < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"perf_event_open: {os.strerror(code)}")
+    return number
+
+
 @contextmanager
 def perf_event() -> Iterator[int]:
     """Open a perf event that never counts, of our own process; -1 where that is not allowed."""
-    attributes = ctypes.create_string_buffer(64)
-    struct.pack_into("=IIQ", attributes, 0, 1, 64, 9)  # software, size, dummy
-    struct.pack_into("=Q", attributes, 40, 1 | 1 << 5 | 1 << 6)  # disabled, without kernel and hypervisor
-    number: int = _PERF_CALL(_PERF_EVENT_OPEN, attributes, 0, -1, -1, 8)  # PERF_FLAG_FD_CLOEXEC
+    flags = 1 | 1 << 5 | 1 << 6  # disabled, without kernel and hypervisor
+    attributes = struct.pack("=IIQQQQQ16x", 1, 64, 9, 0, 0, 0, flags)  # a software event: the dummy
+    try:
+        number = perf_event_open(attributes, 0, -1)
+    except OSError:
+        number = -1
     try:
         yield number
     finally:
