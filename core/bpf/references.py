@@ -14,6 +14,7 @@ from core.bpf import syscall
 from core.bpf.btf import FUNC_PROTO, PTR, STRUCT, BtfError
 from core.bpf.records import Hold, HoldKind, Kind, Link, Map, Program, Refused
 from core.bpf.types import TypeNames
+from core.bpf.values import Decoder, Value
 
 _MOST_SLOTS = 1024
 _MOST_LOOK_UPS = 4096
@@ -74,6 +75,18 @@ def _slots(table: Map) -> Iterator[Hold]:
                 yield Hold(kind, number, hold, by=table.id, place=slot.encode())
 
 
+_REGISTERED = (b"BPF_STRUCT_OPS_STATE_INUSE", 1)
+"""Registered without a link, such a map keeps itself loaded until somebody unregisters it."""
+
+
+def _state(value: Value) -> Value:
+    """Return the state of a struct_ops map: beside the data, since Linux 6.9 in a struct of its own."""
+    if not isinstance(value, dict):
+        return None
+    common = value.get(b"common")
+    return common.get(b"state") if isinstance(common, dict) else value.get(b"state")
+
+
 def _struct_ops(table: Map, types: TypeNames) -> Iterator[Hold]:
     """Yield the programs in a registered table of functions: the kernel answers with their ids."""
     kernel = types.kernel()
@@ -86,6 +99,8 @@ def _struct_ops(table: Map, types: TypeNames) -> Iterator[Hold]:
     try:
         outer = kernel.type(table.kernel_value_type)
         data = next(member for member in kernel.members(outer) if member.name == b"data")
+        if _state(Decoder(kernel).decode(table.kernel_value_type, value)) in _REGISTERED:
+            yield Hold(Kind.MAP, table.id, HoldKind.STRUCT_OPS, by=table.id)
         _, operations = kernel.bare(data.type)
         if operations.kind != STRUCT:
             return

@@ -129,16 +129,24 @@ class HostBpf:
         held += [_as_hold(one) for one in attachments if not one.link_id]
         attachments += perf_attachments(rows)
         held += references(programs, maps, links, self.lister.types, refused)
-        attachments += [
-            Attachment(link.program_id, link.attach or link.type, link.target, link_id=link.id)
-            for link in links
-            if link.program_id and link.type not in _LISTED_WITH_DEVICES
-        ]
+        attachments += _of_links(programs, links)
         return held, attachments
 
 
 _LISTED_WITH_DEVICES = frozenset(("xdp", "tcx", "netkit", "cgroup", "netns"))
 """Link types whose attachments are found at the device, cgroup or namespace, by name."""
+
+
+def _of_links(programs: tuple[Program, ...], links: tuple[Link, ...]) -> list[Attachment]:
+    """Return what links say themselves. libbpf attaches tp_btf programs with raw_tracepoint links."""
+    tracing = {program.id for program in programs if program.type == "tracing"}
+    found = []
+    for link in links:
+        if link.program_id and link.type not in _LISTED_WITH_DEVICES:
+            tp_btf = link.type == "raw_tracepoint" and link.program_id in tracing
+            kind = "tp_btf" if tp_btf else link.attach or link.type
+            found.append(Attachment(link.program_id, kind, link.target, link_id=link.id))
+    return found
 
 
 def _as_hold(attachment: Attachment) -> Hold:

@@ -55,6 +55,8 @@ def hold_words(hold: Hold) -> str:
     if hold.kind in (HoldKind.NETDEV, HoldKind.CGROUP, HoldKind.NETNS):
         where = place if hold.kind is HoldKind.NETNS else f"{_PLACE[hold.kind]} {place}"
         return f"{where} ({safe_text(hold.detail, 64)})"
+    if hold.kind is HoldKind.STRUCT_OPS and hold.object is Kind.MAP:
+        return "registered in the kernel"
     words = {
         HoldKind.PIN: f"pin {place}",
         HoldKind.TAIL_CALL: f"slot {place} of map {hold.by}",

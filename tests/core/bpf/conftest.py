@@ -32,15 +32,18 @@ class RunningAgent:
 
 @pytest.fixture(scope="session")
 def agent_object(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled("agent", tmp_path_factory.mktemp("agent"))
+
+
+def compiled(name: str, directory: Path) -> Path:
+    """Compile NAME.bpf.c of this directory."""
     clang = shutil.which("clang")
     if clang is None:
         pytest.skip("no clang")
-    target = tmp_path_factory.mktemp("agent") / "agent.bpf.o"
+    target = directory / f"{name}.bpf.o"
     include = f"-I/usr/include/{os.uname().machine}-linux-gnu"
-    subprocess.run(
-        [clang, "-target", "bpf", "-mcpu=v3", "-g", "-O2", include, "-c", HERE / "agent.bpf.c", "-o", target],
-        check=True,
-    )
+    command = [clang, "-target", "bpf", "-mcpu=v3", "-g", "-O2", include, "-c", HERE / f"{name}.bpf.c"]
+    subprocess.run([*command, "-o", target], check=True)
     return target
 
 

@@ -20,8 +20,9 @@ from core.bpf.agents import AgentKind, agents, holder_names
 from core.bpf.holders import descriptors
 from core.bpf.records import Attachment, Hold, HoldKind, HostSnapshot, Kind, Refused
 from core.bpf.snapshot import HostBpf
+from core.bpf.words import HoldWords
 from core.system.host import LOCAL
-from tests.core.bpf.conftest import ROOT, RunningAgent, bpftool
+from tests.core.bpf.conftest import ROOT, RunningAgent, bpftool, compiled
 
 Places = dict[str, Any]
 
@@ -204,6 +205,69 @@ def test_a_cgroup_without_a_link(agent: RunningAgent, host: HostBpf) -> None:
         assert hold.place == os.fsencode(f"/{group.name}")
     finally:
         group.rmdir()
+
+
+def test_what_a_registered_table_of_functions_keeps(host: HostBpf, tmp_path: Path) -> None:
+    """A congestion control without a link: nobody has its map or its programs open."""
+    if not shutil.which("bpftool"):
+        pytest.skip("no bpftool")
+    built = compiled("congestion", tmp_path)
+    register = ["bpftool", "struct_ops", "register", built]
+    if subprocess.run(register, check=False, capture_output=True).returncode:
+        pytest.skip("no struct_ops here")
+    try:
+        snapshot = host.snapshot()
+        shown = bpftool("struct_ops", "show", "name", "ebpf_tui_test")
+    finally:
+        unregister = ["bpftool", "struct_ops", "unregister", "name", "ebpf_tui_test"]
+        subprocess.run(unregister, check=True, capture_output=True)
+    assert isinstance(shown, list)
+    table = next(found for found in snapshot.maps if found.id == shown[0]["id"])
+    assert (table.type, table.name) == ("struct_ops", b"ebpf_tui_test")
+    held = {hold.place: hold.id for hold in snapshot.holds if hold.by == table.id and hold.place}
+    named = {program.id: program.name for program in snapshot.programs}
+    assert {place: named[number] for place, number in held.items()} == {
+        b"ssthresh": b"threshold",
+        b"cong_avoid": b"avoid",
+        b"undo_cwnd": b"undo",
+    }
+    words = HoldWords(snapshot)
+    assert words.held_by(Kind.MAP, table.id)[0] == "registered in the kernel"
+    (nobodys,) = [a for a in agents(snapshot, holder_names(snapshot)) if table.id in a.maps]
+    assert nobodys.kind is AgentKind.NOBODY
+    assert set(held.values()) <= set(nobodys.programs)
+
+
+def test_a_tp_btf_program_is_called_that(agent: RunningAgent, snapshot: HostSnapshot) -> None:
+    """Its link is a raw_tracepoint link, as bpftool shows it."""
+    (place,) = [a for a in snapshot.attachments if a.program_id == agent.programs["on_switch"]]
+    assert (place.kind, place.where) == ("tp_btf", b"sched_switch")
+
+
+def test_a_link_of_a_removed_device_is_detached(agent: RunningAgent) -> None:
+    code = (
+        "import socket, struct, subprocess, sys\n"
+        "from core.bpf import syscall\n"
+        "from core.bpf.listing import Lister\n"
+        "run = lambda *words: subprocess.run(words, check=True, capture_output=True)\n"
+        "run('ip', 'link', 'add', 'strange2', 'type', 'veth', 'peer', 'name', 'strange3')\n"
+        "with syscall.opened('program', int(sys.argv[1])) as fd:\n"
+        "    link = syscall.bpf(28, struct.pack('=IIII', fd, socket.if_nametoindex('strange2'), 37, 2))\n"
+        "number = struct.unpack_from('=I', syscall.info('link', link), 4)[0]\n"
+        "show = lambda: next(l for l in Lister().links([]) if l.id == number)\n"
+        "print(show().type, show().detached, show().target.decode(), sep='|')\n"
+        "run('ip', 'link', 'del', 'strange2')\n"
+        "print(show().type, show().detached, show().target.decode(), sep='|')\n"
+    )
+    ran = subprocess.run(
+        ["unshare", "-n", sys.executable, "-c", code, str(agent.programs["pass_frames"])],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if not ran.stdout:
+        pytest.skip(f"no XDP link here: {ran.stderr[-200:]}")
+    before, after = ran.stdout.splitlines()
+    assert before.startswith("xdp|False|device ")
+    assert after == "xdp|True|a device that was removed"
 
 
 def test_our_own_objects_are_marked(agent: RunningAgent, snapshot: HostSnapshot) -> None:
