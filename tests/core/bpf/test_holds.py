@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.bpf import namespaces
+from core.bpf import namespaces, pins
 from core.bpf.agents import AgentKind, agents, holder_names
 from core.bpf.holders import descriptors
 from core.bpf.records import Attachment, Hold, HoldKind, HostSnapshot, Kind, Refused
@@ -321,6 +321,26 @@ def test_what_lies_on_fuse_is_not_opened() -> None:
     assert not namespaces._lies_on(b"/mnt/fuse2/bpf", b"/mnt/fuse")
     parsed = namespaces._parse(b"36 35 98:0 /mnt1 /mnt\\040two rw,noatime master:1 - bpf none rw")
     assert parsed == (b"98:0", b"/mnt1", b"/mnt two", b"bpf")
+
+
+def mount_at(place: bytes, *, device: bytes = b"0:999999", may_wait: bool = False) -> namespaces.Mount:
+    return namespaces.Mount(os.getpid(), 1, device, b"/", place, b"bpf", may_wait)
+
+
+def test_what_is_mounted_over_a_bpffs_is_not_walked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(pins, "mounts", lambda *_: [mount_at(os.fsencode(tmp_path))])
+    monkeypatch.setattr(pins, "_walk", lambda *_: pytest.fail("walked"))
+    assert pins.pins(LOCAL, namespaces.Namespaces(), []) == []
+
+
+def test_a_bpffs_below_a_fuse_mount_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its server may never answer: the path is not even opened."""
+    monkeypatch.setattr(pins, "mounts", lambda *_: [mount_at(b"/mnt/\xff", may_wait=True)])
+    monkeypatch.setattr(pins, "_walk_mount", lambda *_: pytest.fail("opened"))
+    refused: list[Refused] = []
+    assert pins.pins(LOCAL, namespaces.Namespaces(), refused) == []
+    assert [row.what for row in refused] == ["pins below /mnt/\\xff"]
 
 
 def test_the_shipped_object_is_that_of_its_source() -> None:
