@@ -22,9 +22,9 @@ from core.probe.libbpf import (
     OpenOptions,
     clear_log,
     load_libbpf,
-    undisturbed,
+    signals_blocked,
 )
-from core.probe.refusals import decisive_line
+from core.probe.refusals import refusal
 
 OBJECT = Path(__file__).with_name("host.bpf.o")
 PROGRAMS = ("own_files", "holders", "counts", "rings", "list_programs", "list_maps", "list_links")
@@ -82,7 +82,7 @@ class HostIterators:
             raise IteratorsUnavailable(str(error)) from None
         except LibbpfError as error:
             self.close()
-            raise IteratorsUnavailable(decisive_line(error.log) or str(error)) from None
+            raise IteratorsUnavailable(refusal(error)) from None
         except OSError as error:
             self.close()
             raise IteratorsUnavailable(f"{error.filename}: {error.strerror}") from None
@@ -138,7 +138,7 @@ class HostIterators:
             for name in self.missing:
                 self._bpf.call("bpf_program__set_autoload", self._program(name), False)
             try:
-                with undisturbed():
+                with signals_blocked():
                     self._bpf.call("bpf_object__load", self._object)
                 break
             except LibbpfError as error:
@@ -147,7 +147,7 @@ class HostIterators:
                 self._object = 0
                 if not refused or refused[0] not in PROGRAMS or refused[0] in self.missing:
                     raise
-                self.missing[refused[0]] = decisive_line(error.log)
+                self.missing[refused[0]] = refusal(error)
         for name in PROGRAMS:
             if name not in self.missing:
                 self._links[name] = self._bpf.pointer("bpf_program__attach_iter", self._program(name), None)
