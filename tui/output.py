@@ -33,13 +33,13 @@ class CommandError(click.ClickException):
         click.echo(f"ebpf-tui: {self.format_message()}", err=True)
 
 
-def emit(name: str, value: dict[str, Any]) -> None:
-    """Write one JSON object as one line, with the schema `ebpf-tui/NAME/1` first.
+def emit(name: str, value: dict[str, Any], version: int = 1) -> None:
+    """Write one JSON object as one line, with the schema `ebpf-tui/NAME/VERSION` first.
 
     All non-ASCII characters are escaped, so no byte from outside can control the terminal. Bytes that
     are not valid UTF-8 are preserved as lone surrogates (see core.text.safe.json_text).
     """
-    sys.stdout.write(json.dumps({"schema": f"ebpf-tui/{name}/1", **value}) + "\n")
+    sys.stdout.write(json.dumps({"schema": f"ebpf-tui/{name}/{version}", **value}) + "\n")
     sys.stdout.flush()
 
 

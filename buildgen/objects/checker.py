@@ -37,7 +37,10 @@ _STOPPING = frozenset({signal.SIGKILL, signal.SIGXCPU, signal.SIGTERM, signal.SI
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What became of one program. `ended`: why the verifier said nothing of it, empty when it did."""
+    """What became of one program. `ended`: why the verifier said nothing of it, empty when it did.
+
+    `fixups`: what was set for the check that the object leaves to its loader.
+    """
 
     name: str = ""
     errno: int = 0
@@ -45,17 +48,20 @@ class Answer(msgspec.Struct, frozen=True):
     log: str = ""
     said: tuple[str, ...] = ()
     ended: str = ""
+    fixups: tuple[str, ...] = ()
 
 
 class Checked(msgspec.Struct, frozen=True):
     """The answers in the order of the programs. `whole`: bytes that the maps take when the object is loaded.
 
-    `shrunk` are the maps that had fewer entries in the check.
+    `shrunk` are the maps that had fewer entries in the check. `unopened` is what libbpf said of an object
+    that it does not open: nothing was asked then.
     """
 
     answers: tuple[Answer, ...]
     whole: int
     shrunk: tuple[str, ...]
+    unopened: tuple[str, ...] = ()
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -72,13 +78,14 @@ class _Line(msgspec.Struct, frozen=True):
     brief: str = ""
     log: str = ""
     said: tuple[str, ...] = ()
+    fixups: tuple[str, ...] = ()
 
 
 def check(path: Path, content: bytes, admin: bool) -> Checked:
     """Load each program of the object `content` alone; `path` is what it is called.
 
     `admin`: some program needs CAP_SYS_ADMIN to be loaded; all other rights are given up anyway.
-    Raises ObjectError when libbpf does not open it, VerifyError when nothing can be asked here.
+    Raises ObjectError when libbpf fails to read it, VerifyError when nothing can be asked here.
     """
     deadline = time.monotonic() + PATIENCE
     opened: _Line | None = None
@@ -87,6 +94,8 @@ def check(path: Path, content: bytes, admin: bool) -> Checked:
     while opened is None or len(answers) < len(opened.programs or ()):
         lines, ran = _run(path, content, len(answers), deadline, admin)
         opened = _opened(path, lines[:1], ran)
+        if opened.open is not None:
+            return Checked((), 0, (), opened.said or (os.strerror(opened.open),))
         names = [safe_text(name) for name in opened.programs or ()]
         answers += _answers(lines[1:], names, len(answers))
         if (refused := _refused(opened)) or len(answers) == len(names):
@@ -110,10 +119,7 @@ def _opened(path: Path, lines: list[_Line], ran: Ran) -> _Line:
         why = _ending(ran)[0].removesuffix(" loading it")
         said = safe_text(ran.err.strip().rpartition(b"\n")[2], 200)
         raise ObjectError(path, f"{why} opening it{f' ({said})' if said else ''}")
-    (line,) = lines
-    if line.open is not None:
-        raise ObjectError(path, f"libbpf does not open it: {first_said(line.said) or os.strerror(line.open)}")
-    return line
+    return lines[0]
 
 
 def _refused(opened: _Line) -> str:
@@ -134,7 +140,7 @@ def _answers(lines: list[_Line], names: list[str], first: int) -> Iterator[Answe
     for number, line in enumerate(lines, first):
         if line.number != number or number >= len(names):
             raise VerifyError("the process that asks libbpf does not answer what it was asked")
-        yield Answer(names[number], line.errno, line.brief, line.log, line.said)
+        yield Answer(names[number], line.errno, line.brief, line.log, line.said, fixups=line.fixups)
 
 
 def _run(path: Path, content: bytes, first: int, deadline: float, admin: bool) -> tuple[list[_Line], Ran]:

@@ -30,6 +30,15 @@ _NO_ENTRIES = frozenset({"arena", "sk_storage", "inode_storage", "task_storage",
 """Take memory when they are used, not when they are made."""
 
 
+_UNCOUNTED = frozenset(
+    {
+        *("unspec", "perf_event_array", "struct_ops", "cgroup_storage", "percpu_cgroup_storage"),
+        *("sk_storage", "inode_storage", "task_storage", "cgrp_storage"),
+    }
+)
+"""max_entries must be 0, or libbpf sets it."""
+
+
 class Shape(NamedTuple):
     """What bpf(BPF_MAP_CREATE) is given; `type` is a number."""
 
@@ -74,6 +83,18 @@ def smaller(map_: Shape) -> int:
     if kind in _POINTERS:
         return min(map_.max_entries, _FEW_POINTERS)
     return min(map_.max_entries, _SMALL) if kind in _SMALLER else map_.max_entries
+
+
+def entries_to_set(map_: Shape) -> int:
+    """Return max_entries for a map of which the object says none, 0 where it needs none or libbpf sets it."""
+    kind = _kind(map_)
+    if map_.max_entries or kind in _UNCOUNTED or not kind:
+        return 0
+    return _PAGE if kind in _RINGS else 1
+
+
+def is_map_of_maps(map_: Shape) -> bool:
+    return _kind(map_) in ("array_of_maps", "hash_of_maps")
 
 
 def _kind(map_: Shape) -> str:

@@ -14,13 +14,15 @@ import contextlib
 import ctypes
 import errno
 import json
+import os
+import re
 import resource
 import sys
 from collections.abc import Iterator
 from ctypes import CFUNCTYPE, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_void_p
 
 from buildgen.objects.confine import CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN, confine
-from buildgen.objects.map_memory import Shape, memory_of, smaller
+from buildgen.objects.map_memory import Shape, entries_to_set, is_map_of_maps, memory_of, smaller
 
 NO_LIBBPF = 3
 """Exit code when libbpf.so.1 is not there."""
@@ -36,6 +38,9 @@ _KEPT_OF_ALL, _KEPT_THEN = 32 * 1024 * 1024, 16 * 1024
 _MOST_SAID = 64
 _MOST_DATA, _MOST_FILES = 1 << 30, 4096
 _OBJECT = b"/proc/self/fd/0"
+_HASH, _PATTERN_VALUE = 1, 4096
+"""The pattern of a map of maps that has none: large, so that no access is refused for its size."""
+_SLOT = re.compile(r"map '[^']*': failed to initialize slot \[\d+\] to prog '[^']*'")
 ADMIN = "admin"
 """A last argument: some program cannot be loaded without CAP_SYS_ADMIN."""
 
@@ -55,6 +60,8 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_map__max_entries": (c_uint32, [c_void_p]),
     "bpf_map__set_max_entries": (c_int, [c_void_p, c_uint32]),
     "bpf_map__inner_map": (c_void_p, [c_void_p]),
+    "bpf_map__set_inner_map_fd": (c_int, [c_void_p, c_int]),
+    "bpf_map_create": (c_int, [c_int, c_char_p, c_uint32, c_uint32, c_uint32, c_void_p]),
     "libbpf_num_possible_cpus": (c_int, []),
     "bpf_program__name": (c_char_p, [c_void_p]),
     "bpf_program__set_autoload": (c_int, [c_void_p, c_bool]),
@@ -139,12 +146,36 @@ def _measured(bpf: _Libbpf, opened: int, most: int) -> dict[str, object]:
     return {"maps": count, "whole": whole, "checked": checked, "shrunk": names[:_MOST_SAID]}
 
 
-def _load(bpf: _Libbpf, number: int, shrink: bool, level: int, room: int) -> tuple[int, bytes]:
-    """Load program `number` alone; return (errno or 0, the verifier's log)."""
+def _fill_in(bpf: _Libbpf, opened: int, patterns: list[int]) -> list[str]:
+    """Set what the object leaves to its loader; return what was set, in words.
+
+    `patterns` gets the descriptors of the maps made as patterns of what is in a map of maps: the caller
+    closes them.
+    """
+    done = []
+    for one in _maps(bpf, opened):
+        shape = _shape(bpf, one)
+        name = _text(bpf.c.bpf_map__name(one) or b"")
+        if entries := entries_to_set(shape):
+            bpf.c.bpf_map__set_max_entries(one, entries)
+            done.append(f"map {name!r}: max_entries is 0, which its loader sets; checked with {entries}")
+        if is_map_of_maps(shape) and not bpf.c.bpf_map__inner_map(one):
+            patterns.append(bpf.c.bpf_map_create(_HASH, b"pattern", 4, _PATTERN_VALUE, 1, None))
+            if bpf.c.bpf_map__set_inner_map_fd(one, patterns[-1]) == 0:
+                done.append(
+                    f"map {name!r}: no inner map is defined, which its loader sets; checked with a hash of "
+                    f"4-byte keys and {_PATTERN_VALUE}-byte values"
+                )
+    return done
+
+
+def _load(bpf: _Libbpf, number: int, shrink: bool, level: int, room: int) -> tuple[int, bytes, list[str]]:
+    """Load program `number` alone; return (errno or 0, the verifier's log, what was set for the check)."""
     opened = bpf.c.bpf_object__open_file(_OBJECT, None)
     if not opened:
-        return ctypes.get_errno(), b""
+        return ctypes.get_errno(), b"", []
     log = ctypes.create_string_buffer(room)
+    patterns: list[int] = []
     try:
         for index, program in enumerate(_programs(bpf, opened)):
             bpf.c.bpf_program__set_autoload(program, index == number)
@@ -156,14 +187,21 @@ def _load(bpf: _Libbpf, number: int, shrink: bool, level: int, room: int) -> tup
             shape = _shape(bpf, one)
             if shrink and smaller(shape) != shape.max_entries:
                 bpf.c.bpf_map__set_max_entries(one, smaller(shape))
-        return -min(0, bpf.c.bpf_object__load(opened)), log.value
+        done = _fill_in(bpf, opened, patterns)
+        return -min(0, bpf.c.bpf_object__load(opened)), log.value, done
     finally:
         bpf.c.bpf_object__close(opened)
+        for fd in patterns:
+            if fd >= 0:
+                os.close(fd)
 
 
 def _verdict(bpf: _Libbpf, number: int, shrink: bool, kept: int) -> dict[str, object]:
-    failed, brief = _load(bpf, number, shrink, _ERRORS_AND_STATS, _SHORT)
+    failed, brief, fixups = _load(bpf, number, shrink, _ERRORS_AND_STATS, _SHORT)
     said = bpf.said()
+    if failed and brief and (slot := _unset_slot(said)):
+        failed = 0
+        fixups.append(slot)
     log = brief
     if failed and brief:
         log = _load(bpf, number, shrink, _WHOLE_WAY, _LONG)[1] or brief
@@ -174,7 +212,19 @@ def _verdict(bpf: _Libbpf, number: int, shrink: bool, kept: int) -> dict[str, ob
         "brief": _text(brief),
         "log": _text(log[-kept:]),
         "said": said,
+        "fixups": fixups[:_MOST_SAID],
     }
+
+
+def _unset_slot(said: list[str]) -> str:
+    """Return what libbpf said of an element of a program array that it could not set, if it did.
+
+    It sets them when the program is loaded already: they name programs that a check of one leaves out.
+    """
+    for line in said:
+        if _SLOT.search(line):
+            return f"{line.removeprefix('libbpf: ')}: that program is not loaded in this check"
+    return ""
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Whether this kernel takes the programs of an object: the verifier's verdict on each, and why not.
+"""Whether this kernel takes the programs of an object: the verdict on each, and why not.
 
 What is asked is asked in a child process (buildgen.objects.checker): a file that crashes libbpf costs one
 verdict. The child's answers are read here, with the object's own lines and CO-RE relocations beside them.
@@ -9,77 +9,42 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from buildgen.diagnostics import diagnose
+from buildgen.errors import ObjectError
 from buildgen.objects.checker import Answer, Checked, check, first_said
 from buildgen.objects.elf import read_content
-from buildgen.objects.model import CoreRelocation, LineInfo, ObjectFile, Program
+from buildgen.objects.model import LineInfo, ObjectFile, Program
 from buildgen.objects.read import read_object
+from buildgen.verifier.before import not_permitted, refused_unseen, stopped_before
+from buildgen.verifier.log import Log, read_log
+from buildgen.verifier.model import (
+    NOT_EXPLAINED,
+    Explanation,
+    ObjectVerdict,
+    ProgramVerdict,
+    TracePoint,
+    Verdict,
+)
+from buildgen.verifier.places import Places
+from buildgen.verifier.rejections import explain, packets_moved
+from buildgen.verifier.trace import trace_back
 from core.text.safe import safe_lines, safe_text
 
-_SYS_ADMIN, _PERFMON, _BPF = 21, 38, 39
-"""Numbers of capabilities (include/uapi/linux/capability.h)."""
-_INSN = re.compile(r"^(\d+): (?:\(|<)", re.MULTILINE)
+_BPF = 39
+"""Number of CAP_BPF, the newest of the capabilities that matter (include/uapi/linux/capability.h)."""
 _POISONED = re.compile(r"^(\d+): (?:<invalid CO-RE relocation>|\(85\) call unknown#195896080)", re.MULTILINE)
-_PROCESSED = re.compile(r"^processed (\d+) insns", re.MULTILINE)
-_COMMENT = re.compile(r"^; (?P<text>.*?)(?: @ (?P<file>\S+):(?P<line>\d+))?$", re.MULTILINE)
-_NO_REASON = re.compile(
-    r"^(?:processed \d|verification time|stack depth|; |arg#\d+ reference type|Func#\d+|Validating |"
-    r"func#\d+ |(?:cur|old) state:|mark_precise|caller:|callee:| |\d+: |$)"
-)
-"""Lines of a log that say where the verifier was, not what it found."""
+_UNRESOLVED = re.compile(r"failed to resolve CO-RE relocation <(?P<kind>\w+)> \[\d+\] (?P<what>[^\n(]+?) \(")
 _LONGEST_LINE = 4096
+_LONGEST_REASON = 600
 _VMLINUX_BTF = Path("/sys/kernel/btf/vmlinux")
 _BY_NAME = frozenset({"tracing", "lsm", "ext"})
 """Program types that attach to a function or type that BTF names."""
 _MOST_NAMES = 200
 _CALL_PROBE_WRITE_USER = bytes([0x85, 0, 0, 0, 36, 0, 0, 0])
-
-
-@dataclass(frozen=True, slots=True)
-class ProgramVerdict:
-    """What became of one program. All texts are safe to show; `log` keeps its line breaks.
-
-    `decided` is False when nobody looked at it to the end: not permitted, killed, out of time, too large.
-    `reason` is empty for an accepted program, `fix` when nothing is known that helps. `file`, `line` and
-    `source` are those of the instruction that was refused, when the object has line information.
-    """
-
-    name: str
-    section: str
-    type: str
-    accepted: bool
-    permitted: bool
-    insns_verified: int | None
-    reason: str
-    fix: str
-    file: str | None
-    line: int | None
-    source: str
-    log: str
-    decided: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectVerdict:
-    """`note`: what was different in the check from loading the object, empty for nothing."""
-
-    path: Path
-    programs: tuple[ProgramVerdict, ...]
-    note: str = ""
-
-    @property
-    def accepted(self) -> bool:
-        return all(one.accepted for one in self.programs)
-
-    @property
-    def permitted(self) -> bool:
-        """False when some program was not looked at, because loading it is not allowed to us."""
-        return all(one.permitted for one in self.programs)
 
 
 def verify_object(path: Path) -> ObjectVerdict:
@@ -91,17 +56,33 @@ def verify_object(path: Path) -> ObjectVerdict:
     found = read_object(path, content)
     checked = check(path, content, _needs_admin(found, content))
     places = Places(found)
-    return ObjectVerdict(
-        path, tuple(verdict_of(places, answer) for answer in checked.answers), _note(checked)
-    )
+    if checked.unopened:
+        return ObjectVerdict(path, tuple(_unopened(path, places, found, checked.unopened)))
+    fixups = _smaller_maps(checked)
+    return ObjectVerdict(path, tuple(verdict_of(places, answer, fixups) for answer in checked.answers))
 
 
-def _note(checked: Checked) -> str:
+def _unopened(path: Path, places: Places, found: ObjectFile, said: tuple[str, ...]) -> list[ProgramVerdict]:
+    """Return the verdicts on an object that libbpf does not open, for a reason that lies in its source.
+
+    Raises ObjectError for any other: the file is damaged, or for another machine.
+    """
+    programs = [one for one in found.programs if not one.subprogram]
+    stopped = [(one, stopped_before(said, one, places.maps)) for one in programs]
+    if not programs or stopped[0][1] is None:
+        raise ObjectError(path, f"libbpf does not open it: {first_said(said)}")
+    log = "\n".join(safe_lines("\n".join(said))).strip()
+    return [
+        _not_asked(_Asked(Answer(name=one.name), one, log), *why) for one, why in stopped if why is not None
+    ]
+
+
+def _smaller_maps(checked: Checked) -> tuple[str, ...]:
     if not checked.shrunk:
-        return ""
+        return ()
     names = ", ".join(checked.shrunk[:4]) + (", …" if len(checked.shrunk) > 4 else "")
     takes = f"the maps of this object take {checked.whole >> 20:,} MiB of kernel memory when it is loaded"
-    return f"{takes}; for the check these had fewer entries: {names}"
+    return (f"{takes}; for the check these had fewer entries: {names}",)
 
 
 def _needs_admin(found: ObjectFile, content: bytes) -> bool:
@@ -114,6 +95,8 @@ def _needs_admin(found: ObjectFile, content: bytes) -> bool:
         return True
     names = {one.attach_to for one in found.programs if one.type in _BY_NAME and one.attach_to}
     names |= {one.name for one in found.variables if one.section == ".ksyms"}
+    names |= {one.type.rpartition(" ")[2].partition("___")[0] for one in found.core_relocations}
+    names.discard("")
     if not names:
         return False
     try:
@@ -126,128 +109,149 @@ def _needs_admin(found: ObjectFile, content: bytes) -> bool:
 # --- verdicts --------------------------------------------------------------------------------------
 
 
-class Places:
-    """The programs of an object, and what it says of its instructions, by section: made once for all."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One program and its answer, with the texts that go into the verdict whatever it is."""
 
-    def __init__(self, found: ObjectFile) -> None:
-        self.programs = {program.name: program for program in found.programs}
-        self.relocations = {(one.section, one.insn): one for one in reversed(found.core_relocations)}
-        self._lines: dict[str, list[LineInfo]] = {}
-        self.by_text: dict[str, LineInfo] = {}
-        for line in found.lines:
-            self._lines.setdefault(line.section, []).append(line)
-            self.by_text.setdefault(line.text, line)
+    answer: Answer
+    program: Program | None
+    log: str
+    fixups: tuple[str, ...] = ()
 
-    def lines(self, program: Program) -> list[LineInfo]:
-        """Return the lines of a program's section, from its first instruction on."""
-        return [one for one in self._lines.get(program.elf_section, ()) if one.insn >= program.offset]
+    @property
+    def type(self) -> str:
+        return self.program.type if self.program else "unspec"
 
 
-def verdict_of(places: Places, answer: Answer) -> ProgramVerdict:
-    """Return what an answer means for a program of the object. The texts in the answer may be any."""
-    program = places.programs.get(answer.name)
-    log = "\n".join(line[:_LONGEST_LINE] for line in answer.log.split("\n"))
-    brief = "\n".join(line[:_LONGEST_LINE] for line in answer.brief.split("\n"))
-    processed = _PROCESSED.search(brief)
-    refused = answer.errno == errno.EPERM and not processed
-    accepted = not answer.errno and not answer.ended
-    reason, fix, where = answer.ended, "", None
-    if refused:
-        reason = f"not permitted: {_not_permitted()}"
-    elif answer.errno:
-        relocation = _unmatched(places, program, log)
-        reason, fix = _why(answer, log, brief, relocation)
-        where = _line(places, program, log, relocation)
-    whole = "\n".join([log.rstrip("\n"), *(line.rstrip() for line in answer.said if line.strip())])
+def verdict_of(places: Places, answer: Answer, fixups: tuple[str, ...] = ()) -> ProgramVerdict:
+    """Return what an answer means for a program of the object. The texts in the answer may be any.
+
+    `fixups`: what was set for the check of all programs of the object.
+    """
+    whole, brief = _cut_lines(answer.log), _cut_lines(answer.brief)
+    shown = "\n".join([whole.rstrip("\n"), *(line.rstrip() for line in answer.said if line.strip())])
+    fixups += tuple(safe_text(one, 300) for one in answer.fixups)
+    asked = _Asked(answer, places.programs.get(answer.name), "\n".join(safe_lines(shown)).strip(), fixups)
+    if answer.ended:
+        return _not_asked(asked, answer.ended, NOT_EXPLAINED)
+    read = read_log(whole, brief)
+    if not answer.errno:
+        return _verdict(asked, "accepted", read)
+    poisoned = _POISONED.search(whole)
+    if read.decisive or read.steps or poisoned:
+        return _rejected(places, asked, read, poisoned)
+    reason, explained = _stopped(places, asked)
+    refused = answer.errno == errno.EPERM and reason.startswith("not permitted")
+    return _not_asked(asked, reason, explained, permitted=not refused)
+
+
+def _stopped(places: Places, asked: _Asked) -> tuple[str, Explanation]:
+    """Return (what happened, why) for a program that nobody verified."""
+    answer = asked.answer
+    if found := stopped_before(answer.said, asked.program, places.maps):
+        return found
+    if answer.errno == errno.EPERM:
+        return not_permitted(asked.type, _effective())
+    if any("load failed" in line for line in answer.said) or not answer.said:
+        return refused_unseen(asked.program, answer.errno)
+    said = diagnose(answer.name, "\n".join(answer.said).encode("utf-8", "backslashreplace"))
+    what = first_said(answer.said) or os.strerror(answer.errno)
+    return what, Explanation(said.cause, said.fix) if said.known else NOT_EXPLAINED
+
+
+def _rejected(places: Places, asked: _Asked, read: Log, poisoned: re.Match[str] | None) -> ProgramVerdict:
+    answer, program = asked.answer, asked.program
+    insn = int(poisoned[1]) if poisoned and len(poisoned[1]) < 10 else None
+    if insn is not None:
+        written = "\n".join([answer.log, *answer.said])
+        return _verdict(asked, "rejected", read, (*_unmatched(places, program, insn, written), ()))
+    reason = "; ".join(read.decisive[:3]) or first_said(answer.said) or os.strerror(answer.errno)
+    where = places.of_decision(program, read)
+    trace = trace_back(places, program, read)
+    explained = packets_moved(trace.moved_by) if trace.moved_by else explain(read, asked.type)
+    return _verdict(asked, "rejected", read, (reason, explained, where, trace.points))
+
+
+def _unmatched(
+    places: Places, program: Program | None, insn: int, text: str
+) -> tuple[str, Explanation, LineInfo | None]:
+    """Return what is known of a CO-RE relocation that libbpf made an invalid instruction of.
+
+    In a function that the program calls it is known by what libbpf wrote alone, and has no line.
+    """
+    relocation, where = None, None
+    if program is not None and insn < program.insns:
+        relocation = places.relocations.get((program.elf_section, program.offset + insn))
+    if program is not None and relocation:
+        what = f"{relocation.type}.{relocation.access}" if relocation.access else relocation.type
+        kind = relocation.kind
+        where = places.of_relocation(program, insn, relocation)
+    elif written := _UNRESOLVED.search(text):
+        what, kind = safe_text(written["what"], 200), written["kind"]
+    else:
+        what, kind = "struct, field or enumerator that the program uses", ""
+    reason = f"this kernel has no {what}: a CO-RE relocation{f' ({kind})' if kind else ''} does not match"
+    return reason, Explanation(f"this kernel has no {what}, which the program uses", _guard(kind)), where
+
+
+def _guard(kind: str) -> str:
+    if kind.startswith("enumval"):
+        guard = "bpf_core_enum_value_exists()"
+    elif kind.startswith("type") or kind == "target_type_id":
+        guard = "bpf_core_type_exists()"
+    else:
+        guard = "bpf_core_field_exists()"
+    return f"guard the access with {guard}, or use the name that this kernel gives it"
+
+
+_Why = tuple[str, Explanation, LineInfo | None, tuple[TracePoint, ...]]
+
+
+def _verdict(
+    asked: _Asked, verdict: Verdict, read: Log, why: _Why = ("", NOT_EXPLAINED, None, ())
+) -> ProgramVerdict:
+    reason, explained, where, trace = why
     return ProgramVerdict(
-        name=answer.name,
-        section=program.section if program else "",
-        type=program.type if program else "unspec",
-        accepted=accepted,
-        permitted=not refused,
-        insns_verified=_number(processed[1]) if processed else None,
-        reason=safe_text(reason, 600),
-        fix=fix,
+        name=asked.answer.name,
+        section=asked.program.section if asked.program else "",
+        type=asked.type,
+        verdict=verdict,
+        insns_verified=read.insns,
+        states=read.states,
+        reason=safe_text(reason, _LONGEST_REASON),
+        explained=explained,
         file=where.file if where else None,
         line=where.line if where else None,
         source=where.text if where else "",
-        log="\n".join(safe_lines(whole)).strip(),
-        decided=not refused and not answer.ended,
+        trace=trace,
+        fixups=asked.fixups,
+        log=asked.log,
     )
 
 
-def _why(answer: Answer, log: str, brief: str, relocation: CoreRelocation | None) -> tuple[str, str]:
-    """Return the reason in one line, and what helps, if it is a mistake that is known."""
-    said = diagnose(answer.name, "\n".join([log, *answer.said]).encode("utf-8", "backslashreplace"))
-    fix = said.fix if said.known else ""
-    if relocation:
-        what = f"{relocation.type}.{relocation.access}" if relocation.access else relocation.type
-        return f"this kernel has no {what}: a CO-RE relocation ({relocation.kind}) does not match", fix
-    if _POISONED.search(log) and said.known:  # in a function that the program calls
-        return said.cause, fix
-    decisive = [line for line in brief.splitlines() if not _NO_REASON.match(line)]
-    return "; ".join(decisive[:2]) or first_said(answer.said) or os.strerror(answer.errno), fix
+def _not_asked(
+    asked: _Asked, reason: str, explained: Explanation, *, permitted: bool = True
+) -> ProgramVerdict:
+    return ProgramVerdict(
+        name=asked.answer.name,
+        section=asked.program.section if asked.program else "",
+        type=asked.type,
+        verdict="not asked",
+        permitted=permitted,
+        reason=safe_text(reason, _LONGEST_REASON),
+        explained=explained,
+        fixups=asked.fixups,
+        log=asked.log,
+    )
 
 
-def _not_permitted() -> str:
-    """Say why loading was refused with EPERM and without a look: libbpf's own advice is about ulimit."""
+def _cut_lines(text: str) -> str:
+    return "\n".join(line[:_LONGEST_LINE] for line in text.split("\n"))
+
+
+def _effective() -> int:
     status = Path("/proc/self/status").read_text()
-    own = int(status.partition("CapEff:")[2].split()[0], 16)
-    if own >> _SYS_ADMIN & 1 or (own >> _BPF & 1 and own >> _PERFMON & 1):
-        return (
-            "the capabilities are there; lockdown, a security module or the kernel itself forbids this type"
-        )
-    return "loading needs CAP_BPF, and CAP_PERFMON or CAP_NET_ADMIN by type of program: run it with sudo"
-
-
-def _unmatched(places: Places, program: Program | None, log: str) -> CoreRelocation | None:
-    """Return the relocation of the instruction that libbpf made invalid, because nothing matched it."""
-    poisoned = _POISONED.search(log)
-    insn = _number(poisoned[1]) if poisoned else None
-    if insn is None or program is None or insn >= program.insns:
-        return None
-    return places.relocations.get((program.elf_section, program.offset + insn))
-
-
-def _number(digits: str) -> int | None:
-    return int(digits) if len(digits) < 10 else None
-
-
-def line_of(lines: Sequence[LineInfo], insn: int) -> LineInfo | None:
-    """Return where an instruction comes from; `lines` are of one section.
-
-    The compiler gives line 0 to what it made itself: that mostly prepares what comes next.
-    """
-    before = max((one for one in lines if one.insn <= insn), key=lambda one: one.insn, default=None)
-    if before is not None and before.line:
-        return before
-    later = (one for one in lines if one.insn > insn and one.line)
-    return min(later, key=lambda one: one.insn, default=None)
-
-
-def _line(
-    places: Places, program: Program | None, log: str, relocation: CoreRelocation | None
-) -> LineInfo | None:
-    """Return the source line of the last instruction that the verifier looked at.
-
-    The program's own instructions have the numbers of the object; those of functions that it calls were put
-    behind them by libbpf, and are found by the text that the log shows before them. The compiler moves the
-    offset of a field about, so the line that names the field is nearer to the truth than the number.
-    """
-    numbers = _INSN.findall(log)
-    insn = _number(numbers[-1]) if numbers else None
-    if insn is None or program is None:
-        return None
-    if insn < program.insns:
-        inside = places.lines(program)
-        field = relocation.access.rpartition(".")[2] if relocation else ""
-        naming = [
-            one for one in inside if field and one.line and re.search(rf"\b{re.escape(field)}\b", one.text)
-        ]
-        near = min(naming, key=lambda one: abs(one.insn - program.offset - insn), default=None)
-        return near or line_of(inside, program.offset + insn)
-    comments = [comment["text"].strip() for comment in _COMMENT.finditer(log) if comment["text"].strip()]
-    return places.by_text.get(safe_text(comments[-1], 400)) if comments else None
+    return int(status.partition("CapEff:")[2].split()[0], 16)
 
 
 def verdict_json(verdict: ObjectVerdict) -> dict[str, Any]:
@@ -255,22 +259,28 @@ def verdict_json(verdict: ObjectVerdict) -> dict[str, Any]:
     return {
         "path": str(verdict.path),
         "accepted": verdict.accepted,
-        "note": verdict.note,
-        "programs": [
-            {
-                "name": one.name,
-                "section": one.section,
-                "type": one.type,
-                "accepted": one.accepted,
-                "decided": one.decided,
-                "insns_verified": one.insns_verified,
-                "reason": one.reason,
-                "fix": one.fix,
-                "file": one.file,
-                "line": one.line,
-                "source": one.source,
-                "log": one.log,
-            }
-            for one in verdict.programs
-        ],
+        "programs": [_program_json(one) for one in verdict.programs],
+    }
+
+
+def _program_json(one: ProgramVerdict) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "section": one.section,
+        "type": one.type,
+        "verdict": one.verdict,
+        "accepted": one.accepted,
+        "insns_verified": one.insns_verified,
+        "states": one.states,
+        "reason": one.reason,
+        "cause": one.explained.cause,
+        "fix": one.explained.fix,
+        "before": one.explained.before,
+        "after": one.explained.after,
+        "file": one.file,
+        "line": one.line,
+        "source": one.source,
+        "trace": [{"file": at.file, "line": at.line, "what": at.what} for at in one.trace],
+        "fixups": list(one.fixups),
+        "log": one.log,
     }

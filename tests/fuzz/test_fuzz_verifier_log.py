@@ -8,7 +8,9 @@ import msgspec
 
 from buildgen.objects.checker import Answer
 from buildgen.objects.read import read_object
-from buildgen.objects.verify import ObjectVerdict, Places, verdict_json, verdict_of
+from buildgen.objects.verify import verdict_json, verdict_of
+from buildgen.verifier.model import ObjectVerdict
+from buildgen.verifier.places import Places
 from tests.fuzz.harness import CORPUS, corpus, fuzz, mutator
 
 _TOKENS = (

@@ -8,7 +8,7 @@ from buildgen.objects import Comparison, ObjectFile, Program
 from buildgen.objects.compare import ProgramChange
 from buildgen.objects.disassembly import Instruction
 from buildgen.objects.model import BtfSummary, CoreRelocation, LineInfo, MapDef, Section, Variable
-from buildgen.objects.verify import ObjectVerdict, ProgramVerdict
+from buildgen.verifier.model import Explanation, ObjectVerdict, ProgramVerdict
 
 PATH = Path("/home/deploy/agent/build/ebpf/amd64/co-re/network.bpf.o")
 _PROGRAMS = (
@@ -79,4 +79,16 @@ def verdict() -> ObjectVerdict:
 
 def _judged(name: str, section: str, kind: str, _to: str, insns: int) -> ProgramVerdict:
     why = "R1 invalid mem access 'scalar'" if name == "on_close" else ""
-    return ProgramVerdict(name, section, kind, not why, True, 3 * insns + 7, why, "", None, None, "", "")
+    explained = Explanation(
+        "a plain number is used as an address",
+        "read through it with bpf_probe_read_kernel() or BPF_CORE_READ()",
+    )
+    return ProgramVerdict(
+        name=name,
+        section=section,
+        type=kind,
+        verdict="rejected" if why else "accepted",
+        insns_verified=3 * insns + 7,
+        reason=why,
+        explained=explained if why else Explanation("", ""),
+    )

@@ -12,13 +12,13 @@ from tui.output import CommandError, ExitCode, emit, narrate
 from tui.settings import Settings
 
 if TYPE_CHECKING:
-    from buildgen.objects.verify import ObjectVerdict, ProgramVerdict
+    from buildgen.verifier.model import ObjectVerdict, ProgramVerdict
 
 
 @click.command(
-    help="Load each program of an object file separately and show the verdict of this kernel's verifier. "
-    "Nothing is attached or pinned. Exit code 0: all accepted; 1: some rejected or undecided; "
-    "3: not permitted."
+    help="Load each program of an object file separately and show the verdict of this kernel's verifier: "
+    "accepted, rejected with its cause and a fix, or not asked with the reason. Nothing is attached or "
+    "pinned. Exit code 0: all accepted; 1: something rejected or not asked; 3: not permitted."
 )
 @click.argument("file", metavar="OBJECT", type=click.Path(path_type=Path))
 @click.option("--log", "with_log", metavar="PROGRAM", help="Show the complete verifier log of PROGRAM.")
@@ -35,14 +35,16 @@ def command(settings: Settings, file: Path, with_log: str | None, as_json: bool)
     except VerifyError as error:
         raise CommandError(str(error), ExitCode.NOT_PERMITTED) from error
     if as_json:
-        emit("verify", verdict_json(verdict))
+        emit("verify", verdict_json(verdict), version=2)
     elif with_log is not None:
         _show_log(verdict, with_log)
     else:
         for program in verdict.programs:
             _print_verdict(program)
-    if verdict.note and not as_json:
-        narrate(verdict.note)
+        for fixup in dict.fromkeys(fixup for program in verdict.programs for fixup in program.fixups):
+            narrate(f"set for the check: {fixup}")
+    if verdict.rejected:
+        raise SystemExit(int(ExitCode.FAILED))
     if not verdict.permitted:
         raise SystemExit(int(ExitCode.NOT_PERMITTED))
     if not verdict.accepted:
@@ -61,13 +63,24 @@ def _show_log(verdict: ObjectVerdict, name: str) -> None:
     )
 
 
+_WORDS = {"accepted": "accepted ", "rejected": "REJECTED ", "not asked": "not asked"}
+
+
 def _print_verdict(program: ProgramVerdict) -> None:
     count = "" if program.insns_verified is None else f"{program.insns_verified} insns verified"
-    verdict = "accepted" if program.accepted else "REJECTED" if program.decided else "unknown "
-    click.echo(f"{verdict}  {program.name}  {program.section}  {count}".rstrip())
+    click.echo(f"{_WORDS[program.verdict]} {program.name}  {program.section}  {count}".rstrip())
     if program.reason:
         click.echo(f"  {program.reason}")
     if program.file:
         click.echo(f"  {program.file}:{program.line}: {program.source}")
-    if program.fix:
-        click.echo(f"  fix: {program.fix}")
+    explained = program.explained
+    if explained.cause:
+        click.echo(f"  why: {explained.cause}")
+    for step in program.trace:
+        click.echo(f"    {step.file.rpartition('/')[2]}:{step.line}: {step.what}")
+    if explained.fix:
+        click.echo(f"  fix: {explained.fix}")
+    for word, code in (("instead of", explained.before), ("write", explained.after)):
+        if code:
+            click.echo(f"  {word}:")
+            click.echo("\n".join(f"      {line}" for line in code.expandtabs(4).splitlines()))

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from buildgen.objects import Comparison, CoreRelocation, MapDef, ObjectFile, Program, Section, Variable
 from buildgen.objects.disassembly import Instruction
-from buildgen.objects.verify import ObjectVerdict, ProgramVerdict
+from buildgen.verifier.model import ObjectVerdict, ProgramVerdict
 from core.text.safe import safe_text
 from tui.widgets import format as fmt
 from tui.widgets.fold_pane import FoldNode
@@ -120,8 +120,8 @@ def judge(tree: Sequence[FoldNode], found: ObjectVerdict) -> None:
 def verdicts(found: ObjectVerdict) -> Page:
     """Show what the verifier said of each program, the logs of the rejected ones below."""
     lines: list[Line] = []
-    if found.note:
-        lines.append([Cell(found.note, "warn")])
+    for fixup in dict.fromkeys(fixup for one in found.programs for fixup in one.fixups):
+        lines.append([Cell(f"set for the check: {fixup}", "warn")])
     for one in found.programs[:_MOST_LINES]:
         lines += _verdict(one)
     lines += _left_out(len(found.programs))
@@ -138,7 +138,7 @@ def verdicts(found: ObjectVerdict) -> Page:
 
 
 def _sign(one: ProgramVerdict) -> tuple[str, str]:
-    return ("✓", "good") if one.accepted else ("✗", "bad") if one.decided else ("?", "warn")
+    return {"accepted": ("✓", "good"), "rejected": ("✗", "bad")}.get(one.verdict, ("?", "warn"))
 
 
 def _verdict(one: ProgramVerdict) -> Iterator[Line]:
@@ -150,8 +150,15 @@ def _verdict(one: ProgramVerdict) -> Iterator[Line]:
     if one.file:
         place = f"{one.file.rpartition('/')[2]}:{one.line}"
         yield [Cell("  at  ", "dim"), Cell(f"{place}  ", "key"), Cell(one.source)]
-    if one.fix:
-        yield [Cell("  do  ", "dim"), Cell(one.fix)]
+    if one.explained.cause:
+        yield [Cell("  why ", "dim"), Cell(one.explained.cause)]
+    for at in one.trace:
+        yield [Cell(f"      {at.file.rpartition('/')[2]}:{at.line}  ", "key"), Cell(at.what, "dim")]
+    if one.explained.fix:
+        yield [Cell("  do  ", "dim"), Cell(one.explained.fix)]
+    for sign, kind, code in (("-", "bad", one.explained.before), ("+", "good", one.explained.after)):
+        for line in code.expandtabs(4).splitlines():
+            yield [Cell(f"      {sign} ", kind), Cell(line, kind)]
 
 
 def difference(one: Comparison) -> Page:

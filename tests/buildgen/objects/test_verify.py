@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from buildgen.errors import ObjectError
-from buildgen.objects.verify import ObjectVerdict, ProgramVerdict, verify_object
+from buildgen.objects.verify import verify_object
+from buildgen.verifier.model import ObjectVerdict, ProgramVerdict
 from tests.buildgen.objects.rejected_programs import CASES, PRELUDE, compiled, source
 from tests.needs import lacks
 from tests.places import ROOT
@@ -111,7 +112,7 @@ char LICENSE[] SEC("license") = "Proprietary";
 """
     (one,) = verify_object(compiled(tmp_path, PRELUDE + body)).programs
     assert "GPL" in one.reason
-    assert "Dual BSD/GPL" in one.fix
+    assert "Dual BSD/GPL" in one.explained.fix
 
 
 def test_nothing_is_pinned(tmp_path: Path) -> None:
@@ -137,12 +138,23 @@ def test_the_command(tmp_path: Path) -> None:
     run = command("--json", str(made))
     assert run.returncode == 1
     said = json.loads(run.stdout)
-    assert said["schema"] == "ebpf-tui/verify/1"
+    assert said["schema"] == "ebpf-tui/verify/2"
     assert [(p["name"], p["accepted"]) for p in said["programs"]] == [
         ("good", True),
         ("no_null_check", False),
     ]
-    assert {"insns_verified", "reason", "line", "log"} <= said["programs"][0].keys()
+    assert {
+        "verdict",
+        "insns_verified",
+        "states",
+        "reason",
+        "cause",
+        "fix",
+        "trace",
+        "fixups",
+        "line",
+        "log",
+    } <= said["programs"][0].keys()
     log = command(str(made), "--log", "no_null_check")
     assert "R0 invalid mem access" in log.stdout
     assert command(str(made), "--log", "nobody").returncode == 2

@@ -19,7 +19,8 @@ from buildgen.errors import VerifyError
 from buildgen.objects import checker
 from buildgen.objects.map_memory import Shape, memory_of, smaller
 from buildgen.objects.section_names import MAP_TYPES
-from buildgen.objects.verify import ObjectVerdict, verify_object
+from buildgen.objects.verify import verify_object
+from buildgen.verifier.model import ObjectVerdict
 from tests.buildgen.objects.rejected_programs import CASES, PRELUDE, compiled, source
 from tests.places import ROOT
 
@@ -78,7 +79,7 @@ def with_fake(what: str, made: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectV
 
 
 def decided(found: ObjectVerdict) -> list[bool]:
-    return [one.decided for one in found.programs]
+    return [one.verdict != "not asked" for one in found.programs]
 
 
 # --- the process ------------------------------------------------------------------------------------
@@ -193,13 +194,13 @@ def test_arrays_that_take_too_much_are_not_made(tmp_path: Path) -> None:
     big = "__uint(type, 2); __uint(key_size, 4); __uint(value_size, 4096); __uint(max_entries, 1 << 20);"
     made = with_map(tmp_path, big)
     (one,) = verify_object(made).programs
-    assert (one.accepted, one.decided, one.permitted) == (False, False, True)
+    assert (one.verdict, one.permitted) == ("not asked", True)
     assert "4,104 MiB of kernel memory" in one.reason
     assert "at most 128 MiB" in one.reason
     tui = [sys.executable, "-m", "tui.cli.main", "verify", made]
     ran = subprocess.run(tui, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
-    assert ran.stdout.startswith("unknown   good")
+    assert ran.stdout.startswith("not asked good")
 
 
 def test_maps_whose_size_does_not_matter_are_made_smaller(tmp_path: Path) -> None:
@@ -208,12 +209,13 @@ def test_maps_whose_size_does_not_matter_are_made_smaller(tmp_path: Path) -> Non
     if not found.permitted:
         pytest.skip("this host does not let root load programs")
     assert found.accepted
-    assert "MiB of kernel memory when it is loaded" in found.note
-    assert "fewer entries: large" in found.note
+    (fixup,) = found.programs[0].fixups
+    assert "MiB of kernel memory when it is loaded" in fixup
+    assert "fewer entries: large" in fixup
 
 
 def test_maps_that_fit_stay_as_they_are(tmp_path: Path) -> None:
-    assert verify_object(compiled(tmp_path, source("looks_up"))).note == ""
+    assert verify_object(compiled(tmp_path, source("looks_up"))).programs[0].fixups == ()
 
 
 CONSTANT_KEY = """SEC("raw_tp/sched_process_exec") int constant_key(void *ctx) {
@@ -234,7 +236,7 @@ struct { __uint(type, 1); __uint(key_size, 4); __uint(value_size, 4096); __uint(
     (tmp_path / "b").mkdir()
     alone = verify_object(with_map(tmp_path / "a", array, CONSTANT_KEY))
     beside = verify_object(with_map(tmp_path / "b", array, big + CONSTANT_KEY))
-    assert beside.note
+    assert beside.programs[0].fixups
     assert alone.programs[0].accepted == beside.programs[0].accepted
 
 
@@ -242,7 +244,7 @@ def test_a_map_of_maps_counts_its_pattern(tmp_path: Path) -> None:
     inner = """__uint(type, 12); __uint(key_size, 4); __uint(max_entries, 2); __array(values, struct {
         __uint(type, 2); __uint(key_size, 4); __uint(value_size, 1 << 20); __uint(max_entries, 1000); });"""
     (one,) = verify_object(with_map(tmp_path, inner)).programs
-    assert not one.decided
+    assert one.verdict == "not asked"
     assert "1,000 MiB" in one.reason
 
 
