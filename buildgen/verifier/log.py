@@ -136,9 +136,10 @@ def _read_line(reading: _Reading, line: str) -> None:
         _take_step(reading, int(found["insn"]), found["code"])
         return
     if comment := _COMMENT.match(line):
-        reading.source, reading.file = comment["text"].strip(), comment["file"]
-        reading.line = int(comment["line"]) if comment["line"] else None
         reading.block.clear()
+        if comment["line"] != "0":  # what the compiler made itself has line 0: it belongs to the line before
+            reading.source, reading.file = comment["text"].strip(), comment["file"]
+            reading.line = int(comment["line"]) if comment["line"] else None
     elif branch := _BRANCH.match(line):
         reading.before = reading.latest.get(int(branch["start"]), reading.before)
         _shown(reading, branch["state"])

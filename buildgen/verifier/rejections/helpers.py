@@ -111,6 +111,18 @@ ROWS = (
         "t = bpf_task_from_pid(BPF_CORE_READ(p, last_wakee, pid));",
     ),
     Row(
+        r"Possibly NULL pointer passed to (?:trusted|helper) arg(?P<arg>\d+)",
+        "argument {arg} (counted from 0) of {helper} may be NULL here, and it does not take NULL",
+        "check the pointer for NULL before the call; what was released or handed over must not be used again",
+        "bpf_task_release(task);",
+        "if (task)\n\tbpf_task_release(task);",
+    ),
+    Row(
+        r"may write into memory pointed by R(?P<reg>\d+)",
+        "argument {reg} of {helper} is written to, and points to memory that may only be read",
+        "pass a buffer on the stack or in a map's value",
+    ),
+    Row(
         r"R(?P<reg>\d+) is of type (?P<is_type>\S+) but (?P<expected>\S+) is expected",
         "argument {argument} of {helper} is a {is_type}; it takes a {expected}",
         "pass a pointer to {expected}",

@@ -42,7 +42,7 @@ ROWS = (
         "sizeof(head), 0);",
     ),
     Row(
-        r"cannot write into packet",
+        r"cannot write into packet|does not allow writes to packet data",
         "programs of this type may read the packet, not write to it",
         "use a helper that stores into the packet (bpf_skb_store_bytes()), or a program type that may "
         "write (tc, xdp)",

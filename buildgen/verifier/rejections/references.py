@@ -45,7 +45,8 @@ ROWS = (
         "unlock on every path before returning",
     ),
     Row(
-        r"Locking two bpf_spin_locks|bpf_spin_unlock without taking a lock|"
+        r"can't spin_\{lock,unlock\} in rbtree cb|Locking two bpf_spin_locks|"
+        r"bpf_spin_unlock without taking a lock|"
         r"bpf_spin_unlock of different lock|bpf_res_spin_\w+ ",
         "a program may hold one lock, and must release that one",
         "take one lock at a time, and unlock the same",
