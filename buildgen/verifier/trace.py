@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from buildgen.objects.model import LineInfo, Program
+from buildgen.verifier.dataflow import CALL, CHANGE, CONSTANT, COPY, LOAD, origin_of, setter_of, stored_at
 from buildgen.verifier.log import Log, Step
 from buildgen.verifier.model import TracePoint
 from buildgen.verifier.places import Places
@@ -22,16 +24,6 @@ _UNBOUNDED = re.compile(
     r"unbounded|min value|max value|outside of the|out of bounds|invalid access to (?:map|memory)|"
     r"zero-sized|variable-offset|math between"
 )
-_COPY = re.compile(r"^\([bf][cf]\) [rw](?P<to>\d+) = (?:\(s\d+\))?[rw](?P<source>\d+)$")
-_CONSTANT = re.compile(r"^\([0-9a-f]{2}\) [rw](?P<to>\d+) = (?P<value>-?(?:0x)?[0-9a-f]+)(?:\s+ll)?$")
-_LOAD = re.compile(r"^\([0-9a-f]{2}\) [rw](?P<to>\d+) = \*\(\w+ \*\)\(r(?P<base>\d+) (?P<off>[+-]\d+)\)$")
-_STORE = re.compile(
-    r"^\([0-9a-f]{2}\) \*\(\w+ \*\)\(r(?P<base>\d+) (?P<off>[+-]\d+)\) = (?:[rw](?P<source>\d+)|\S+)$"
-)
-_CHANGE = re.compile(
-    r"^\([0-9a-f]{2}\) [rw](?P<to>\d+) (?P<op>s?[^\s=]{1,3})= (?:[rw](?P<source>\d+)|(?P<value>\S+))$"
-)
-_CALL = re.compile(r"^\(85\) call (?P<name>[a-zA-Z_]\w*)#")
 _OWN_CALL = re.compile(r"^\(85\) call pc[+-]")
 _TEST = re.compile(r"^\([0-9a-f]{2}\) if (?P<left>[rw]\d+) (?P<op>\S+) (?P<right>\S+) goto")
 _MOVES_PACKET = re.compile(
@@ -42,7 +34,9 @@ _MOVES_PACKET = re.compile(
 _MOST_POINTS = 12
 _MOST_CHECKS = 3
 _MOST_CHANGES = 3
-_MOST_STEPS = 100_000
+_MOST_STEPS = 20_000
+_MOST_TESTS = 100
+"""Comparisons that are followed back to their values, the latest ones: each costs the length of the path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +85,11 @@ def _register(text: str, last: Step) -> int | None:
     found = _REGISTER.search(text)
     if found and int(found["number"]) < 10:
         number = int(found["number"])
-    elif change := _CHANGE.match(last.text):
+    elif change := CHANGE.match(last.text):
         number = int(change["to"])
     else:
         return None
-    change = _CHANGE.match(last.text)
+    change = CHANGE.match(last.text)
     if change and change["source"] and change["op"] in ("+", "-") and "math between" in text:
         return int(change["source"])
     return number
@@ -141,19 +135,19 @@ def _added(path: list[Step], register: int) -> tuple[int, int] | None:
     """Return (place, register) of the number that was added to the pointer in `register`, if one was."""
     at, follow = 0, register
     for _ in range(len(path)):
-        setter = _setter(path, follow, at)
+        setter = setter_of(path, follow, at)
         if setter is None:
             return None
         at = setter
         text = path[at].text
-        change = _CHANGE.match(text)
+        change = CHANGE.match(text)
         if change and change["op"] in ("+", "-") and change["source"]:
             source = int(change["source"])
             shown = path[at].after.get(source, "")
             if not shown.startswith(("map_value", "pkt", "fp", "mem")):
                 return at, source
             return at, follow
-        copy = _COPY.match(text)
+        copy = COPY.match(text)
         if copy:
             follow = int(copy["source"])
         elif not change:
@@ -161,32 +155,15 @@ def _added(path: list[Step], register: int) -> tuple[int, int] | None:
     return None
 
 
-def _setter(path: list[Step], register: int, at: int) -> int | None:
-    """Return the place before `at` on the path (a greater number) where `register` was set last."""
-    for place in range(at + 1, len(path)):
-        if _sets(path[place].text, register):
-            return place
-    return None
-
-
-def _sets(text: str, register: int) -> bool:
-    for pattern in (_COPY, _CONSTANT, _LOAD, _CHANGE):
-        if found := pattern.match(text):
-            return int(found["to"]) == register
-    if _CALL.match(text):
-        return register <= 5
-    return False
-
-
 def _chain(path: list[Step], register: int, at: int) -> Iterator[_Point]:
     """Yield the origin of a value, and the changes on the way that matter."""
     changes = _MOST_CHANGES
     for _ in range(len(path)):
-        setter = _setter(path, register, at)
+        setter = setter_of(path, register, at)
         if setter is None:
             return
         at, step = setter, path[setter]
-        if copy := _COPY.match(step.text):
+        if copy := COPY.match(step.text):
             if step.text.startswith("(bc)") or "(s" in step.text:
                 yield _Point(
                     at,
@@ -195,43 +172,27 @@ def _chain(path: list[Step], register: int, at: int) -> Iterator[_Point]:
                     f"for the other",
                 )
             register = int(copy["source"])
-        elif load := _LOAD.match(step.text):
-            stored = _stored(path, load, at)
+        elif load := LOAD.match(step.text):
+            stored = stored_at(path, load, at)
             if stored is None:
                 yield _Point(at, step, f"the value is read here (r{register}){_state(step, register)}")
                 return
             at, register = stored
             if register < 0:
                 return
-        elif call := _CALL.match(step.text):
+        elif call := CALL.match(step.text):
             if register == 0:
                 null = ", which returns NULL when there is none" if "or_null" in step.after.get(0, "") else ""
                 yield _Point(at, step, f"{call['name']}() returned it{null}")
             else:
                 yield _Point(at, step, f"{call['name']}() overwrote r{register} here")
             return
-        elif _CONSTANT.match(step.text):
+        elif CONSTANT.match(step.text):
             yield _Point(at, step, "it is a constant that is set here")
             return
-        elif (change := _CHANGE.match(step.text)) and change["source"] and change["op"] == "+" and changes:
+        elif (change := CHANGE.match(step.text)) and change["source"] and change["op"] == "+" and changes:
             changes -= 1
             yield _Point(at, step, f"r{change['source']} is added to it here{_state(step, register)}")
-
-
-def _stored(path: list[Step], load: re.Match[str], at: int) -> tuple[int, int] | None:
-    """Return (place, register) of what was saved in a stack slot; register -1 for a constant."""
-    if load["base"] != "10":
-        return None
-    for place in range(at + 1, len(path)):
-        store = _STORE.match(path[place].text)
-        if (
-            store
-            and store["base"] == "10"
-            and store["off"] == load["off"]
-            and path[place].frame == path[at].frame
-        ):
-            return place, int(store["source"]) if store["source"] else -1
-    return None
 
 
 def _state(step: Step, register: int) -> str:
@@ -243,40 +204,21 @@ def _state(step: Step, register: int) -> str:
     return ""
 
 
-def _origin(path: list[Step], register: int, at: int) -> int | None:
-    """Return the place where the value in `register` was made, through copies and arithmetic."""
-    for _ in range(len(path)):
-        setter = _setter(path, register, at)
-        if setter is None:
-            return None
-        at = setter
-        text = path[at].text
-        if copy := _COPY.match(text):
-            register = int(copy["source"])
-        elif load := _LOAD.match(text):
-            stored = _stored(path, load, at)
-            if stored is None or stored[1] < 0:
-                return at
-            at, register = stored
-        elif not _CHANGE.match(text):
-            return at
-    return None
-
-
 def _checks(path: list[Step], register: int, at: int) -> Iterator[_Point]:
     """Yield the comparisons of the same value, also of copies in other registers, before `at`."""
-    origin = _origin(path, register, at)
+    origin = origin_of(path, register, at)
     if origin is None:
         return
     found = 0
-    for place in range(at + 1, len(path)):
+    tests = (place for place in range(at + 1, len(path)) if _TEST.match(path[place].text))
+    for place in islice(tests, _MOST_TESTS):
         test = _TEST.match(path[place].text)
         for side in ("left", "right") if test else ():
             assert test is not None
             compared = _number(test[side])
             if compared is None:
                 continue
-            other = _origin(path, compared, place)
+            other = origin_of(path, compared, place)
             again = other is not None and _read_again(path[other], path[origin])
             if other == origin or again:
                 yield _Point(place, path[place], _check_words(test, compared, register, again))
@@ -292,7 +234,7 @@ def _number(operand: str) -> int | None:
 
 def _read_again(one: Step, other: Step) -> bool:
     """Whether two instructions read the same place in memory: what was checked is not what is used."""
-    first, second = _LOAD.match(one.text), _LOAD.match(other.text)
+    first, second = LOAD.match(one.text), LOAD.match(other.text)
     if one.insn == other.insn or not first or not second:
         return False
     return first["base"] == second["base"] and first["off"] == second["off"] and one.source == other.source
@@ -320,14 +262,14 @@ def _packet_died(path: list[Step], register: int) -> tuple[int, str] | None:
     """Return (place, helper) of the call that made a packet pointer in `register` worthless."""
     setter, follow, at = None, register, 0
     for _ in range(len(path)):
-        setter = _setter(path, follow, at)
+        setter = setter_of(path, follow, at)
         if setter is None:
             break
         at = setter
-        copy = _COPY.match(path[at].text)
-        load = _LOAD.match(path[at].text)
-        change = _CHANGE.match(path[at].text)
-        stored = _stored(path, load, at) if load else None
+        copy = COPY.match(path[at].text)
+        load = LOAD.match(path[at].text)
+        change = CHANGE.match(path[at].text)
+        stored = stored_at(path, load, at) if load else None
         if copy:
             follow = int(copy["source"])
         elif stored and stored[1] >= 0:
@@ -340,7 +282,7 @@ def _packet_died(path: list[Step], register: int) -> tuple[int, str] | None:
     if not any(value.startswith("pkt") for value in path[start].after.values()):
         return None
     for place in range(1, start):
-        call = _CALL.match(path[place].text)
+        call = CALL.match(path[place].text)
         if call and _MOVES_PACKET.match(call["name"]):
             return place, call["name"]
         if _OWN_CALL.match(path[place].text) and path[place].frame == path[0].frame:
@@ -353,12 +295,13 @@ def _reference(path: list[Step], insn: int) -> Iterator[_Point]:
     acquired = next((at for at, step in enumerate(path) if step.insn == insn), None)
     if acquired is None:
         return
-    call = _CALL.match(path[acquired].text)
+    call = CALL.match(path[acquired].text)
     yield _Point(
         acquired, path[acquired], f"{call['name'] if call else 'a call'}() reserved or acquired it here"
     )
-    for at in range(1, acquired):
-        if _TEST.match(path[at].text) and at < acquired - 1 and not _is_null_check(path, at, acquired):
+    tests = (at for at in range(1, acquired - 1) if _TEST.match(path[at].text))
+    for at in islice(tests, _MOST_TESTS):
+        if not _is_null_check(path, at, acquired):
             yield _Point(at, path[at], "the path through this branch does not release it")
             break
     yield _Point(0, path[0], "the program returns here, and still holds it")
@@ -367,4 +310,4 @@ def _reference(path: list[Step], insn: int) -> Iterator[_Point]:
 def _is_null_check(path: list[Step], at: int, acquired: int) -> bool:
     """Whether a branch compares what was acquired itself."""
     test = _TEST.match(path[at].text)
-    return test is not None and _origin(path, int(test["left"][1:]), at) == acquired
+    return test is not None and origin_of(path, int(test["left"][1:]), at) == acquired

@@ -9,18 +9,27 @@ from functools import cache
 from buildgen.objects.section_names import MAP_TYPES
 from buildgen.verifier.log import Log
 from buildgen.verifier.model import NOT_EXPLAINED, Explanation
-from buildgen.verifier.rejections import flow, helpers, limits, maps, memory, packets, references, types
+from buildgen.verifier.rejections import (
+    flow,
+    helpers,
+    limits,
+    maps,
+    memory,
+    packets,
+    pointers,
+    references,
+    types,
+)
 from buildgen.verifier.rejections.row import Row
 from core.text.safe import safe_text
 
+_THEMES = (limits, packets, helpers, references, flow, maps, memory, pointers, types)
+_BROAD_THEMES = (memory, pointers, helpers, references, types, flow, limits, maps)
 ROWS: tuple[Row, ...] = (
-    *(
-        row
-        for theme in (limits, packets, helpers, references, flow, maps, memory, types)
-        for row in theme.ROWS
-    ),
-    *(row for theme in (memory, helpers, references, types, flow, limits, maps) for row in theme.BROAD),
+    *(row for theme in _THEMES for row in theme.ROWS),
+    *(row for theme in _BROAD_THEMES for row in theme.BROAD),
 )
+"""In the order in which they are tried."""
 
 _CALL = re.compile(r"call (?P<name>[a-zA-Z_]\w*)#-?\d+")
 _RANGE = re.compile(r"should have been in (?P<range>\[-?\d+, -?\d+\]|\S+)")

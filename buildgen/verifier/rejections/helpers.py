@@ -39,7 +39,7 @@ ROWS = (
         r"kfunc) \S+ (?:is )?(?:might )?sleep\w*|"
         r"program must be sleepable to call sleepable kfunc|sleepable (?:helper|kfunc|kernel|"
         r"global).*(?:non-sleepable|in )|"
-        r"global functions that may sleep are not allowed",
+        r"global func\w* (?:calls|that may sleep)? ?(?:are|is) not allowed",
         "{helper} may sleep, and this program runs where nothing may sleep",
         "make the program sleepable with the section's .s form (fentry.s/, lsm.s/, iter.s/, uprobe.s/) "
         "where the kernel offers one, "
@@ -66,7 +66,8 @@ ROWS = (
         "__uint(type, BPF_MAP_TYPE_PROG_ARRAY);",
     ),
     Row(
-        r"R(?P<reg>\d+) type=(?P<type>\S*) expected=(?:map_ptr|const_map_ptr)",
+        r"R(?P<reg>\d+) type=(?P<type>\S*) expected=(?:map_ptr|const_map_ptr)|"
+        r"pointer in R\d+ isn't map pointer",
         "argument {argument} of {helper} must be a map, and this is not one: the variable is not in "
         'SEC(".maps"), or is a pointer to its value',
         'put the map\'s definition into SEC(".maps") and pass its address',
@@ -128,7 +129,8 @@ ROWS = (
         "pass a pointer to {expected}",
     ),
     Row(
-        r"R(?P<reg>\d+) is not a known constant|R\d+ must be a known constant|must be a known constant",
+        r"R(?P<reg>\d+) is not a (?:known constant|const|scalar)|buf_size exceeds|"
+        r"R\d+ must be a known constant|must be a known constant",
         "this argument must be a constant that the verifier knows on every path",
         "pass a literal, or sizeof(); not a variable whose value depends on the path",
     ),
@@ -189,7 +191,8 @@ BROAD = (
     Row(
         r"Caller passes invalid args into func#(?P<number>\d+)(?: \('(?P<func>[^']*)'\))?|"
         r"[Ff]unc#\d+ .*invalid|"
-        r"arg#\d+ (?:type|expected|is not|must|pointer|reg).*|R\d+ is not a pointer|arg \d+ .*",
+        r"arg ?#?\d+ |Function \S+ has \d+ > \d+ args|arg#\d+ (?:type|expected|is not|must|pointer|reg).*|"
+        r"R\d+ is not a pointer|arg \d+ .*",
         "the arguments of this call do not match what the function takes: the verifier looks at a global "
         "function, "
         "and at a kernel function, by its types alone",

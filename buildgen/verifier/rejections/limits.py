@@ -46,7 +46,8 @@ BROAD = (
         "move large variables into a per-CPU array map",
     ),
     Row(
-        r"too many (?:subprogs|different)|too many \w+|more than \d+ ",
+        r"too many (?:subprogs|different)|too many \w+|total number of maps|iteration limit reached|"
+        r"max struct nesting|more than \d+ ",
         "the program has more of something (functions, maps, kernel functions) than the kernel takes",
         "split the object into several programs",
     ),

@@ -54,7 +54,7 @@ ROWS = (
     Row(
         r"bpf_spin_lock cannot be accessed directly|bpf_(?:timer|wq|res_spin_lock|list_head|list_node|"
         r"rb_root|rb_node|refcount|task_work)\w* cannot be accessed directly|"
-        r"(?:bpf_\w+|kptr) cannot be accessed (?:directly|indirectly)",
+        r"\S+ cannot be accessed (?:directly|indirectly)",
         "a field that belongs to the kernel (lock, timer, list, kptr) is read, written or copied like data",
         "access the other fields one by one, and do not copy the whole value with a helper; use the "
         "helpers for that field",
@@ -64,7 +64,8 @@ ROWS = (
         r"kptr)\S* has to be at the constant offset|"
         r"doesn't point to 'struct bpf_\w+'|map '(?P<map>[^']*)' (?:has to have BTF|has more than one|"
         r"doesn't have|is not a struct type|has no valid)|"
-        r"must have constant offset|doesn't have constant offset",
+        r"must have constant offset|doesn't have constant offset|has to be at (?:a|the) constant offset|"
+        r"has no valid bpf_",
         "the pointer does not point exactly to the lock, timer or list in the map's value, or the value "
         "has none",
         "declare it as a field of the value's struct (struct bpf_spin_lock lock;), and pass &value->lock",
@@ -88,7 +89,22 @@ ROWS = (
 
 BROAD = (
     Row(
-        r"expected (?:an )?(?:un)?initialized iter|iterator|iter_\w+|bpf_iter_\w+",
+        r"must be held for|held lock and object|rbtree_remove not allowed|operation on \S+ expects|"
+        r"not found at offset|"
+        r"arg#\d+ offset=|in (?:unnecessary )?rbtree callback|bpf_percpu_obj|local type ID|bpf_refcount",
+        "a list, tree or object that the program owns is used without its lock, or with a field of another "
+        "object",
+        "hold the bpf_spin_lock beside the list or tree around the call, and pass the node that the root "
+        "declares",
+    ),
+    Row(
+        r"expected an? (?:RCU|rcu) (?:CS|critical section)|css_task_iter is only allowed",
+        "this iterator is allowed only while the RCU read lock is held, or in sleepable programs of some "
+        "types",
+        "call bpf_rcu_read_lock() before it is made, and bpf_rcu_read_unlock() behind it",
+    ),
+    Row(
+        r"expected (?:an? )?(?:un)?(?:initialized|valid) iter|iterator|iter_\w+|bpf_iter_\w+",
         "an open-coded iterator is used that is not initialised, is already, or was moved",
         "call bpf_iter_…_new() once, then _next() until it returns NULL, then _destroy() on every path",
     ),

@@ -11,7 +11,7 @@ ROWS = (
         "return skb->len > 1500 ? 0 : 1;",
     ),
     Row(
-        r"(?:the register R0 has|R0 has (?:unknown|smin|value))",
+        r"the register R\d+ (?:has|is not)|R0 has (?:unknown|smin|value)",
         "the program or callback can return {r0}; here only {range_words} is allowed",
         "return a constant in that range on every path",
     ),
@@ -33,10 +33,21 @@ ROWS = (
 
 BROAD = (
     Row(
+        r"verifier (?:internal error|bug|BUG)|^BUG|BUG:? |[Bb]ug: |misconfigured|REG INVARIANTS VIOLATION|"
+        r"internal bug|"
+        r"BPF_PTR_POISON|unknown return type|invalid return type",
+        "the verifier contradicts itself: this is a mistake of the kernel, not of the program",
+        "report it to bpf@vger.kernel.org with the log, and try a newer kernel",
+    ),
+    Row(
         r"Tracing programs must provide btf_id|attach_btf_id|FENTRY/FEXIT program can only be attached|"
         r"attach to (?:invalid|unsupported) member|BPF_LSM_CGROUP|Subprog .* doesn't|target program|"
         r"tracing_multi|is not a (?:kernel )?function|"
-        r"can only be attached to",
+        r"can only be attached to|Cannot (?:replace|recursively|nest|extend)|[Ee]xtension program|"
+        r"Can attach to only|"
+        r"Only FENTRY/FEXIT|The address of function|can't modify return codes|"
+        r"Attach(?:ing)? .*(?:not supported|rejected)|"
+        r"[Tt]arget program bound",
         "what the program attaches to does not exist, or is of another kind than this program type "
         "attaches to",
         "name an existing target in the section: a function for fentry, a tracepoint for tp_btf, a hook "
@@ -48,7 +59,7 @@ BROAD = (
         'declare it: char LICENSE[] SEC("license") = "GPL"',
     ),
     Row(
-        r"missing btf func_info|(?:number of funcs in )?func_?info|missing bpf_line_info|[Ll]ine_info|"
+        r"missing btf func_info|func[_ ]?info|same or smaller insn offset|missing bpf_line_info|[Ll]ine_info|"
         r"core_relo|"
         r"(?:LD_ABS|tail_call) is (?:not allowed in subprogs without BTF|"
         r"only allowed in functions that return 'int')",
