@@ -44,6 +44,7 @@ _VMLINUX_BTF = Path("/sys/kernel/btf/vmlinux")
 _BY_NAME = frozenset({"tracing", "lsm", "ext"})
 """Program types that attach to a function or type that BTF names."""
 _MOST_NAMES = 200
+_MOST_RINGS = 16
 _CALL_PROBE_WRITE_USER = bytes([0x85, 0, 0, 0, 36, 0, 0, 0])
 
 
@@ -58,7 +59,7 @@ def verify_object(path: Path) -> ObjectVerdict:
     places = Places(found)
     if checked.unopened:
         return ObjectVerdict(path, tuple(_unopened(path, places, found, checked.unopened)))
-    fixups = _smaller_maps(checked)
+    fixups = (*_smaller_maps(checked), *_rounded_rings(found))
     return ObjectVerdict(path, tuple(verdict_of(places, answer, fixups) for answer in checked.answers))
 
 
@@ -83,6 +84,18 @@ def _smaller_maps(checked: Checked) -> tuple[str, ...]:
     names = ", ".join(checked.shrunk[:4]) + (", …" if len(checked.shrunk) > 4 else "")
     takes = f"the maps of this object take {checked.whole >> 20:,} MiB of kernel memory when it is loaded"
     return (f"{takes}; for the check these had fewer entries: {names}",)
+
+
+def _rounded_rings(found: ObjectFile) -> tuple[str, ...]:
+    """Say what libbpf does with a ring buffer of a size that the kernel does not take (since 0.8)."""
+    rings = [one for one in found.maps if one.type in ("ringbuf", "user_ringbuf") and one.max_entries]
+    page = os.sysconf("SC_PAGESIZE")
+    wrong = [one for one in rings if one.max_entries & (one.max_entries - 1) or one.max_entries % page]
+    return tuple(
+        f"map {one.name!r}: libbpf makes the ring larger than its {one.max_entries:,} bytes: the size is a "
+        "power of two and a multiple of the page size"
+        for one in wrong[:_MOST_RINGS]
+    )
 
 
 def _needs_admin(found: ObjectFile, content: bytes) -> bool:

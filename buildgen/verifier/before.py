@@ -69,8 +69,7 @@ _ROWS = (
         r".*incompatible)",
         "{name} has another type in this kernel than the program declares",
         "declare it as the kernel's BTF has it: `bpftool btf dump file /sys/kernel/btf/vmlinux format c`; "
-        "percpu variables "
-        "as extern const struct rq runqueues __ksym, for instance",
+        "percpu variables as extern const struct rq runqueues __ksym, for instance",
     ),
     _Row(
         r"extern '(?P<name>CONFIG_\w+)' \(strong\): not resolved|failed to (?:parse|"
@@ -87,8 +86,7 @@ _ROWS = (
         r"failed to find BTF for extern '(?P<name>[^']*)'",
         "{name} is declared, but not defined in this object, and BPF has no C library: nothing links it in",
         "define {name} in this source (a loop over a constant number of bytes, __builtin_memcmp() for "
-        "constant sizes), use a helper "
-        "(bpf_strncmp()), or declare it __ksym when it is a kernel function",
+        "constant sizes), use a helper (bpf_strncmp()), or declare it __ksym when it is a kernel function",
     ),
     _Row(
         r"(?:unsupported|invalid) map linkage static|map '(?P<map>[^']*)':.*linkage static",
@@ -98,9 +96,8 @@ _ROWS = (
     _Row(
         r"legacy map definitions in 'maps' section are not supported",
         'the maps are defined in the old way, SEC("maps") with struct bpf_map_def, which libbpf 1.0 dropped',
-        "define them with BTF: struct {{ __uint(type, BPF_MAP_TYPE_HASH); __type(key, __u32); __type(value, "
-        "__u64); "
-        '__uint(max_entries, 128); }} seen SEC(".maps");',
+        "define them with BTF: struct {{ __uint(type, BPF_MAP_TYPE_HASH); __type(key, __u32); "
+        '__type(value, __u64); __uint(max_entries, 128); }} seen SEC(".maps");',
     ),
     _Row(
         r"missing BPF prog type, check ELF section name '(?P<name>[^']*)'",

@@ -49,7 +49,7 @@ def broken_rule(map_: MapDef, error: int) -> Explanation:
     if error == errno.EPERM:
         return Explanation(
             f"map {map_.name}: making it is not permitted, or (before Linux 5.11) the limit of locked "
-            f"memory is reached",
+            "memory is reached",
             "load it as root; before 5.11 raise the limit: ulimit -l unlimited",
         )
     return Explanation(
@@ -115,7 +115,7 @@ def _key_rules(kind: str, key: int) -> Iterator[tuple[str, str]]:
     if kind == "lpm_trie" and not _LPM_DATA < key <= _LPM_DATA + 256:
         yield (
             f"the key of an LPM trie is a 4-byte prefix length and 1 to 256 bytes behind it, and has {key} "
-            f"bytes",
+            "bytes",
             "define a struct { __u32 prefixlen; … } for the key",
         )
 
@@ -127,8 +127,8 @@ def _ring_and_flags(map_: MapDef) -> Iterator[tuple[str, str]]:
             yield f"a {kind} has no value", "remove value and value_size"
         if entries & (entries - 1) or entries % 4096 or not entries:
             yield (
-                f"the size of a {kind} (max_entries) is a power of two and a multiple of the page size, "
-                f"and is {entries:,}",
+                f"the size of a {kind} (max_entries) is a power of two and a multiple of the page size, and "
+                f"is {entries:,}",
                 "use e.g. __uint(max_entries, 256 * 1024)",
             )
     if kind == "lpm_trie" and not flags & _NO_PREALLOC:

@@ -169,7 +169,7 @@ def _chain(path: list[Step], register: int, at: int) -> Iterator[_Point]:
                     at,
                     step,
                     f"copied as 32 bits from r{copy['source']} to r{register}: limits of one do not count "
-                    f"for the other",
+                    "for the other",
                 )
             register = int(copy["source"])
         elif load := LOAD.match(step.text):
@@ -247,8 +247,8 @@ def _check_words(test: re.Match[str], left: int, register: int, again: bool) -> 
     )
     if again:
         return (
-            f"checked here (r{left}){narrow}{signed}, but the value was read from memory once more: read "
-            f"it once, into a variable"
+            f"checked here (r{left}){narrow}{signed}, but the value was read from memory once more: read it "
+            "once, into a variable"
         )
     if left != register:
         return f"checked here in r{left}{narrow}{signed}; what is used is r{register}, a copy"

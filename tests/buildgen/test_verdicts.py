@@ -223,6 +223,16 @@ SEC("tc") int p(void *c) {{ __u32 k = 1; return bpf_map_lookup_elem(&later, &k) 
     assert one.fixups == ("map 'later': max_entries is 0, which its loader sets; checked with 1",)
 
 
+def test_a_ring_of_another_size_than_asked_for(tmp_path: Path) -> None:
+    text = f"""{PRELUDE}
+struct {{ __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 10000); }} odd SEC(".maps");
+SEC("tc") int p(void *c) {{ __u32 k = 1; return bpf_ringbuf_output(&odd, &k, 4, 0); }}
+{LICENCE}"""
+    one = only(tmp_path, text)
+    assert one.verdict == "accepted"
+    assert "power of two" in one.fixups[0]
+
+
 def test_a_map_of_maps_without_a_pattern(tmp_path: Path) -> None:
     text = f"""{PRELUDE}
 struct {{ __uint(type, BPF_MAP_TYPE_HASH_OF_MAPS); __uint(max_entries, 4); __uint(key_size, 4);

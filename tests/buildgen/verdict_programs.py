@@ -190,6 +190,14 @@ CASES = {
         "nothing may be called",
         "call bpf_ktime_get_ns() before the lock",
     ),
+    "context_field": Case(
+        """SEC("socket") int context_field(struct __sk_buff *skb) {
+    return skb->data_end - skb->data;
+}""",
+        "skb->data_end",
+        "type socket_filter may not access __sk_buff.data",
+        "bpf_skb_load_bytes()",
+    ),
     "return_value": Case(
         """SEC("cgroup_skb/egress") int return_value(struct __sk_buff *skb) {
     return skb->len > 1500 ? -1 : 1;

@@ -7,6 +7,7 @@ from collections import Counter
 from functools import cache
 
 from buildgen.objects.section_names import MAP_TYPES
+from buildgen.verifier.context_fields import context_field
 from buildgen.verifier.log import Log
 from buildgen.verifier.model import NOT_EXPLAINED, Explanation
 from buildgen.verifier.rejections import (
@@ -101,6 +102,7 @@ def _words(found: re.Match[str], text: str, log: Log, program_type: str) -> _Wor
         words["map_name"] = number
     if groups.get("off", "").lstrip("-").isdigit() and groups.get("len", "").isdigit():
         words["last"] = str(int(groups["off"][:12]) + int(groups["len"][:12]) - 1)
+        words["field"] = context_field(program_type, int(groups["off"][:12])) or "this"
     if limits_ := _RANGE.search(text):
         words["range_words"] = safe_text(limits_["range"], 80)
     if value := _VALUE.search(text):
@@ -137,8 +139,7 @@ def _unset(register: str, log: Log) -> str:
     if register in ("1", "2", "3", "4", "5"):
         return (
             "a variable is used that has no value here: it was not set on this path, or it was in a "
-            "register that a call "
-            f"before has overwritten (R{register})"
+            f"register that a call before has overwritten (R{register})"
         )
     return f"a variable is used that was not set on this path (R{register or '?'})"
 

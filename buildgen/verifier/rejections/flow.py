@@ -27,8 +27,7 @@ ROWS = (
         r"fall(?:s)? through|"
         r"subprog(?:ram)? (?:does not|doesn't) (?:end|exit)|jump to reserved|indirect jump|gotox|jump table",
         "the program runs out of its end or jumps outside: a function ends without return (after "
-        "__builtin_unreachable() or a function "
-        "that is not there), or inline assembly is wrong",
+        "__builtin_unreachable() or a function that is not there), or inline assembly is wrong",
         "let every function end with return",
     ),
     Row(

@@ -42,8 +42,8 @@ ROWS = (
         r"global func\w* (?:calls|that may sleep)? ?(?:are|is) not allowed",
         "{helper} may sleep, and this program runs where nothing may sleep",
         "make the program sleepable with the section's .s form (fentry.s/, lsm.s/, iter.s/, uprobe.s/) "
-        "where the kernel offers one, "
-        "or use a helper that does not sleep: bpf_probe_read_user() instead of bpf_copy_from_user()",
+        "where the kernel offers one, or use a helper that does not sleep: bpf_probe_read_user() instead of "
+        "bpf_copy_from_user()",
         'SEC("fentry/do_unlinkat")',
         'SEC("fentry.s/do_unlinkat")',
     ),
@@ -104,10 +104,8 @@ ROWS = (
         r"expected=trusted_ptr|R\d+ (?:is )?untrusted|untrusted_ptr",
         "this pointer was read from a kernel object: nothing makes sure that what it points to still exists",
         "use a pointer that the kernel vouches for: an argument of the program, or one from an acquiring "
-        "function "
-        "(bpf_task_from_pid(), bpf_task_acquire()), or read it between bpf_rcu_read_lock() and _unlock() "
-        "when the field is __rcu; "
-        "to read fields only, use BPF_CORE_READ()",
+        "function (bpf_task_from_pid(), bpf_task_acquire()), or read it between bpf_rcu_read_lock() and "
+        "_unlock() when the field is __rcu; to read fields only, use BPF_CORE_READ()",
         "t = bpf_task_acquire(p->last_wakee);",
         "t = bpf_task_from_pid(BPF_CORE_READ(p, last_wakee, pid));",
     ),
@@ -139,8 +137,7 @@ ROWS = (
         r"string is not zero-terminated|"
         r"direct value access on string failed|no direct value access support for this map type",
         "the format is not one that the kernel's printf takes: it must be a constant string with at most 12 "
-        "arguments, "
-        "and %f, %n, %e and widths from arguments do not exist",
+        "arguments, and %f, %n, %e and widths from arguments do not exist",
         "use %d %u %x %lld %llu %p %pK %s %pi4 and the like; print a fraction as two integers",
         'BPF_SNPRINTF(out, sizeof(out), "%f", mark);',
         'BPF_SNPRINTF(out, sizeof(out), "%d", mark);',
@@ -194,8 +191,7 @@ BROAD = (
         r"arg ?#?\d+ |Function \S+ has \d+ > \d+ args|arg#\d+ (?:type|expected|is not|must|pointer|reg).*|"
         r"R\d+ is not a pointer|arg \d+ .*",
         "the arguments of this call do not match what the function takes: the verifier looks at a global "
-        "function, "
-        "and at a kernel function, by its types alone",
+        "function, and at a kernel function, by its types alone",
         "pass the types that the function declares, NULL-checked; or make the function static, so that it "
         "is verified together with its caller",
     ),

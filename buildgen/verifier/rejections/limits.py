@@ -4,16 +4,14 @@ from buildgen.verifier.rejections.row import Row
 
 _LESS = (
     "make the loop shorter, or move its body into bpf_loop() (5.17) or a global (non-static, __noinline) "
-    "function, which is "
-    "looked at once; split the program with bpf_tail_call()"
+    "function, which is looked at once; split the program with bpf_tail_call()"
 )
 
 ROWS = (
     Row(
         r"BPF program is too large\. Processed (?P<insns>\d+) insn",
         "the verifier gave up after {insns} instructions: it follows every branch of every turn of a loop, "
-        "and branches "
-        "inside of a loop multiply{busiest}",
+        "and branches inside of a loop multiply{busiest}",
         _LESS,
         "for (int i = 0; i < 1000; i++) { if … else if … }",
         "bpf_loop(1000, step, &state, 0);",

@@ -3,8 +3,8 @@
 from buildgen.verifier.rejections.row import Row
 
 _BOUND = (
-    "check the index against both ends directly before the access, with an unsigned type, or mask it "
-    "with & (SIZE - 1)"
+    "check the index against both ends directly before the access, with an unsigned type, or mask it with & "
+    "(SIZE - 1)"
 )
 
 ROWS = (
@@ -35,8 +35,7 @@ ROWS = (
     Row(
         r"R(?P<reg>\d+) invalid mem access '(?:inv|scalar|unknown)'",
         "a plain number is used as an address: to the verifier this value is no pointer that may be "
-        "followed. "
-        "It is a kernel address read with a helper, or a pointer that lost its type on the way",
+        "followed. It is a kernel address read with a helper, or a pointer that lost its type on the way",
         "read through it with bpf_probe_read_kernel() or BPF_CORE_READ(); a packet pointer: load data and "
         "data_end again",
         "struct task_struct *t = (void *)bpf_get_current_task();\npid = t->pid;",
@@ -94,8 +93,7 @@ ROWS = (
         r"invalid access to map value, value_size=(?P<size>\d+) off=(?P<off>-?\d+) size=(?P<len>\d+)",
         "an access of {len} bytes at offset {off} can leave the map's value, which has {size} bytes",
         "make sure that offset + size stays within {size} bytes: check the offset against (sizeof(value) - "
-        "size), or "
-        "make the value larger",
+        "size), or make the value larger",
         "if (off < sizeof(b->d))\n\tbpf_probe_read_user_str(&b->d[off], 64, arg);",
         "if (off < sizeof(b->d) - 64)\n\tbpf_probe_read_user_str(&b->d[off], 64, arg);",
     ),
@@ -111,15 +109,15 @@ ROWS = (
     ),
     Row(
         r"invalid access to memory, mem_size=(?P<size>\d+) off=(?P<off>-?\d+) size=(?P<len>\d+)",
-        "an access of {len} bytes at offset {off} leaves the memory that this pointer was given for, "
-        "{size} bytes",
+        "an access of {len} bytes at offset {off} leaves the memory that this pointer was given for, {size} "
+        "bytes",
         "check the offset before the access, or ask for more memory where the pointer comes from",
     ),
     Row(
         r"write into map forbidden|R\d+ cannot write into rdonly|cannot write into (?:rdonly|map_key)",
         "this memory is read-only: a const variable, .rodata, or a map that programs may not change",
-        "write to a variable that is not const (it goes into .data or .bss), or change the value before "
-        "the program is loaded",
+        "write to a variable that is not const (it goes into .data or .bss), or change the value before the "
+        "program is loaded",
         "const volatile __u32 limit = 5;",
         "__u32 limit = 5;",
     ),
@@ -151,8 +149,7 @@ ROWS = (
     Row(
         r"invalid.* stack R\d+ off=(?P<off>-?\d+) size=(?P<len>\d+)|invalid stack (?:type|off)",
         "this accesses {len} bytes of the stack at {off}, where this function has not so much: a key, value "
-        "or "
-        "buffer is smaller than what is read from it, or the 512 bytes of the stack are over",
+        "or buffer is smaller than what is read from it, or the 512 bytes of the stack are over",
         "make the variable as large as what is accessed: keys and values must have the size in the map's "
         "definition",
         "__u32 key = 1; /* the map has __type(key, __u64) */",
@@ -162,8 +159,7 @@ ROWS = (
         r"invalid(?: indirect)? read from (?:stack|map) (?:R\d+ )?(?:off|var_off)|invalid read from stack|"
         r"uninit stack in range",
         "bytes of the stack are read that nothing was written to: a variable or the padding of a struct is "
-        "not initialised, "
-        "or more is read than was set",
+        "not initialised, or more is read than was set",
         "set all of it before it is used: struct key k = {{}}, or __builtin_memset(&k, 0, sizeof(k)) for "
         "its padding",
         "struct key k;\nk.port = port;",
@@ -189,11 +185,11 @@ ROWS = (
     ),
     Row(
         r"invalid bpf_context access off=(?P<off>-?\d+) size=(?P<len>\d+)",
-        "programs of type {program_type} may not access {len} bytes at offset {off} of their context: the "
-        "field is not "
-        "there, is not for this type, is read-only, or is accessed in another size",
-        "use only fields that this program type has, each in its own size, and the right context struct "
-        "for this section",
+        "programs of type {program_type} may not access {field} in this way ({len} bytes at offset {off} of "
+        "their context): the field is not there, is not for this type or attach point, is read-only, or has "
+        "another size",
+        "use only fields that this program type has, each in its own size, and the right context struct for "
+        "this section; a socket filter reads the packet with bpf_skb_load_bytes()",
     ),
     Row(
         r"invalid access to flow keys|invalid access to bpf_flow_keys",

@@ -19,8 +19,8 @@ ROWS = (
     Row(
         r"invalid access to packet, off=(?P<off>-?\d+) size=(?P<len>\d+), "
         r"R(?P<reg>\d+)\(.*?r=(?P<range>\d+)\)",
-        "the packet is read at bytes {off} to {last}, and it was made sure only that it has {range}: "
-        "no comparison with data_end covers this access on this path",
+        "the packet is read at bytes {off} to {last}, and it was made sure only that it has {range}: no "
+        "comparison with data_end covers this access on this path",
         "compare with data_end before the access: if ((void *)(header + 1) > data_end) return; do it for "
         "each header",
         "if (ip->protocol == 17)",
@@ -44,8 +44,8 @@ ROWS = (
     Row(
         r"cannot write into packet|does not allow writes to packet data",
         "programs of this type may read the packet, not write to it",
-        "use a helper that stores into the packet (bpf_skb_store_bytes()), or a program type that may "
-        "write (tc, xdp)",
+        "use a helper that stores into the packet (bpf_skb_store_bytes()), or a program type that may write "
+        "(tc, xdp)",
     ),
     Row(
         r"at the time of BPF_LD_ABS\|IND R6 != pointer to skb|BPF_LD_\[ABS\|IND\]",

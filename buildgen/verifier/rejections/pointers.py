@@ -29,8 +29,7 @@ ROWS = (
         r"dereference of modified (?P<type>\w+) ptr|variable (?P<type2>\w+) access var_off|"
         r"negative offset (?P<type3>\w+) ptr",
         "the context is accessed at an offset that is not a constant: the kernel rewrites each access to "
-        "the context, "
-        "and can do that only for ctx + constant",
+        "the context, and can do that only for ctx + constant",
         "use each field by its name, e.g. in a switch, or copy the fields into an array on the stack first",
         "return ctx->args[n & 3];",
         "switch (n & 3) {\ncase 0: return ctx->args[0];\ncase 1: return ctx->args[1];\n}",
@@ -68,8 +67,7 @@ ROWS = (
     Row(
         r"R(?P<reg>\d+) pointer arithmetic on (?P<type>pkt_end) prohibited",
         "data_end is for comparisons only, and something is computed with it: by the code itself, or "
-        "because the "
-        "compiler turned a comparison round",
+        "because the compiler turned a comparison round",
         "write the check as data + size > data_end, with the sum on the side of data; put barrier_var() or "
         'asm volatile("" : "+r"(data)) '
         "before it when the compiler moves it",

@@ -7,8 +7,7 @@ ROWS = (
         r"Unreleased reference id=\d+ alloc_insn=(?P<insn>\d+)(?=[\s\S]*)",
         "what {acquired} returned is still held on a path where the program returns",
         "give it back on every path, also in error branches: bpf_ringbuf_submit() or bpf_ringbuf_discard() "
-        "for a record, "
-        "the release function otherwise (bpf_sk_release(), bpf_task_release(), …)",
+        "for a record, the release function otherwise (bpf_sk_release(), bpf_task_release(), …)",
         "if (failed)\n\treturn 0;\nbpf_ringbuf_submit(e, 0);",
         "if (failed) {\n\tbpf_ringbuf_discard(e, 0);\n\treturn 0;\n}\nbpf_ringbuf_submit(e, 0);",
     ),
@@ -56,8 +55,8 @@ ROWS = (
         r"rb_root|rb_node|refcount|task_work)\w* cannot be accessed directly|"
         r"\S+ cannot be accessed (?:directly|indirectly)",
         "a field that belongs to the kernel (lock, timer, list, kptr) is read, written or copied like data",
-        "access the other fields one by one, and do not copy the whole value with a helper; use the "
-        "helpers for that field",
+        "access the other fields one by one, and do not copy the whole value with a helper; use the helpers "
+        "for that field",
     ),
     Row(
         r"(?:bpf_spin_lock|bpf_timer|bpf_wq|bpf_res_spin_lock|bpf_rb_root|bpf_list_head|"
@@ -66,8 +65,8 @@ ROWS = (
         r"doesn't have|is not a struct type|has no valid)|"
         r"must have constant offset|doesn't have constant offset|has to be at (?:a|the) constant offset|"
         r"has no valid bpf_",
-        "the pointer does not point exactly to the lock, timer or list in the map's value, or the value "
-        "has none",
+        "the pointer does not point exactly to the lock, timer or list in the map's value, or the value has "
+        "none",
         "declare it as a field of the value's struct (struct bpf_spin_lock lock;), and pass &value->lock",
     ),
     Row(
@@ -111,11 +110,9 @@ BROAD = (
     Row(
         r"[Dd]ynptr",
         "a dynptr is used in a way that the verifier cannot follow: not initialised, overwritten, of "
-        "another kind, or passed on its own "
-        "stack slot's middle",
+        "another kind, or passed on its own stack slot's middle",
         "initialise it with bpf_dynptr_from_…() or bpf_ringbuf_reserve_dynptr(), pass its address, write to "
-        "it through helpers only, "
-        "and submit or discard a ring buffer's on every path",
+        "it through helpers only, and submit or discard a ring buffer's on every path",
     ),
     Row(
         r"kptr|R\d+ invalid kptr|non-?owning|bpf_(?:list|rbtree|obj)_\w+|bpf_rb_\w+|graph (?:root|node)|"

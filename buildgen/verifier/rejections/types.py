@@ -48,10 +48,10 @@ BROAD = (
         r"Only FENTRY/FEXIT|The address of function|can't modify return codes|"
         r"Attach(?:ing)? .*(?:not supported|rejected)|"
         r"[Tt]arget program bound",
-        "what the program attaches to does not exist, or is of another kind than this program type "
-        "attaches to",
-        "name an existing target in the section: a function for fentry, a tracepoint for tp_btf, a hook "
-        "for lsm",
+        "what the program attaches to does not exist, or is of another kind than this program type attaches "
+        "to",
+        "name an existing target in the section: a function for fentry, a tracepoint for tp_btf, a hook for "
+        "lsm",
     ),
     Row(
         r"must have a GPL compatible license|GPL",
@@ -63,8 +63,8 @@ BROAD = (
         r"core_relo|"
         r"(?:LD_ABS|tail_call) is (?:not allowed in subprogs without BTF|"
         r"only allowed in functions that return 'int')",
-        "the BTF of this program does not match its functions and lines, or a function with tail calls "
-        "does not return int",
+        "the BTF of this program does not match its functions and lines, or a function with tail calls does "
+        "not return int",
         "compile with -g by one clang and strip with `llvm-strip -g` only; let functions with tail calls "
         "return int",
     ),
