@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from rejected_programs import compiled
-from verdict_programs import CASES, LICENCE, PRELUDE, source
+from tests.buildgen.objects.rejected_programs import compiled
+from tests.buildgen.verifier.verdict_programs import CASES, LICENCE, PRELUDE, source
 
 from buildgen.objects.verify import verify_object
 from buildgen.verifier.model import ObjectVerdict, ProgramVerdict
