@@ -1,7 +1,7 @@
-"""What a tool said when it failed -> why, and what to do about it.
+"""Turns the output of a failed tool into a cause and a fix.
 
-Each row is a mistake that many people made, recognised by words that the real tool printed. A failure
-that is in no row says so and shows the first error: a guess would send people the wrong way.
+Each row is a common mistake, recognised by text that the real tool prints. If no row matches, the diagnosis
+says so and quotes the first error: a wrong guess would mislead the user.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from core.system.distribution import install_hint
 from core.text.safe import safe_text
 
 _MOST = 256 * 1024
-"""As much of a log as is searched: what matters stands at its start."""
+"""Bytes of a log that are searched: the relevant error is near its start."""
 
 _FIRST_ERROR = re.compile(
     rb"^(?P<file>[^\n]+?):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<what>[^\n]*)", re.MULTILINE
@@ -28,9 +28,9 @@ _BARE_ERROR = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Why `output` was not made. `file` and `line` are where the first error is, if it says so.
+    """Why `output` was not built. `file` and `line` locate the first error, if the log does.
 
-    All texts are safe to show; `file` is a path as the tool wrote it. `known` is False when no row matched.
+    All texts are safe to show; `file` is a path as the tool wrote it. `known` is False if no row matched.
     """
 
     output: str
@@ -43,10 +43,10 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """`cause` and `fix` may name the groups of `says`, and {triple}, {kernel}, {arch}, {libbpf}, {libc}."""
+    """`cause` and `fix` may use the groups of `says`, and {triple}, {kernel}, {arch}, {libbpf}, {libc}."""
 
     says: bytes
-    """A pattern, compiled when a build fails: a build that does not need not wait for forty of them."""
+    """A pattern, compiled only when a build fails: forty patterns would slow down every start."""
     cause: str
     fix: str
 
@@ -54,23 +54,23 @@ class _Row:
 _ROWS = (
     _Row(
         rb"fatal error: 'asm/(?P<header>[\w./-]+)' file not found",
-        "-target bpf leaves out the directory that has asm/{header}",
-        "include vmlinux.h instead of kernel headers, or {libc}, which brings /usr/include/{triple}/asm",
+        "-target bpf does not search the directory that contains asm/{header}",
+        "include vmlinux.h instead of kernel headers, or {libc}, which provides /usr/include/{triple}/asm",
     ),
     _Row(
         rb"fatal error: '(?:\./)?(?:include/)?linux/kconfig\.h' file not found",
-        "only the arch half of the kernel headers is there; linux/kconfig.h is in the common half",
+        "only the arch half of the kernel headers is installed; linux/kconfig.h is in the common half",
         "install the common headers package of the same version (linux-headers-…-common on Debian)",
     ),
     _Row(
         rb"fatal error: 'generated/autoconf\.h' file not found",
-        "only the common half of the kernel headers is there; generated/autoconf.h is made for one flavour",
+        "only the common half of the kernel headers is installed; generated/autoconf.h belongs to a flavour",
         "install the headers package of the flavour, e.g. linux-headers-{debian}",
     ),
     _Row(
         rb"fatal error: 'vmlinux\.h' file not found",
-        "no vmlinux.h beside the source, in the include directories or in their {kernel}/ folder",
-        "put one there, or build where /sys/kernel/btf/vmlinux is, so that it can be generated",
+        "no vmlinux.h next to the source, in the include directories or in their {kernel}/ folders",
+        "put one there, or build on a kernel with /sys/kernel/btf/vmlinux, from which it is generated",
     ),
     _Row(
         rb"fatal error: 'bpf/(?P<header>[\w./-]+)' file not found",
@@ -79,7 +79,7 @@ _ROWS = (
     ),
     _Row(
         rb"bpf_helper_defs\.h:[^\n]{0,200}error: unknown type name '(?P<type>__\w+)'",
-        "<bpf/bpf_helpers.h> is included before the types that it uses, such as {type}",
+        "<bpf/bpf_helpers.h> is included before the types it needs, such as {type}",
         "include vmlinux.h or <linux/bpf.h> before it",
     ),
     _Row(
@@ -89,18 +89,18 @@ _ROWS = (
     ),
     _Row(
         rb"error: (?:unknown register name|invalid input constraint) '[^']*' in asm",
-        "the kernel headers are for another architecture than the compiler's target, {arch}",
-        "use the headers of {arch}: `ebpf-tui headers --arch {arch}` shows which are there",
+        "the kernel headers are not for the compiler's target architecture, {arch}",
+        "use the headers of {arch}: `ebpf-tui headers --arch {arch}` lists the installed ones",
     ),
     _Row(
         rb"Must specify a BPF target arch via __TARGET_ARCH_xxx",
-        "bpf_tracing.h was not told whose registers hold the arguments",
-        "define __TARGET_ARCH_{kernel} (the kernel's name of the architecture, not the compiler's)",
+        "bpf_tracing.h does not know which architecture's registers hold the arguments",
+        "define __TARGET_ARCH_{kernel} (the kernel's name for the architecture, not the compiler's)",
     ),
     _Row(
         rb"incomplete definition of type '(?:const )?(?:volatile )?struct (?P<type>user_pt_regs|pt_regs)'",
-        "struct {type} of {arch} is not among the types: this vmlinux.h is of another architecture",
-        "put a vmlinux.h of {arch} at include/{kernel}/vmlinux.h",
+        "struct {type} of {arch} is not defined: this vmlinux.h is for another architecture",
+        "put a vmlinux.h for {arch} at include/{kernel}/vmlinux.h",
     ),
     _Row(
         rb"'asm goto' constructs are not supported yet",
@@ -116,17 +116,17 @@ _ROWS = (
         rb"Opaque pointers are only supported in -opaque-pointers mode|Unknown attribute kind"
         rb"|error: Invalid record|Invalid bitcode|Producer: 'LLVM[^']*' Reader: 'LLVM[^']*'",
         "clang is newer than the llc that reads its bitcode",
-        "use one LLVM major for both: set EBPF_CLANG=clang-N, or `clang` in ebpf.toml",
+        "use the same LLVM major for both: set EBPF_CLANG=clang-N, or `clang` in ebpf.toml",
     ),
     _Row(
         rb"using builtin_preserve_access_index\(\) without -g",
-        "CO-RE needs the types of the program, and it is compiled without -g",
+        "CO-RE needs the program's type information, but it is compiled without -g",
         "remove -g0 from the object's flags",
     ),
     _Row(
         rb"Cannot select: intrinsic %llvm\.(?:preserve\.\w+\.access\.index|bpf\.\w+)",
-        "the source uses CO-RE, and is built against kernel headers: only -target bpf resolves that",
-        "build it as co-re (name it *.bpf.c or list it under `sources`), or leave out the CO-RE access",
+        "the source uses CO-RE but is built against kernel headers; only -target bpf supports CO-RE",
+        "build it as co-re (name it *.bpf.c or list it under `sources`), or remove the CO-RE access",
     ),
     _Row(
         rb"attribute 'preserve_access_index' is not supported by '#pragma clang attribute'",
@@ -135,7 +135,7 @@ _ROWS = (
     ),
     _Row(
         rb"unknown target CPU '(?P<cpu>v\d)'|'(?P<cpu2>v\d)' is not a recognized processor",
-        "this LLVM does not know that generation of BPF instructions",
+        "this LLVM does not support that version of the BPF instruction set",
         "use -mcpu=v3 (kernel 5.1 and newer), or clang 18 for v4",
     ),
     _Row(
@@ -150,13 +150,13 @@ _ROWS = (
     ),
     _Row(
         rb"libbpf: elf: endianness mismatch",
-        "the object is in the byte order of another architecture",
+        "the object has the byte order of another architecture",
         "build it for {local}",
     ),
     _Row(
         rb"Cannot access kernel '[^']*' from non-GPL compatible program|cannot call GPL-restricted function",
-        "the program's licence is not one that the kernel counts as GPL compatible",
-        'say so in SEC("license"): "GPL", "GPL v2", "Dual BSD/GPL", "Dual MIT/GPL" or "Dual MPL/GPL"',
+        "the kernel does not consider the program's license GPL-compatible",
+        'set SEC("license") to "GPL", "GPL v2", "Dual BSD/GPL", "Dual MIT/GPL" or "Dual MPL/GPL"',
     ),
     _Row(
         rb"Unsupported BTF_KIND:19|failed to find valid kernel BTF",
@@ -166,26 +166,26 @@ _ROWS = (
     _Row(
         rb"read string section: string table is empty",
         "the BTF of a kernel module is broken",
-        "it is not needed unless the program traces that module; unload the module otherwise",
+        "ignore it if the program does not trace that module; otherwise unload the module",
     ),
     _Row(
         rb"failed to resolve CO-RE relocation <(?P<kind>\w+)> \[\d+\] (?P<what>[^\n(]+?) \(",
         "the kernel has no {what}: a CO-RE relocation ({kind}) did not match",
-        "guard the access with bpf_core_field_exists(), or use the name that this kernel gives it",
+        "guard the access with bpf_core_field_exists(), or use the name in this kernel",
     ),
     _Row(
         rb"invalid func unknown#195896080|relo #\d+: no matching targets found",
-        "a CO-RE relocation did not match the kernel: a struct or field that the program reads is not there",
-        "guard the access with bpf_core_field_exists(); the log line before names the relocation",
+        "a CO-RE relocation did not match the kernel: it lacks a struct or field that the program reads",
+        "guard the access with bpf_core_field_exists(); the previous log line names the relocation",
     ),
     _Row(
         rb"Unable to find kernel headers|chdir\((?P<dir>/lib/modules/[^)]*)\): No such file or directory",
         "the kernel's headers are not where /lib/modules says",
-        "`ebpf-tui headers` says which package or mount is missing",
+        "run `ebpf-tui headers` to see which package or mount is missing",
     ),
     _Row(
         rb"error: implicit declaration of function '(?P<function>bpf_\w+)'",
-        "the helper {function} is in no header of this source",
+        "no header of this source declares the helper {function}",
         "include <bpf/bpf_helpers.h>; {libbpf}",
     ),
     _Row(
@@ -195,61 +195,59 @@ _ROWS = (
     ),
     _Row(
         rb"ninja: error: '(?P<path>[^']*)', needed by '[^']*', missing and no known rule",
-        "{path} is not there",
-        "was it moved or deleted? build again",
+        "{path} does not exist",
+        "restore the file, or correct its path, and build again",
     ),
     _Row(
         rb"fatal error: '(?P<header>[^'\n]+)' file not found",
-        "no directory that is searched has {header}",
-        "add its directory to `include` in ebpf.toml, or make the file first if a build step makes it",
+        "no include directory contains {header}",
+        "add its directory to `include` in ebpf.toml, or generate it first if a build step creates it",
     ),
     _Row(
         rb"error: (?:incomplete definition of|variable has incomplete|field has incomplete) "
         rb"type '(?P<type>[^'\n]+)'",
-        "{type} is declared, but defined in no header that this source includes",
-        "include the header that defines it; another kernel version may have it elsewhere or not at all",
+        "{type} is declared, but no header that this source includes defines it",
+        "include the header that defines it; other kernel versions may define it elsewhere or not at all",
     ),
     _Row(
         rb"declaration does not declare anything \[[^\n]*missing-declarations\]\n"
         rb"[^\n]*?\b(?P<type>(?:struct|union) \w+)(?:;| \{\n)",
-        "{type} is embedded by its tag alone, as in kernels since 6.19, and clang does not take its fields",
-        "compile with -fms-extensions -Wno-microsoft; builds here do: look for -fno-ms-extensions in `flags`",
+        "{type} is embedded by its tag alone, as in kernels since 6.19, and clang ignores its fields",
+        "remove -fno-ms-extensions from `flags`: builds here use -fms-extensions -Wno-microsoft by default",
     ),
     _Row(
         rb"error: no member named '(?P<field>\w+)' in '(?P<type>(?:struct|union) [^'\n]+)'",
-        "{type} has no field {field} in the types that this source sees",
+        "{type} has no field {field} in the types that this source includes",
         "kernels rename fields (kernfs_node.parent is __parent since 6.15): use the name in this vmlinux.h "
-        "or these headers, or declare the struct with both names and ask bpf_core_field_exists()",
+        "or these headers, or declare the struct with both names and use bpf_core_field_exists()",
     ),
     _Row(
         rb"error: (?P<what>[^\n]{1,1000}?) \[-Werror,-W(?P<warning>[\w-]+)(?:=[\w-]*)?\]",
-        "a warning that is an error here: {what}",
-        'correct it, or let it pass with flags = ["-Wno-error={warning}"] of the object in ebpf.toml',
+        "a warning that is treated as an error: {what}",
+        'fix it, or allow it with flags = ["-Wno-error={warning}"] for the object in ebpf.toml',
     ),
-    _Row(rb"No space left on device", "the disk is full", "free some space and build again"),
+    _Row(rb"No space left on device", "the disk is full", "free some disk space and build again"),
 )  # fmt: skip
 
 
 def diagnose(output: str, log: bytes, arch: Arch | None = None) -> Diagnosis:
-    """Return why making `output` failed, from what the tools printed; never raises.
+    """Return why building `output` failed, from the output of the tools in `log`; never raises.
 
-    `arch` is what was compiled for: some causes are another one's headers or types.
+    `arch` is the target architecture (default: the local one), which some texts name.
     """
     log = log[:_MOST]
     first = _FIRST_ERROR.search(log)
     file = first["file"].decode("utf-8", "surrogateescape") if first else None
     line = int(first["line"][:9]) if first else None
     for row in _ROWS:
-        found = re.search(row.says, log)
-        if found:
-            words = _words(found, arch or local_arch())
+        match = re.search(row.says, log)
+        if match:
+            words = _words(match, arch or local_arch())
             return Diagnosis(output, row.cause.format_map(words), row.fix.format_map(words), file, line)
-    what = _first_words(log, first)
+    first_error = _first_error(log, first)
     return Diagnosis(
         output,
-        f"not a mistake this program knows; the first error is: {what}"
-        if what
-        else "it failed without a word",
+        f"unknown failure; the first error is: {first_error}" if first_error else "failed with no output",
         "read the log of this edge",
         file,
         line,
@@ -257,8 +255,8 @@ def diagnose(output: str, log: bytes, arch: Arch | None = None) -> Diagnosis:
     )
 
 
-def _words(found: re.Match[bytes], arch: Arch) -> dict[str, str]:
-    groups = {name: safe_text(value or b"", 200) for name, value in found.groupdict().items()}
+def _words(match: re.Match[bytes], arch: Arch) -> dict[str, str]:
+    groups = {name: safe_text(value or b"", 200) for name, value in match.groupdict().items()}
     return {
         "arch": arch.name,
         "kernel": arch.kernel,
@@ -273,7 +271,7 @@ def _words(found: re.Match[bytes], arch: Arch) -> dict[str, str]:
     }
 
 
-def _first_words(log: bytes, first: re.Match[bytes] | None) -> str:
+def _first_error(log: bytes, first: re.Match[bytes] | None) -> str:
     if first:
         return safe_text(first["what"], 300)
     bare = _BARE_ERROR.search(log)

@@ -1,4 +1,4 @@
-"""What can go wrong between a source and an object, each as one line that a person can act on."""
+"""The errors of a build, each with a one-line message that the user can act on."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from core.text.safe import safe_text
 
 
 class BuildgenError(Exception):
-    """Base of every error this package raises on purpose; `str()` of it is one safe line."""
+    """Base of every error that this package raises on purpose; its `str()` is one safe line."""
 
     def __init__(self, message: str) -> None:
         super().__init__(safe_text(message))
 
 
 class KernelReleaseError(BuildgenError):
-    """A text without a kernel version in it."""
+    """A text contains no kernel version."""
 
 
 class ConfigError(BuildgenError):
-    """What was asked for makes no sense: a bad `ebpf.toml`, or an object nobody declared.
+    """An invalid request: a mistake in `ebpf.toml`, or an undeclared object.
 
-    `file`, `line` and `key` say where, as far as that is known; the message names them too.
+    `file`, `line` and `key` locate it as far as possible; the message includes them.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class ConfigError(BuildgenError):
 
 
 class ToolchainError(BuildgenError):
-    """No complete LLVM, a mix of two, or no ninja. `fix` is what a person does about it."""
+    """LLVM is incomplete or of mixed majors, or ninja is missing. `fix` is the remedy."""
 
     def __init__(self, cause: str, fix: str) -> None:
         super().__init__(f"{cause}: {fix}")
@@ -44,23 +44,23 @@ class ToolchainError(BuildgenError):
 
 
 class VmlinuxError(BuildgenError):
-    """No vmlinux.h could be made from a kernel's BTF."""
+    """vmlinux.h could not be generated from a kernel's BTF."""
 
 
 class KheadersError(BuildgenError):
-    """The headers that the kernel carries in itself cannot be used."""
+    """The headers embedded in the kernel cannot be used."""
 
 
 class VerifyError(BuildgenError):
-    """Programs cannot be loaded here at all: what is missing, and how to get it."""
+    """No program can be loaded on this host; the message names what is missing and how to get it."""
 
 
 class DisassemblyError(BuildgenError):
-    """llvm-objdump is not there, or does not read an object."""
+    """llvm-objdump is missing, or cannot read an object."""
 
 
 class ObjectError(BuildgenError):
-    """A file that is no eBPF object, or a damaged one; the message starts with its name."""
+    """A file is damaged or not an eBPF object; the message starts with its path."""
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(f"{path}: {what}")

@@ -1,4 +1,4 @@
-"""What a build says while it runs; each is one line of `ebpf-tui build --json`."""
+"""The events of a running build; each is one line of `ebpf-tui build --json`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from buildgen.diagnostics import Diagnosis
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """First of all. `total` counts the edges that will run: two for each object, none when all is fresh."""
+    """The first event. `total` counts the edges that will run: two per object, none if all are up to date."""
 
     total: int
 
@@ -24,7 +24,7 @@ class EdgeStarted:
 
 @dataclass(frozen=True, slots=True)
 class EdgeFinished:
-    """`log` is what the tools printed, safe to show, with its line breaks."""
+    """`log` is the output of the tools, safe to show, with its line breaks."""
 
     output: str
     ok: bool
@@ -34,14 +34,14 @@ class EdgeFinished:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosed:
-    """Why one output was not made."""
+    """Why one output was not built."""
 
     diagnosis: Diagnosis
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Last of all. The counts are of objects; one that was never tried is in none of them."""
+    """The last event. The counts are of objects; objects that were not attempted are in none of them."""
 
     ok: bool
     built: int

@@ -1,4 +1,4 @@
-"""Kernel releases: what `uname -r`, header packages and their directories call a kernel."""
+"""Kernel releases, as named by `uname -r`, header packages and their directories."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.system.arch import without_arch
 _VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:-(\d{1,9}))?", re.ASCII)
 _RESPIN = re.compile(r"(?:[.-]\d{1,9}(?![A-Za-z0-9]))*", re.ASCII)
 _MINORS_PER_MAJOR = 20
-"""A major series ends after about 20 minors (4.20, 5.19, 6.19): so 5.19 and 6.0 are neighbours."""
+"""A major series has about 20 minors (4.20, 5.19, 6.19), so 5.19 and 6.0 are adjacent."""
 
 Version = tuple[int, int, int, int]
 
@@ -20,7 +20,7 @@ Version = tuple[int, int, int, int]
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class KernelRelease:
-    """One release: its text, four numbers (major, minor, patch, ABI) and what follows them.
+    """One release: its text, four numbers (major, minor, patch, ABI) and the rest.
 
     `respin` is the numeric rest of a distribution's ABI (`.19.1` in `5.14.0-503.19.1.el9.x86_64`),
     `flavour` the words after it (`el9.x86_64`, `cloud-amd64`, `generic`); both may be empty.
@@ -43,9 +43,10 @@ class KernelRelease:
         return without_arch(self.flavour)
 
     def distance(self, other: KernelRelease) -> Version:
-        """How far two kernels are apart, biggest step first; comparable, zero for equal numbers.
+        """Return how far apart two kernels are, most significant step first; zero for equal numbers.
 
-        Of another series the side that faces this one is nearest: to 6.18.44 that is the newest 6.12.
+        In an older series the newest release is nearest, in a newer series the oldest: of all 6.12 releases
+        the newest is nearest to 6.18.44.
         """
         (major, minor, patch, abi), theirs = self.version, other.version
         facing = -1 if self.version > theirs else 1
@@ -68,17 +69,17 @@ class KernelRelease:
 def parse_kernel_release(text: str) -> KernelRelease:
     """Return the release named anywhere in `text`: `N.N`, `N.N.N`, each with or without `-N`.
 
-    Numbers that are not there are 0. Raises KernelReleaseError when there is no `N.N` at all.
+    Missing numbers are 0. Raises KernelReleaseError if there is no `N.N` at all.
     """
-    found = _VERSION.search(text)
-    if found is None:
+    numbers = _VERSION.search(text)
+    if numbers is None:
         raise KernelReleaseError(f"cannot parse a kernel version from {text!r}")
-    major, minor, patch, abi = (int(number or 0) for number in found.groups())
-    rest = text[found.end() :]
+    major, minor, patch, abi = (int(number or 0) for number in numbers.groups())
+    rest = text[numbers.end() :]
     respin = _RESPIN.match(rest)
     tail = respin.end() if respin else 0
     return KernelRelease(
-        text=text[found.start() :],
+        text=text[numbers.start() :],
         version=(major, minor, patch, abi),
         respin=rest[:tail],
         flavour=rest[tail:].strip("-.+_"),

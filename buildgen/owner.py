@@ -1,8 +1,8 @@
-"""Who a build runs as. Under sudo that is the person who typed it; for root in the checkout of somebody
-else it is the owner of the checkout. Compilers run as that user, and files belong to that user.
+"""The user that a build runs as. Under sudo it is the invoking user; for root in another user's checkout it
+is the owner of the checkout. Compilers run as that user, and files belong to that user.
 
-Root has no business in writing into directories that somebody else controls: a symbolic link there would
-lead it anywhere. So files are made with that identity too, which Linux can change for one thread.
+Root must not write into directories that another user controls: a symbolic link there could redirect it
+anywhere. So files are created with that user's identity too, which Linux can change for a single thread.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from core.system.files import acting_as, not_only
 from core.system.search_path import search_path
 
 _PASSED_ON = ("LANG", "LANGUAGE", "TZ", "TERM")
-"""What the tools of a checkout's owner get of root's environment, beside PATH and LC_*: no secrets."""
+"""Variables of root's that the tools of a checkout's owner receive, besides PATH and LC_*: no secrets."""
 _LISTS = frozenset(
     ("LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "COMPILER_PATH", "CPATH", "C_INCLUDE_PATH",
      "LIBRARY_PATH")
 )  # fmt: skip
-"""Variables with directories in which tools look for code and headers."""
+"""Variables with lists of directories that tools search for code and headers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The user that tools run as, when that is somebody else than who we run as.
+    """The user that tools run as, if it is not the user of this process.
 
-    `foreign`: it is not the person at the keyboard, but the owner of a checkout that root builds.
+    `foreign`: it is the owner of a checkout that root builds, not the user at the keyboard.
     """
 
     uid: int
@@ -46,19 +46,19 @@ class Owner:
 
 
 def invoking_user(environ: Mapping[str, str] | None = None) -> Owner | None:
-    """Return who called sudo, or None when we are not root or root acts for itself."""
+    """Return the invoking user of sudo, or None if we are not root or run without sudo."""
     environ = os.environ if environ is None else environ
-    said = environ.get("SUDO_UID", ""), environ.get("SUDO_GID", "")
-    if os.geteuid() != 0 or not all(number.isdecimal() and len(number) < 10 for number in said):
+    ids = environ.get("SUDO_UID", ""), environ.get("SUDO_GID", "")
+    if os.geteuid() != 0 or not all(number.isdecimal() and len(number) < 10 for number in ids):
         return None
-    uid, gid = map(int, said)
+    uid, gid = map(int, ids)
     return None if uid == 0 else _owner(uid, gid)
 
 
 def builder_of(directory: Path) -> Owner | None:
-    """Return who builds the project in `directory`, None when that is us.
+    """Return the user that builds the project in `directory`, None for the user of this process.
 
-    Under sudo the invoking user, wherever the project is; for root in a root shell the directory's owner.
+    Under sudo it is the invoking user, wherever the project is; in a root shell it is the directory's owner.
     """
     invoking = invoking_user()
     if invoking is not None or os.geteuid() != 0:
@@ -71,7 +71,7 @@ def builder_of(directory: Path) -> Owner | None:
 
 
 def person() -> int:
-    """Return the user id of the person at the keyboard: under sudo not root's."""
+    """Return the user id of the user at the keyboard: under sudo the invoking user's, not root's."""
     invoking = invoking_user()
     return os.geteuid() if invoking is None else invoking.uid
 
@@ -86,10 +86,10 @@ def _owner(uid: int, gid: int) -> Owner:
 
 @contextlib.contextmanager
 def acting_for(owner: Owner | None) -> Iterator[None]:
-    """Make and open files as `owner` in this thread; with None nothing changes.
+    """Create and open files as `owner` in this thread; with None nothing changes.
 
-    The kernel takes root's power over files away from the thread meanwhile, and gives it back after.
-    Raises PermissionError when it does not let us.
+    Meanwhile the thread does not have root's capabilities over files; it regains them afterwards. Raises
+    PermissionError if the kernel refuses the change.
     """
     if owner is None:
         yield
@@ -99,7 +99,7 @@ def acting_for(owner: Owner | None) -> Iterator[None]:
 
 
 def identity(owner: Owner | None) -> dict[str, Any]:
-    """Return the arguments with which subprocess starts a process as `owner`."""
+    """Return the arguments for subprocess to start a process as `owner`."""
     if owner is None:
         return {}
     groups = os.getgrouplist(owner.name, owner.gid) if owner.name else []
@@ -107,11 +107,11 @@ def identity(owner: Owner | None) -> dict[str, Any]:
 
 
 def environment(owner: Owner | None, root: Path | None = None, **more: str) -> dict[str, str]:
-    """Return the environment of a tool: ours, with the owner's home (ccache keeps its cache there).
+    """Return the environment of a tool: ours, with the owner's home (where ccache keeps its cache).
 
-    PATH has no directories of the project in `root` (see `search_path`), and no list of directories has
-    relative ones: they would be looked for in the project. The owner of a checkout that root builds gets
-    nothing else of root's but the language and the terminal.
+    PATH has no directories of the project in `root` (see `search_path`), and lists of directories have no
+    relative entries, which would be resolved in the project. For the owner of a checkout that root builds,
+    only the language and the terminal are kept from root's environment.
     """
     ours: Mapping[str, str] = os.environ
     if owner is not None and owner.foreign:
@@ -123,35 +123,33 @@ def environment(owner: Owner | None, root: Path | None = None, **more: str) -> d
 
 
 def _absolute(directories: str) -> str:
-    return os.pathsep.join(one for one in directories.split(os.pathsep) if one.startswith("/"))
+    return os.pathsep.join(entry for entry in directories.split(os.pathsep) if entry.startswith("/"))
 
 
 def cache_directory(owner: Owner | None) -> Path:
-    """Return where this program's caches are: the owner's, not root's, under sudo."""
+    """Return this program's cache directory: under sudo the owner's, not root's."""
     return owner.home / ".cache" / "ebpf-tui" if owner else user_cache_path("ebpf-tui")
 
 
 def config_directory(owner: Owner | None) -> Path:
-    """Return where the person's own configuration is: not root's, under sudo."""
+    """Return the user's configuration directory: under sudo the owner's, not root's."""
     return owner.home / ".config" / "ebpf-tui" if owner else user_config_path("ebpf-tui")
 
 
 def private_directory(directory: Path, owner: Owner | None) -> Path:
-    """Return `directory`, made with mode 0700. Raises PermissionError when others own it or may write to it.
+    """Return `directory`, created with mode 0700. Raises PermissionError if others own it or can write to it.
 
-    The directory above it is made and held to the same, and nobody else may control the way to them.
+    Its parent is created and checked likewise, and no other user may control the path to them.
     """
     uid = owner.uid if owner else os.geteuid()
     directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path in (directory.parent, directory):
         path.mkdir(mode=0o700, exist_ok=True)
-        found = os.lstat(path)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o022:
+        about = os.lstat(path)
+        if not stat.S_ISDIR(about.st_mode) or about.st_uid != uid or about.st_mode & 0o022:
             raise PermissionError(
                 errno.EPERM, "not a directory that only you can write to; remove it", str(path)
             )
     if problem := not_only(uid, directory):
-        raise PermissionError(
-            errno.EPERM, f"not a place for a cache of yours alone: {problem}", str(directory)
-        )
+        raise PermissionError(errno.EPERM, f"not safe for a private cache: {problem}", str(directory))
     return directory

@@ -11,7 +11,7 @@ from tests.tui.pty_terminal import Terminal
 SCREENS = {
     "1": re.compile("cache‹".encode()),
     "2": re.compile(rb"process\.bpf"),
-    "3": re.compile(rb"directories, in this order|none found"),
+    "3": re.compile(rb"directories in search order|no headers found"),
     "4": re.compile(rb"on_fork"),
     "5": re.compile(rb"PER SECOND"),
 }

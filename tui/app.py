@@ -1,4 +1,4 @@
-"""The terminal program: screens around one engine, and good manners towards the terminal."""
+"""The terminal program: the screens around one engine, and how it enters and leaves the terminal."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _SIGNALS = {
 
 
 def _later(module: str, name: str) -> Callable[[], Screen[None]]:
-    """Return what imports and makes a screen: buildgen is a third of the time to the first paint."""
+    """Return a function that imports and makes a screen: importing buildgen takes a third of the start-up."""
 
     def make() -> Screen[None]:
         screen: Screen[None] = getattr(importlib.import_module(f"tui.screens.{module}"), name)()
@@ -62,7 +62,7 @@ def _later(module: str, name: str) -> Callable[[], Screen[None]]:
 
 
 class EbpfApp(BaseApp):
-    """Shows the frames of an engine. The engine is started when the screen is up and stopped at the end."""
+    """Shows the frames of an engine. It starts the engine on mount and stops it on unmount."""
 
     TITLE = "ebpf-tui"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("everywhere")]
@@ -80,7 +80,7 @@ class EbpfApp(BaseApp):
     DEFAULT_MODE = "processes"
 
     class FrameReady(Message):
-        """The engine left a new frame."""
+        """The engine published a new frame."""
 
     def __init__(
         self,
@@ -89,8 +89,8 @@ class EbpfApp(BaseApp):
         config: Config | None = None,
         open_probe: Callable[[Feed], Feed] | None = None,
     ) -> None:
-        """`open_probe` opens the probe anew; None: what is shown has none of its own (a recording)."""
-        # Only an app that draws in the terminal's own colours leaves out every colour code.
+        """`open_probe` opens a feed with the newest probe; None: a recording is shown, which has no probe."""
+        # Textual omits every colour code only if the app draws in the terminal's own colours.
         colours = True if os.environ.get("NO_COLOR") else None
         super().__init__(engine, settings, config or Config(), ansi_color=colours)
         release_strips()
@@ -112,14 +112,14 @@ class EbpfApp(BaseApp):
         return StdoutDriver if driver is LinuxDriver else driver
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Every line of every widget, Textual's own too, goes through these on its way to the terminal."""
+        """Return the filters that every line of every widget passes, including Textual's own widgets."""
         return [*super().get_line_filters(), *self._line_filters]
 
     def clear_selection(self) -> None:
-        """Clear the selected text of the screen, if there is one already.
+        """Clear the selected text of the screen, if a screen exists already.
 
-        From Python 3.12 on Textual starts tasks eagerly: the inputs of the first screen call this while they
-        are made, before that screen is on the stack (Textualize/textual#6444).
+        Since Python 3.12 Textual starts tasks eagerly: the inputs of the first screen call this while they
+        are created, before that screen is on the stack (Textualize/textual#6444).
         """
         with suppress(ScreenStackError):
             super().clear_selection()
@@ -130,7 +130,7 @@ class EbpfApp(BaseApp):
             loop.add_signal_handler(number, lambda code=code: self.exit(return_code=code))  # type: ignore[misc]
         if not (self.is_headless or self.is_web):
             self._hang_up = HangUp(loop, lambda: self.exit(return_code=_HANGUP))
-        # After ctrl+z and fg the terminal shows an empty alternate screen.
+        # After ctrl+z and fg the alternate screen is empty.
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         self.engine.subscribe(self._take_frame, self._engine_failed)
         self.engine.start()
@@ -141,15 +141,15 @@ class EbpfApp(BaseApp):
         self.engine.stop()
 
     def _take_frame(self, frame: Frame) -> None:
-        """Called on the engine's thread: keep the newest, wake the screen once."""
+        """Called on the engine's thread: keep the newest frame and wake the screen once."""
         self.frame = frame
         if not self._frame_waits:
             self._frame_waits = True
             self.post_message(self.FrameReady())
 
     def _engine_failed(self, error: BaseException) -> None:
-        """Called on the engine's thread: say so and stay, the other screens still work."""
-        self.problem = f"the tree stands still: {safe_text(str(error) or type(error).__name__)}"
+        """Called on the engine's thread: report it and stay open, since the other screens still work."""
+        self.problem = f"Live updates stopped: {safe_text(str(error) or type(error).__name__)}"
         self.call_later(self._show_problem)
 
     def _show_problem(self) -> None:
@@ -161,7 +161,7 @@ class EbpfApp(BaseApp):
         self._frame_waits = False
         if self.frame is not None:
             header = self.frame.header
-            now_ns = header.now_ns + header.past.behind_ns  # the counters are those of now
+            now_ns = header.now_ns + header.past.behind_ns  # the counters are always live
             self.history.add(now_ns, self.frame.stats)
             if not header.paused:
                 rate = round(header.events_per_second)
@@ -179,21 +179,22 @@ class EbpfApp(BaseApp):
 
     @property
     def is_live(self) -> bool:
-        """Return whether what is shown is this host now, not a recording."""
+        """Return whether the screens show this host, not a recording."""
         return self._open_probe is not None
 
-    @changes("the probe is not loaded anew")
+    @changes("the probe is not reloaded")
     def action_reload(self) -> None:
         if self._open_probe is None:
-            self.notify("what is shown here has no probe to load", severity="warning", markup=False)
+            self.notify("Nothing to reload: this is a recording", severity="warning", markup=False)
         elif self.past.rewound:
-            self.notify("no probe goes into the past: Z goes on to now", severity="warning", markup=False)
+            self.notify("Return to live (Z) before reloading the probe", severity="warning", markup=False)
         else:
             self.engine.reload(self._open_probe)
 
     def action_suspend_process(self) -> None:
         if self.is_web:
-            self.notify("no terminal to give back in a browser: q ends it", severity="warning", markup=False)
+            text = "Suspend is not available in the browser; q quits"
+            self.notify(text, severity="warning", markup=False)
         else:
             super().action_suspend_process()
 
@@ -208,7 +209,7 @@ def run(settings: Settings, config: Config) -> int:
     from tui.reload import probe_opener
 
     session = open_session(settings.host, probe=settings.probe, ask_runtimes=settings.ask_runtimes)
-    if settings.read_only:  # found by nobody who would reload its probe
+    if settings.read_only:  # `ebpf-tui probe reload` must not find this process
         return show(session, settings, config)
     opener = probe_opener(settings)
     with announced(lambda: session.reload(opener)):
@@ -229,9 +230,9 @@ def show(
 
 
 def settle_colour(settings: Settings) -> None:
-    """Leave NO_COLOR in the environment, not empty, exactly when there is to be no colour.
+    """Set NO_COLOR if the screens are to be without colours, remove it otherwise.
 
-    Set and not empty means no colour (no-color.org); Textual takes an empty one for set, too.
+    An empty NO_COLOR has no meaning (no-color.org), but Textual counts it as set.
     """
     if settings.color or (settings.color is None and not os.environ.get("NO_COLOR")):
         os.environ.pop("NO_COLOR", None)

@@ -1,4 +1,4 @@
-"""What the screens may ask of the app that shows them."""
+"""The part of the app that the screens may use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tui.settings import Settings
 
 
 class BaseApp(App[None]):
-    """The state that all screens share. The app itself opens the screens and feeds them frames."""
+    """The state that all screens share. The app class proper opens the screens and passes frames to them."""
 
     def __init__(
         self, engine: FrameSource, settings: Settings, config: Config, *, ansi_color: bool | None = None
@@ -27,20 +27,20 @@ class BaseApp(App[None]):
         self.frame: Frame | None = None
         """The newest frame; None before the first one."""
         self.problem = ""
-        """Why no more frames come, or empty."""
+        """Why live updates stopped; empty while they have not."""
         self.history = History()
 
     def commands(self, scopes: Iterable[str]) -> list[Command]:
-        """Return the commands of these scopes that can be used here, with the keys that they have."""
-        known = commands(scopes, self.config.keys)
-        return [command for command in known if not (self.settings.read_only and command.id in CHANGES)]
+        """Return the commands of these scopes that are available, with the user's keys."""
+        in_scope = commands(scopes, self.config.keys)
+        return [command for command in in_scope if not (self.settings.read_only and command.id in CHANGES)]
 
     @property
     def is_live(self) -> bool:
-        """Return whether what is shown is this host now, not a recording."""
+        """Return whether the screens show this host, not a recording."""
         raise NotImplementedError
 
     @property
     def past(self) -> Past:
-        """Return how far what is shown is behind the present."""
+        """Return how far the frame on screen is behind the present."""
         return self.frame.header.past if self.frame is not None else Past()

@@ -1,4 +1,4 @@
-"""The person's own configuration: `config.toml` under XDG. It is read, and never rewritten.
+"""The user's configuration: `config.toml` in the XDG configuration directory. It is read, never written.
 
 [keys]                       # every command's id, see docs/keys.md
 "processes.filter" = "/, f4"
@@ -33,7 +33,7 @@ _LIMIT = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`keys`: command id -> Textual's names of its keys, with commas. `columns` empty: all that fit."""
+    """`keys`: command id -> Textual's names of its keys, comma-separated. `columns` empty: all that fit."""
 
     keys: dict[str, str] = field(default_factory=dict)
     theme: str = "dark"
@@ -43,18 +43,18 @@ class Config:
 
 
 class UnreadableConfig(CommandError):
-    """There is a configuration, or may be one, and it may not be read."""
+    """The configuration file may exist, but permission to read it is denied."""
 
 
 def config_path() -> Path:
-    """Return where the configuration is read from, whether or not it is there."""
+    """Return the path of the configuration file, whether or not it exists."""
     return user_config_path("ebpf-tui") / "config.toml"
 
 
 def load_config(path: Path) -> Config:
-    """Read the configuration; a file that is not there is an empty one.
+    """Read the configuration; a missing file means the defaults.
 
-    Raises UnreadableConfig, or CommandError (exit 2) with one line: file, line, key, what would be right.
+    Raises UnreadableConfig, or CommandError (exit 2) with one line: file, line, key and the valid values.
     """
     try:
         with path.open("rb") as file:
@@ -74,7 +74,7 @@ def load_config(path: Path) -> Config:
 
 
 class _Reader:
-    """Turns tables into a Config, and knows where what is wrong stands."""
+    """Turns TOML tables into a Config; an error names the line of the wrong key."""
 
     def __init__(self, path: Path, text: str) -> None:
         self._path = path
@@ -87,7 +87,7 @@ class _Reader:
         default = Config()
         columns = view.get("columns", [])
         if not isinstance(columns, list):
-            self._fail("view.columns", f"is a list of {_any_of(COLUMNS)}")
+            self._fail("view.columns", f"must be a list of {_any_of(COLUMNS)}")
         for column in columns:
             self._one_of("view.columns", column, COLUMNS)
         return Config(
@@ -99,19 +99,19 @@ class _Reader:
         )
 
     def _keys(self, table: dict[str, Any]) -> dict[str, str]:
-        """Read [keys]; `tree.follow = "F"` without quotes comes as a table in a table."""
-        known = {command.id for command in COMMANDS}
+        """Read [keys]; an unquoted `tree.follow = "F"` arrives as a nested table."""
+        ids = {command.id for command in COMMANDS}
         keys: dict[str, str] = {}
         for first, value in table.items():
             inner = value if isinstance(value, dict) else {"": value}
             for second, chosen in inner.items():
                 name = f"{first}.{second}" if second else first
-                if name not in known:
-                    self._fail(name, f"is no command; `ebpf-tui config show` lists all{_near(name, known)}")
+                if name not in ids:
+                    self._fail(name, f"is not a command; `ebpf-tui config show` lists all{_near(name, ids)}")
                 keys[name] = self._key_names(name, chosen)
-        if (found := clash(keys)) is not None:
-            key, one, other = found
-            self._fail(one, f"the key {key} belongs to {other} too; give one of them another")
+        if (clashing := clash(keys)) is not None:
+            key, name, other = clashing
+            self._fail(name, f"the key {key} is also bound to {other}; change one of them")
         return keys
 
     def _key_names(self, name: str, chosen: object) -> str:
@@ -122,29 +122,32 @@ class _Reader:
         for text in texts:
             key = key_name(text.strip()) if isinstance(text, str) else None
             if key is None:
-                self._fail(name, f"{safe_text(repr(text), 40)} is no key, as F, /, f4, ctrl+t and space are")
+                self._fail(
+                    name,
+                    f"{safe_text(repr(text), 40)} is not a key; valid keys are e.g. F, /, f4, ctrl+t, space",
+                )
             names.append(key)
         return ",".join(names)
 
     def _table(self, tables: dict[str, Any], name: str) -> dict[str, Any]:
         table = tables.get(name, {})
         if not isinstance(table, dict):
-            self._fail(name, f"is a table: [{name}]")
+            self._fail(name, f"must be a table: [{name}]")
         return table
 
     def _only(self, table: dict[str, Any], legal: tuple[str, ...], prefix: str) -> None:
         for name in table:
             if name not in legal:
-                self._fail(f"{prefix}{name}", f"is not known here; there are {', '.join(legal)}")
+                self._fail(f"{prefix}{name}", f"is not a valid key; valid keys are {', '.join(legal)}")
 
     def _one_of(self, name: str, value: object, legal: tuple[str, ...]) -> str:
         if not isinstance(value, str) or value not in legal:
-            self._fail(name, f"{safe_text(repr(value), 40)} is none of {_any_of(legal)}")
+            self._fail(name, f"{safe_text(repr(value), 40)} is not one of {_any_of(legal)}")
         return value
 
     def _switch(self, name: str, value: object) -> bool:
         if not isinstance(value, bool):
-            self._fail(name, "is true or false")
+            self._fail(name, "must be true or false")
         return value
 
     def _fail(self, name: str, what: str) -> NoReturn:
@@ -153,7 +156,7 @@ class _Reader:
         raise CommandError(f"{where}: {safe_text(name, 80)}: {what}", ExitCode.USAGE)
 
     def _line_of(self, name: str) -> int | None:
-        """Return the first line that names the last part of a key; tomllib keeps no lines."""
+        """Return the first line that names the last part of a key; tomllib reports no line numbers."""
         last = re.escape(name.removeprefix("view.").rpartition(".")[2])
         pattern = re.compile(rf"\s*\[?[\w\"'.-]*\b{last}[\"']?\s*[]=.]")
         return next((n for n, line in enumerate(self._lines, 1) if pattern.match(line)), None)
@@ -163,8 +166,8 @@ def _any_of(words: tuple[str, ...]) -> str:
     return ", ".join(words)
 
 
-def _near(name: str, known: set[str]) -> str:
+def _near(name: str, ids: set[str]) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(name, sorted(known), n=1)
+    close = get_close_matches(name, sorted(ids), n=1)
     return f" (did you mean {close[0]}?)" if close else ""

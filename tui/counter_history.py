@@ -1,4 +1,4 @@
-"""How counters grew over the last minutes, for sparklines. Bounded."""
+"""The growth of counters over the last four minutes, for sparklines. Bounded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 class History:
-    """Keeps, per counter, how much it grew in each bucket of two seconds."""
+    """Keeps, for each counter, its growth in each bucket of two seconds."""
 
     def __init__(self) -> None:
         self._latest: dict[str, int] = {}
@@ -20,7 +20,7 @@ class History:
         self._first = True
 
     def add(self, now_ns: int, counters: tuple[tuple[str, int], ...]) -> None:
-        """Take the counters of a frame. What the first frame brings is the start, not growth."""
+        """Take the counters of a frame. The values of the first frame are the baseline, not growth."""
         number = now_ns // BUCKET_NS
         if not self._buckets or number > self._buckets[-1][0]:
             self._buckets.append((number, {}))
@@ -33,7 +33,7 @@ class History:
         self._first = False
 
     def note(self, now_ns: int, gauges: tuple[tuple[str, int], ...]) -> None:
-        """Take what goes up and down, under names that no counter has; the largest of a bucket counts."""
+        """Take values that rise and fall, under names that no counter has; a bucket keeps the largest."""
         number = now_ns // BUCKET_NS
         if self._buckets and number == self._buckets[-1][0]:
             bucket = self._buckets[-1][1]
@@ -55,7 +55,7 @@ class History:
 
 
 def sparkline(series: list[int]) -> str:
-    """Draw a series between zero and its own largest value; a blank where nothing happened."""
+    """Draw a series scaled from zero to its largest value; a zero is a blank."""
     top = max(series, default=0)
     if not top:
         return " " * len(series)

@@ -1,4 +1,4 @@
-"""The person's own editor, at a file and a line. It gets the terminal, and its end gives it back."""
+"""The user's editor, opened at a file and a line. It has the terminal until it exits."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ from core.text.safe import safe_text
 from tui.base_app import BaseApp
 
 _PLUS = frozenset({"vi", "vim", "nvim", "nano", "emacs", "emacsclient", "kak", "hx", "micro"})
-"""Editors that take `+LINE file`."""
+"""Editors that accept `+LINE file`."""
 _GOTO = frozenset({"code", "codium"})
 
 
 class EditorError(Exception):
-    """No editor can be told to open a file; the message is one line for the person."""
+    """The editor cannot be started; the message is one line for the user."""
 
 
 def editor_command(environ: Mapping[str, str], file: Path, line: int | None) -> list[str]:
-    """Return what opens `file` (absolute) at `line` in $VISUAL, else in $EDITOR, split as a shell would.
+    """Return the command that opens `file` (absolute) at `line` in $VISUAL, else in $EDITOR.
 
-    An editor that is not known gets the file alone. Raises EditorError.
+    The variable is split as a shell would. An editor whose line option is not in our lists gets only the
+    file. Raises EditorError.
     """
     name = next((name for name in ("VISUAL", "EDITOR") if environ.get(name, "").strip()), None)
     if name is None:
-        raise EditorError("no editor is set: export EDITOR=vim, for example, and start again")
+        raise EditorError("No editor is set: export EDITOR=vim, for example, then restart")
     try:
         words = shlex.split(environ[name])
     except ValueError as error:
-        raise EditorError(f"${name} cannot be understood: {str(error).lower()}") from None
+        raise EditorError(f"${name} cannot be parsed: {str(error).lower()}") from None
     if not words or not words[0]:
-        raise EditorError(f"${name} names no program")
+        raise EditorError(f"${name} does not name a program")
     program = os.path.expanduser(words[0])
     kind = os.path.basename(program)
     if line is None:
@@ -53,30 +54,30 @@ def editor_command(environ: Mapping[str, str], file: Path, line: int | None) -> 
 
 
 def edit(app: BaseApp, file: Path, line: int | None) -> None:
-    """Open the editor and wait for its end; whatever kept it from its work is told. Main thread only.
+    """Open the editor, wait until it exits and report any failure. Main thread only.
 
-    Under sudo it runs as the invoking user, as the compilers do: root has no business in his files.
+    Under sudo it runs as the invoking user, as the compilers do: root does not edit that user's files.
     """
     try:
         command = editor_command(os.environ, file, line)
-        with app.suspend():  # what is raised in here leaves the terminal without us
+        with app.suspend():  # an exception in here would leave the terminal suspended
             problem, ended_by = _in_front(command)
     except EditorError as error:
         problem, ended_by = str(error), None
     except SuspendNotSupported:
-        problem, ended_by = "there is no terminal to give to an editor", None
+        problem, ended_by = "No terminal is available for an editor", None
     if ended_by is not None:
-        os.kill(os.getpid(), ended_by)  # what was for us, now that we can end in good order
+        os.kill(os.getpid(), ended_by)  # the signal was for us, and now we can exit cleanly
     if problem:
         app.notify(safe_text(problem), severity="error", timeout=10, markup=False)
 
 
-def _said(code: int) -> str:
+def _exit_words(code: int) -> str:
     return f"exit code {code}" if code > 0 else f"signal {-code}"
 
 
 def _in_front(command: list[str]) -> tuple[str, signal.Signals | None]:
-    """Run a program in our process group; return what went wrong, and the signal that asked us to end."""
+    """Run a program in our process group; return the problem, and the signal that asked us to end."""
     owner = invoking_user()
     asked: list[signal.Signals] = []
     process: subprocess.Popen[bytes] | None = None
@@ -90,21 +91,22 @@ def _in_front(command: list[str]) -> tuple[str, signal.Signals | None]:
         try:
             process = subprocess.Popen(command, env=environment(owner), **identity(owner))
         except OSError as error:
-            return f"editor {command[0]}: {error.strerror}", None
+            return f"Editor {command[0]}: {error.strerror}", None
         if asked:
             process.terminate()
         code = process.wait()
-    problem = "" if code == 0 else f"{os.path.basename(command[0])} ended with {_said(code)}"
+    problem = "" if code == 0 else f"{os.path.basename(command[0])} ended with {_exit_words(code)}"
     return problem, (asked[0] if asked else None)
 
 
 @contextmanager
 def _signals_of_a_waiting_parent(end: object) -> Iterator[None]:
-    """Ctrl+c is for the program in front alone; ctrl+z stops both, and fg lets both go on.
+    """Ctrl+c reaches only the program in the foreground; ctrl+z stops both, and fg continues both.
 
-    asyncio hears signals through a descriptor and would act on them after the editor: it hears none now.
+    asyncio receives signals through a wakeup descriptor and would handle them after the editor exits, so the
+    descriptor is removed until then.
     """
-    meanwhile = {
+    handlers = {
         signal.SIGINT: lambda *_: None,  # not SIG_IGN: the program would inherit it
         signal.SIGQUIT: lambda *_: None,
         signal.SIGTSTP: signal.SIG_DFL,
@@ -113,7 +115,7 @@ def _signals_of_a_waiting_parent(end: object) -> Iterator[None]:
         signal.SIGHUP: end,
     }
     descriptor = signal.set_wakeup_fd(-1)
-    before = {number: signal.signal(number, handler) for number, handler in meanwhile.items()}  # type: ignore[arg-type]
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}  # type: ignore[arg-type]
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What the screens need of a session. They depend on this, never on the class that does it."""
+"""What the screens need from a session. They depend on this protocol, not on the class behind it."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ class FrameSource(Protocol):
     def subscribe(
         self, callback: Callable[[Frame], None], failed: Callable[[BaseException], None] | None = None
     ) -> None:
-        """Call `callback` with each new frame, `failed` if no more can come; from whatever thread."""
+        """Call `callback` with each new frame, and `failed` once if frames stop; both from any thread."""
 
     def start(self) -> None:
-        """Begin to publish frames."""
+        """Start publishing frames."""
 
     def stop(self) -> None:
-        """Publish no more; release what was opened."""
+        """Stop publishing frames and release everything that was opened."""
 
     def request(self, view: ViewRequest) -> None:
-        """Ask for a window; the next frame carries it, and later ones until another is asked for."""
+        """Request a window; the next frame carries it, and so do later frames until another request."""
 
     def explain(self, key: RowKey | None) -> None:
-        """Say which row the next frames explain; None: none."""
+        """Choose the row that the next frames explain; None: no row."""
 
     def resolve(self, pid: int, *, evict: bool = False) -> None:
-        """Resolve again, forgetting first what the cache knows when `evict`."""
+        """Resolve a process again; with `evict` its cache entry is removed first."""
 
     def reload(self, open_feed: Callable[[Feed], Feed]) -> None:
-        """Go on with a newly opened feed; what comes of it is told in the header's message."""
+        """Continue with a newly opened feed; the header's message reports the result."""
 
     def pause(self, on: bool) -> None:
-        """Hold the tree still; requests are still answered."""
+        """Freeze the tree, or continue; requests are answered in either case."""
 
     def step(self, span_ns: int) -> None:
-        """Show the tree as it was so much earlier (negative) or later; the end is live again."""
+        """Move the display by `span_ns` through the history, back if negative; its end is live again."""
 
     def change_speed(self, step: int) -> None:
-        """Let a replay run faster (1) or slower (-1)."""
+        """Make a replay run faster (1) or slower (-1)."""

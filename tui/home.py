@@ -1,7 +1,7 @@
-"""Where the person's own directories are, also where the environment does not say so.
+"""The user's home and XDG directories, even if the environment does not name them.
 
-Containers and services run with users that are in no passwd file and without HOME, and `sudo -u` may keep
-another person's. Python then leaves "~" as it is, and files would go into a directory of that name.
+Containers and services run as users without a passwd entry and without HOME, and `sudo -u` may keep the HOME
+of another user. Python then leaves "~" unexpanded, and files would go into a directory named "~".
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ _XDG = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", 
 
 
 def settle_home(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Leave in `environ` a HOME that is an absolute path, and no XDG directory that is a relative one.
+    """Make HOME in `environ` an absolute path, and remove XDG directories that are relative.
 
-    The specification of XDG has relative ones ignored. A user without any home gets /nonexistent, as
-    Debian's users without one have: what would be written there is one error that names the path.
+    The XDG specification says to ignore relative directories. A user without a home gets /nonexistent, as
+    such users have on Debian: writing there fails with one error that names the path.
     """
     if not os.path.isabs(environ.get("HOME", "")):
         environ["HOME"] = _home_of(os.getuid())

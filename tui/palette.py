@@ -1,4 +1,4 @@
-"""The command palette: the registry, by name."""
+"""The command palette: the commands of the registry, by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tui.screens.base_screen import BaseScreen
 
 
 class CommandProvider(Provider):
-    """Offers what works on the screen from which the palette was opened."""
+    """Offers the commands that are live on the screen from which the palette was opened."""
 
     async def discover(self) -> Hits:
         for command in self._live():

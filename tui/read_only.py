@@ -1,4 +1,4 @@
-"""`--read-only`: the screens look, and nothing that they can do changes the host."""
+"""`--read-only`: the screens show the host, and no command of theirs changes it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ Action = TypeVar("Action", bound=Callable[..., None])
 
 
 def changes(what: str) -> Callable[[Action], Action]:
-    """Mark an action that does something to the host: on screens that only look it says so and does nothing.
+    """Mark an action that changes the host: read-only screens show a notice instead of running it.
 
-    The action itself is guarded, so that it does not matter by which way it is called. `what` is what the
-    person is told. Its command stands in keymap.CHANGES: no footer offers it then.
+    The action itself is guarded, so it does not matter how it is called. `what` is the text of the notice.
+    Its command is in keymap.CHANGES, which read-only screens omit from footer, help and palette.
     """
 
     def mark(action: Action) -> Action:
         @wraps(action)
         def guarded(self: Any, *args: Any) -> None:
             if self.app.settings.read_only:
-                self.app.notify(f"read-only: {what}", severity="warning", markup=False)
+                self.app.notify(f"Read-only: {what}", severity="warning", markup=False)
             else:
                 action(self, *args)
 

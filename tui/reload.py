@@ -1,4 +1,4 @@
-"""`L`: the probe that is loaded anew, the one that the Build screen built if there is one."""
+"""`L`: reload the probe, preferably the object that the Build screen built."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from tui.settings import Settings
 
 
 def probe_opener(settings: Settings) -> Callable[[Feed], Feed]:
-    """Return what opens a feed with the newest probe after another feed, or raises ProbeUnavailable."""
+    """Return a function that opens a feed with the newest probe in place of a running feed.
+
+    The function raises ProbeUnavailable when that probe cannot be loaded.
+    """
 
     def opener(running: Feed) -> Feed:
         options = ProbeOptions(object_file=probe_object())
@@ -34,13 +37,13 @@ def probe_opener(settings: Settings) -> Callable[[Feed], Feed]:
 
 
 def probe_object() -> Path:
-    """Return the object that the Build screen made of the probe for this host, else the shipped one.
+    """Return the probe object that the Build screen built for this host, else the shipped one.
 
-    Raises ProbeUnavailable when others than root, we and who called sudo could have written it: what is
-    loaded runs in the kernel.
+    Raises ProbeUnavailable if anyone but root, our user and the invoking user of sudo could have written it:
+    the object runs in the kernel.
     """
     from buildgen.owner import invoking_user
-    from core.system.arch import parse_arch  # what builds is imported when it is asked for
+    from core.system.arch import parse_arch  # buildgen is imported only on demand
 
     _, out = own_probe(user_cache_path("ebpf-tui"))
     built = out / parse_arch("local").name / "co-re" / SHIPPED_OBJECT.name
@@ -52,10 +55,10 @@ def probe_object() -> Path:
     trusted = {0, os.geteuid(), *([caller.uid] if caller is not None else [])}
     if about.st_uid not in trusted or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         shown = safe_text(str(built))
-        raise ProbeUnavailable(f"others can write {shown}", "remove it, and build it again (2, b)")
+        raise ProbeUnavailable(f"other users can write to {shown}", "remove it and build it again (2, b)")
     return built
 
 
 def own_probe(cache: Path) -> tuple[Path, Path]:
-    """Return where this program's own probe is, and a place of the person's own for its objects."""
+    """Return the directory of this program's own probe, and the user's directory for its built objects."""
     return Path(os.path.abspath(SHIPPED_OBJECT.parent)), cache / "probe"

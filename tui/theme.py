@@ -1,7 +1,7 @@
-"""The colours. A source, a state, a verdict stands there in words too: colour is never the only sign.
+"""The colour themes. Colour is never the only sign: every source, state and verdict is also a word.
 
-Dark and light: cache is blue, maps orange, procfs grey, apart for every kind of colour vision; good is green
-and bad is red. The colour-blind theme has blue and orange for these too. Mono has no hue at all.
+Dark and light: cache is blue, maps orange, procfs grey, which every kind of colour vision can tell apart;
+good is green and bad is red. The colour-blind theme uses blue and orange for good and bad. Mono has no hue.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Kernel header directories: candidates, verdicts, and the one that is chosen."""
+"""Kernel header directories: candidates, verdicts, and the chosen one."""

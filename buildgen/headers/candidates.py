@@ -1,4 +1,4 @@
-"""Where kernel headers may be on a host, before it is decided which are used."""
+"""The places on a host that may contain kernel headers, before one of them is chosen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from core.text.safe import safe_text
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One place where headers may be, and what became of it. `path` is as it was found."""
+    """One place that may contain headers, and the verdict on it. `path` is not resolved, `resolved` is."""
 
     path: Path
     resolved: Path | None
@@ -40,7 +40,7 @@ class JudgedCandidate:
 
     @property
     def release(self) -> KernelRelease:
-        """The release of a tree whose version is known."""
+        """The release of the tree; only for a tree with a known version."""
         assert self.tree is not None
         assert self.tree.release is not None
         return self.tree.release
@@ -60,38 +60,38 @@ class JudgedCandidate:
 
 
 def look(host: Host) -> list[JudgedCandidate]:
-    """Return every candidate, those that lead to a directory already seen merged into the first."""
-    found = [*_dangling(host)]
+    """Return every candidate; those that resolve to the same directory share one tree."""
+    candidates = [*_dangling(host)]
     seen: dict[Path, JudgedCandidate] = {}
     for name, module_release in places(host):
-        here = JudgedCandidate(host.path(name))
-        found.append(here)
+        candidate = JudgedCandidate(host.path(name))
+        candidates.append(candidate)
         try:
             resolved = host.realpath(name)
         except DanglingPathError as error:
-            here.reason = _leads_nowhere(host, error)
+            candidate.reason = _leads_nowhere(host, error)
             continue
         except OSError as error:
-            here.reason = str(error)
+            candidate.reason = str(error)
             continue
         if not resolved.is_dir():
-            here.reason = "not a directory"
+            candidate.reason = "not a directory"
         elif first := seen.get(resolved):
-            here.tree, here.reason = first.tree, f"the same directory as {first.path}"
+            candidate.tree, candidate.reason = first.tree, f"the same directory as {first.path}"
         else:
-            here.tree = examine(host, resolved, module_release)
-            seen[resolved] = here
-    return found
+            candidate.tree = examine(host, resolved, module_release)
+            seen[resolved] = candidate
+    return candidates
 
 
 def _leads_nowhere(host: Host, error: DanglingPathError) -> str:
-    return f"leads nowhere: {error.missing} does not exist" + (
+    return f"broken link: {error.missing} does not exist" + (
         "" if host.is_local else f" below {host.root}; mount it there"
     )
 
 
 def _dangling(host: Host) -> Iterator[JudgedCandidate]:
-    """Yield each directory of candidates that is itself a link to where nothing is."""
+    """Yield each directory of candidates that is itself a broken link."""
     for directory in DIRECTORIES:
         if host.path(directory).is_symlink():
             try:
@@ -103,27 +103,27 @@ def _dangling(host: Host) -> Iterator[JudgedCandidate]:
 
 
 def carried(
-    host: Host, wanted: KernelRelease, arch: Arch, found: list[JudgedCandidate]
+    host: Host, wanted: KernelRelease, arch: Arch, others: list[JudgedCandidate]
 ) -> list[JudgedCandidate]:
-    """Return the headers that the running kernel carries in itself, unpacked only when nothing else fits.
+    """Return the headers embedded in the running kernel, unpacked only if none of `others` fits exactly.
 
-    Unpacking takes seconds the first time, and is left out for any other kernel or architecture.
+    Unpacking takes seconds the first time, and is skipped for any other kernel or architecture.
     """
-    here = JudgedCandidate(host.path(ARCHIVE))
-    if not here.path.is_file():
+    candidate = JudgedCandidate(host.path(ARCHIVE))
+    if not candidate.path.is_file():
         return []
     exact = any(
-        f.tree and f.tree.autoconf and f.tree.release and f.tree.release.text == wanted.text for f in found
+        f.tree and f.tree.autoconf and f.tree.release and f.tree.release.text == wanted.text for f in others
     )
     if host.kernel_release() != wanted.text or arch.name != host.machine():
-        here.reason = f"carried by the running kernel, {host.kernel_release()} for {host.machine()}"
+        candidate.reason = f"embedded in the running kernel, {host.kernel_release()} for {host.machine()}"
     elif exact:
-        here.reason = f"not unpacked: the headers of {wanted} are there"
+        candidate.reason = f"not unpacked: the headers of {wanted} are installed"
     else:
         from buildgen.headers.kheaders import unpacked  # noqa: PLC0415 - tarfile and lzma take 20 ms to import
 
         try:
-            here.tree = examine(LOCAL, unpacked(host), wanted.text)
+            candidate.tree = examine(LOCAL, unpacked(host), wanted.text)
         except KheadersError as error:
-            here.reason = str(error)
-    return [here]
+            candidate.reason = str(error)
+    return [candidate]

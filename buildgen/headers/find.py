@@ -1,8 +1,8 @@
 """Which kernel headers to compile against: candidates -> verdicts -> ordered directories.
 
-The rule: exactly one version and one flavour, complete. An arch half brings the common half that it
-names itself, and stands before it. When no tree is for the wanted release, the nearest complete one is
-taken and a warning says so. Every candidate ends with a verdict that a person understands.
+The rule: exactly one complete version and flavour. An arch half is combined with the common half that it
+names, and is searched before it. If no tree matches the wanted release, the nearest complete one is used,
+with a warning. Every candidate ends with a verdict in plain words.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ SUBDIRECTORIES = (
     "arch/{0}/include/generated",
     "arch/{0}/include/generated/uapi",
 )
-"""Where headers are below a tree, in the order they are searched; {0} is the kernel's name of the arch."""
+"""Header directories below a tree in search order; {0} is the kernel's name of the architecture."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeaderDirs:
-    """The answer for one release and architecture. `trees` is [arch half, common half] or [full tree]."""
+    """The result for one release and architecture. `trees` is [arch half, common half] or [full tree]."""
 
     release: KernelRelease
     arch: Arch
@@ -48,7 +48,7 @@ class HeaderDirs:
 
     @property
     def flags(self) -> tuple[Flag, ...]:
-        """One -isystem for each directory: the compiler's warnings about kernel headers are not ours."""
+        """One -isystem for each directory, which suppresses warnings about kernel headers."""
         return tuple(
             Flag(f"-isystem{path}", f"kernel headers, {_half(number, len(self.trees))}")
             for number, tree in enumerate(self.trees)
@@ -58,7 +58,7 @@ class HeaderDirs:
 
 
 class HeadersNotFound(BuildgenError):
-    """No candidate is complete for the architecture; the message lists every one with its reason."""
+    """No candidate is complete for the architecture; the message lists each with its reason."""
 
     def __init__(self, arch: Arch, hint: str, candidates: tuple[Candidate, ...]) -> None:
         tried = "; ".join(f"{c.path}: {c.reason}" for c in candidates)
@@ -74,27 +74,27 @@ def find_header_dirs(
     minimal: str | None = None,
     arch: Arch | str | None = None,
 ) -> HeaderDirs:
-    """Find the header directories of `release` (default: the running kernel) for `arch` (default: ours).
+    """Find the header directories of `release` (default: the running kernel) for `arch` (default: local).
 
-    Trees older than `minimal` are out, even the running kernel's own. Raises HeadersNotFound when no
-    complete tree is left, KernelReleaseError or ArchError when a word cannot be read.
+    Trees older than `minimal` are excluded, even the running kernel's own. Raises HeadersNotFound if no
+    complete tree is left, KernelReleaseError or ArchError if an argument cannot be parsed.
     """
     wanted = parse_kernel_release(release or host.kernel_release())
     least = parse_kernel_release(minimal) if minimal else None
     target = local_arch() if arch is None else parse_arch(arch)
-    found = look(host)
-    found += carried(host, wanted, target, found)
-    anchors = [f for f in found if _judge(f, target, least)]
-    complete = {id(f): _other_half(host, f, found, target) for f in anchors}
+    candidates = look(host)
+    candidates += carried(host, wanted, target, candidates)
+    anchors = [f for f in candidates if _judge(f, target, least)]
+    complete = {id(f): _other_half(host, f, candidates, target) for f in anchors}
     usable = [f for f in anchors if _usable(f, complete[id(f)], target)]
     if not usable:
-        _settle_common(found, None, target)
-        verdicts = tuple(f.verdict(target) for f in found)
+        _settle_common(candidates, None, target)
+        verdicts = tuple(f.verdict(target) for f in candidates)
         raise HeadersNotFound(target, headers_hint(wanted.text, host, target), verdicts)
     best = min(usable, key=lambda f: _rank(wanted, f))
     common = complete[id(best)]
     _settle(best, usable, wanted)
-    _settle_common(found, common, target)
+    _settle_common(candidates, common, target)
     trees = _trees(best, common)
     return HeaderDirs(
         release=wanted,
@@ -102,42 +102,44 @@ def find_header_dirs(
         trees=trees,
         dirs=tuple(_directories(trees, target)),
         warnings=_warnings(wanted, best, host, target),
-        candidates=_verdicts(found, common, target),
+        candidates=_verdicts(candidates, common, target),
     )
 
 
 # --- verdicts --------------------------------------------------------------------------------------
 
 
-def _judge(found: JudgedCandidate, arch: Arch, least: KernelRelease | None) -> bool:
-    """Return whether this may be the tree to start from; otherwise leave the reason why not."""
-    tree = found.tree
-    if tree is None or found.reason:
+def _judge(candidate: JudgedCandidate, arch: Arch, least: KernelRelease | None) -> bool:
+    """Return whether this can be the first tree; otherwise set the reason why not."""
+    tree = candidate.tree
+    if tree is None or candidate.reason:
         return False
     if not tree.autoconf and not tree.kconfig:
-        found.reason = "no kernel headers: neither include/linux/kconfig.h nor include/generated/autoconf.h"
+        candidate.reason = (
+            "no kernel headers: neither include/linux/kconfig.h nor include/generated/autoconf.h"
+        )
     elif tree.release is None:
-        found.reason = "no kernel version in its name or content"
+        candidate.reason = "neither its name nor its content has a kernel version"
     elif least and tree.release.version[:3] < least.version[:3]:
-        found.reason = f"kernel version {tree.release} is below the minimum {least}"
+        candidate.reason = f"kernel version {tree.release} is below the minimum {least}"
     elif not tree.autoconf:
         return False  # a common half: whether it is used depends on the arch halves
     elif not tree.fits(arch):
-        found.reason = f"configured for {', '.join(sorted(a.name for a in tree.configured))}, not {arch}"
+        candidate.reason = f"configured for {', '.join(sorted(a.name for a in tree.configured))}, not {arch}"
     else:
         return True
     return False
 
 
 def _other_half(
-    host: Host, found: JudgedCandidate, all_found: list[JudgedCandidate], arch: Arch
+    host: Host, candidate: JudgedCandidate, all_found: list[JudgedCandidate], arch: Arch
 ) -> HeaderTree | None:
-    """Return the common half that belongs to an arch half: the one it names, else the one of its version.
+    """Return the common half of an arch half: the one it names, else the one of the same version.
 
-    Its own word (Makefile, `source` link) is taken for the same series only: a link left over from an
+    What it names (in its Makefile or `source` link) counts only within the same series: a stale link of an
     older kernel must not mix two versions.
     """
-    tree = found.tree
+    tree = candidate.tree
     if tree is None or tree.release is None or tree.holds(arch) == "full":
         return None
     named = [examine(host, path) for path in (*tree.points_to, *_module_sources(tree, all_found))]
@@ -160,7 +162,7 @@ def _other_half(
 
 
 def _module_sources(tree: HeaderTree, all_found: list[JudgedCandidate]) -> Iterator[Path]:
-    """Yield where /lib/modules/R/source leads for each R whose `build` is this tree."""
+    """Yield the target of /lib/modules/R/source for each R where /lib/modules/R/build is this tree."""
     builds = {
         f.path.parent for f in all_found if f.path.name == "build" and f.tree and f.tree.path == tree.path
     }
@@ -169,25 +171,25 @@ def _module_sources(tree: HeaderTree, all_found: list[JudgedCandidate]) -> Itera
             yield other.tree.path
 
 
-def _usable(found: JudgedCandidate, common: HeaderTree | None, arch: Arch) -> bool:
-    tree = found.tree
+def _usable(candidate: JudgedCandidate, common: HeaderTree | None, arch: Arch) -> bool:
+    tree = candidate.tree
     if tree is None:
         return False
     if common is None and tree.holds(arch) != "full":
         if tree.kconfig:
-            found.reason = f"no arch/{arch.kernel}/include/asm: not for {arch}"
+            candidate.reason = f"no arch/{arch.kernel}/include/asm: not for {arch}"
         else:
-            found.reason = "only the arch half; its common half (include/linux/kconfig.h) was not found"
+            candidate.reason = "only the arch half; its common half (include/linux/kconfig.h) was not found"
         return False
     if arch.kernel not in tree.arch_dirs | (common.arch_dirs if common else frozenset()):
-        found.reason = f"no arch/{arch.kernel}/include: not for {arch}"
+        candidate.reason = f"no arch/{arch.kernel}/include: not for {arch}"
         return False
     return True
 
 
-def _rank(wanted: KernelRelease, found: JudgedCandidate) -> tuple[object, ...]:
-    """Order usable trees, best first: this very release, then its numbers and flavour, then nearness."""
-    release = found.release
+def _rank(wanted: KernelRelease, candidate: JudgedCandidate) -> tuple[object, ...]:
+    """Return the sort key of usable trees, best first: same release, same numbers and flavour, nearest."""
+    release = candidate.release
     return (
         release.text != wanted.text,
         release.bare != wanted.bare,
@@ -195,7 +197,7 @@ def _rank(wanted: KernelRelease, found: JudgedCandidate) -> tuple[object, ...]:
         release.bare_flavour != wanted.bare_flavour,
         release.respin != wanted.respin,
         len(release.bare_flavour),  # the plain flavour before cloud, rt and debug
-        found.path,
+        candidate.path,
     )
 
 
@@ -217,31 +219,33 @@ def _settle(best: JudgedCandidate, usable: list[JudgedCandidate], wanted: Kernel
             )
 
 
-def _settle_common(found: list[JudgedCandidate], common: HeaderTree | None, arch: Arch) -> None:
-    """Give the candidates that are only a common half their verdict, and duplicates their `chosen`."""
-    chosen = {f.tree.path for f in found if f.chosen and f.tree}
-    for one in found:
-        if one.tree is None:
+def _settle_common(candidates: list[JudgedCandidate], common: HeaderTree | None, arch: Arch) -> None:
+    """Set the verdict of candidates that are only a common half, and `chosen` of duplicates."""
+    chosen = {f.tree.path for f in candidates if f.chosen and f.tree}
+    for candidate in candidates:
+        if candidate.tree is None:
             continue
-        if common is not None and one.tree.path == common.path:
-            one.chosen = True
-            one.reason = one.reason or "the common half that belongs to the arch half"
-        elif one.tree.path in chosen:
-            one.chosen = True
-        elif not one.reason:
-            one.reason = f"only a common half, and no arch half for {arch} that is used belongs to it"
+        if common is not None and candidate.tree.path == common.path:
+            candidate.chosen = True
+            candidate.reason = candidate.reason or "the common half that belongs to the arch half"
+        elif candidate.tree.path in chosen:
+            candidate.chosen = True
+        elif not candidate.reason:
+            candidate.reason = f"only a common half, without a usable arch half for {arch}"
 
 
-def _verdicts(found: list[JudgedCandidate], common: HeaderTree | None, arch: Arch) -> tuple[Candidate, ...]:
-    """Return the verdicts; a common half outside the usual places is named as well."""
-    verdicts = [f.verdict(arch) for f in found]
+def _verdicts(
+    candidates: list[JudgedCandidate], common: HeaderTree | None, arch: Arch
+) -> tuple[Candidate, ...]:
+    """Return the verdicts, including one on a common half outside of the usual places."""
+    verdicts = [f.verdict(arch) for f in candidates]
     if common is not None and all(c.resolved != common.path for c in verdicts):
         extra = JudgedCandidate(common.path, common, True, "the common half that the arch half names")
         verdicts.append(extra.verdict(arch))
     return tuple(verdicts)
 
 
-# --- the answer ------------------------------------------------------------------------------------
+# --- the result ------------------------------------------------------------------------------------
 
 
 def _trees(best: JudgedCandidate, common: HeaderTree | None) -> tuple[Path, ...]:
@@ -250,7 +254,7 @@ def _trees(best: JudgedCandidate, common: HeaderTree | None) -> tuple[Path, ...]
 
 
 def _directories(trees: tuple[Path, ...], arch: Arch) -> Iterator[Path]:
-    """Yield the directories that exist; all of the first tree come before those of the second."""
+    """Yield the existing directories; all of the first tree come before those of the second."""
     for tree in trees:
         for name in SUBDIRECTORIES:
             path = tree / name.format(arch.kernel)
@@ -270,7 +274,7 @@ def _warnings(wanted: KernelRelease, best: JudgedCandidate, host: Host, arch: Ar
     if is_distribution_kernel(wanted.text, host):
         exact = f"For an exact match: {headers_hint(wanted.text, host, arch)}"
     else:
-        exact = "It is not a kernel of this distribution: only who built it has its headers"
+        exact = "This kernel is not from the distribution: get its headers from whoever built it"
     text = f"no headers of {wanted} here; using {release}, {what}. {exact}"
     return (safe_text(text),)
 

@@ -1,9 +1,9 @@
-"""/sys/kernel/kheaders.tar.xz, the headers that a kernel with CONFIG_IKHEADERS carries in itself.
+"""/sys/kernel/kheaders.tar.xz, the headers embedded in a kernel with CONFIG_IKHEADERS.
 
-It is unpacked into a cache directory of the user's own (mode 0700, the owner is checked) and never below
-/tmp: that is how CVE-2024-2314 and CVE-2024-2313 happened. Only directories and plain files with names below
-include/ and arch/ are made, so that no link or `..` in a hostile archive leads anywhere; tarfile's own filter
-for that is missing from Debian 12's Python.
+It is unpacked into the user's own cache directory (mode 0700, owner checked) and never below /tmp, which
+caused CVE-2024-2314 and CVE-2024-2313. Only directories and regular files below include/ and arch/ are
+created, so a link or `..` in a hostile archive has no effect; Debian 12's Python has no tarfile filter for
+that.
 """
 
 from __future__ import annotations
@@ -30,17 +30,18 @@ if TYPE_CHECKING:
 
 _BIGGEST_ARCHIVE = 64 * 1024 * 1024
 _MOST_BYTES, _MOST_MEMBERS = 512 * 1024 * 1024, 100_000
-"""Ten times what a kernel's headers are."""
+"""Ten times the size of a kernel's headers."""
 _MEMORY = 256 * 1024 * 1024
 _TOPS = ("include", "arch")
 _KEPT = 3
-"""So many kernels' headers stay in the cache."""
+"""The number of kernels with headers in the cache."""
 
 
 def unpacked(host: Host) -> Path:
-    """Return the tree of the host's archive, unpacking it when it is not in the cache. Takes seconds then.
+    """Return the tree of the host's archive, unpacking it if it is not cached, which takes seconds.
 
-    Raises KheadersError: it cannot be read or is damaged, hostile or too big, or the cache is not ours alone.
+    Raises KheadersError if the archive is unreadable, damaged, hostile or too big, or others can write to
+    the cache.
     """
     source, owner = host.path(ARCHIVE), invoking_user()
     try:
@@ -61,13 +62,13 @@ def unpacked(host: Host) -> Path:
 
 
 def _unpack(packed: bytes, tree: Path) -> None:
-    """Unpack beside `tree`, and give it its name when it is whole."""
+    """Unpack into a new directory next to `tree`, and rename it when it is complete."""
     new = Path(tempfile.mkdtemp(prefix="new-", dir=tree.parent))  # mode 0700
     try:
         reader = io.BufferedReader(_Unpacked(packed), 1 << 20)
         with tarfile.open(fileobj=reader, mode="r|") as archive:
             _extract(archive, new)
-        with contextlib.suppress(OSError):  # somebody else was faster with the same
+        with contextlib.suppress(OSError):  # another process was faster
             os.rename(new, tree)
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -81,7 +82,9 @@ def _extract(archive: tarfile.TarFile, place: Path) -> None:
         if not parts:
             continue
         if parts[0] not in _TOPS or ".." in parts or member.name.startswith("/"):
-            raise KheadersError(f"the archive has {member.name!r}, which is no kernel header; it is not used")
+            raise KheadersError(
+                f"the archive has {member.name!r}, which is not a kernel header; it is not used"
+            )
         path = place.joinpath(*parts)
         if member.isdir():
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -93,14 +96,14 @@ def _extract(archive: tarfile.TarFile, place: Path) -> None:
 
 
 def _prune(cache: Path, keep: Path) -> None:
-    """Delete what is oldest, also what a killed run left."""
+    """Delete the oldest trees, and the remains of killed runs."""
     others = sorted((p for p in cache.iterdir() if p != keep), key=lambda p: p.lstat().st_mtime, reverse=True)
     for old in others[_KEPT - 1 :]:
         shutil.rmtree(old, ignore_errors=True)
 
 
 class _Unpacked(io.RawIOBase):
-    """A file of what an xz stream holds, with limits on memory and size: a small archive can be endless."""
+    """The content of an xz stream as a file, with limited memory and size: a small stream can be endless."""
 
     def __init__(self, packed: bytes) -> None:
         super().__init__()
@@ -112,13 +115,13 @@ class _Unpacked(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Fill `buffer` as far as one step goes; 0 at the end."""
+        """Fill `buffer` with the output of one decompression step; return its length, 0 at the end."""
         room = memoryview(buffer)
         data = b""
         while not data and not self._xz.eof:
             packed, self._packed = self._packed, b""
             if not packed and self._xz.needs_input:
-                raise EOFError("it ends in the middle")
+                raise EOFError("it is truncated")
             data = self._xz.decompress(packed, max_length=len(room))
         self._given += len(data)
         if self._given > _MOST_BYTES:

@@ -1,4 +1,4 @@
-"""The places on a host where kernel headers may be."""
+"""The places on a host that may contain kernel headers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from core.system.host import Host
 
 ARCHIVE = "/sys/kernel/kheaders.tar.xz"
-"""Where a kernel with CONFIG_IKHEADERS shows the headers that it carries in itself."""
+"""The headers embedded in a kernel with CONFIG_IKHEADERS."""
 
 DIRECTORIES = ("/usr/src", "/usr/src/kernels", "/lib", "/lib/modules")
-"""Where header trees are; a host with its /usr/src or /lib/modules on another disk has a link there."""
+"""Parents of header trees; on a host with /usr/src or /lib/modules on another disk they are links."""
 
 
 def places(host: Host) -> Iterator[tuple[str, str | None]]:
-    """Yield each candidate as the host names it, and the R of /lib/modules/R it was found by."""
+    """Yield the path of each candidate on the host, and R for one found by /lib/modules/R."""
     for name in _names(host, "/usr/src/kernels"):
         yield f"/usr/src/kernels/{name}", None
     for name in _names(host, "/usr/src"):

@@ -1,8 +1,8 @@
-"""One directory that may hold kernel headers: what is really in it, whatever its name says.
+"""One directory that may contain kernel headers: what it really contains, whatever its name.
 
 Distributions split a kernel's headers in two: the *arch half*, made by building one flavour
 (include/generated/autoconf.h, arch/K/include/generated), and the *common half*, the part of the source
-tree that every flavour shares (include/linux/kconfig.h). A *full* tree has both. Neither half compiles alone.
+tree that every flavour shares (include/linux/kconfig.h). A *full* tree has both. Neither half suffices.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _MAKEFILE_POINTS = re.compile(
 )
 _MAKEFILE_NUMBER = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL)\s*=\s*(\d+)\s*$", re.MULTILINE)
 _POINTER = 4096
-"""A Makefile that only points elsewhere is a few lines long; the kernel's own is not searched to its end."""
+"""Bytes searched in a Makefile: one that only points elsewhere is a few lines long."""
 _SMALL = 256 * 1024
-"""Nothing that is read here is bigger in a sane tree (the kernel's top Makefile has 75 kB)."""
+"""Limit for every file read here (the kernel's top Makefile has 75 kB)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +40,15 @@ class HeaderTree:
     path: Path
     release: KernelRelease | None
     configured: frozenset[Arch]
-    """The architectures it was configured for; empty when nothing in it tells."""
+    """The architectures it was configured for; empty if its content does not show any."""
     kconfig: bool
     autoconf: bool
     arch_dirs: frozenset[str]
-    """The names below arch/ that have an include directory."""
+    """The directories below arch/ that contain an include directory."""
     own_asm: frozenset[str]
-    """Those of `arch_dirs` with headers of their own, not only with what building a flavour generates."""
+    """Those of `arch_dirs` with source headers, not only with generated ones."""
     points_to: tuple[Path, ...] = field(default=())
-    """Where its own Makefile or `source` link says that the rest of the tree is."""
+    """Where its Makefile or `source` link locates the rest of the tree."""
 
     def holds(self, arch: Arch) -> Holds:
         """Return which part of the headers of `arch` this directory has."""
@@ -57,15 +57,15 @@ class HeaderTree:
         return "common" if self.kconfig else "none"
 
     def fits(self, arch: Arch) -> bool:
-        """False when the tree was configured for other architectures only."""
+        """Return False if the tree was configured for other architectures only."""
         return not self.configured or arch in self.configured
 
 
 def examine(host: Host, path: Path, module_release: str | None = None) -> HeaderTree:
-    """Look into `path`, a directory with its links resolved. Never raises for what is in there.
+    """Examine `path`, a directory with its links resolved. Never raises because of its content.
 
     `module_release` is the R of the /lib/modules/R/build that led here: on Arch Linux, where the
-    directory itself is called `build`, nothing but the content and that R names the kernel.
+    directory itself is called `build`, only its content and R name the kernel.
     """
     arch_dirs = frozenset(
         entry.name for entry in _scan(path / "arch") if (path / "arch" / entry.name / "include").is_dir()
@@ -92,11 +92,11 @@ def named_release(name: str) -> KernelRelease | None:
 
 
 def _release(path: Path, module_release: str | None) -> KernelRelease | None:
-    """What the content says comes first: a directory can be renamed, a build cannot."""
+    """Return the release, from the content first: a directory can be renamed, a build cannot."""
     made = _UTS_RELEASE.search(_read(path / "include/generated/utsrelease.h"))
     if made:
         return named_release(made[1])
-    # SUSE calls its directory `default` and Arch Linux `build`: the version stands further up, or in R.
+    # SUSE calls its directory `default`, Arch Linux `build`: the version is in a parent directory or in R.
     for name in (path.name, module_release, path.parent.parent.name, path.parent.name):
         if name and (release := named_release(name)):
             return release
@@ -116,14 +116,15 @@ def _configured(path: Path, arch_dirs: frozenset[str]) -> frozenset[Arch]:
 
 
 def _points_to(host: Host, path: Path) -> tuple[Path, ...]:
-    """Follow the tree's own directions to its other half; directions that lead nowhere drop out."""
+    """Return the other trees that this tree points to; broken pointers are dropped."""
     wanted = []
     makefile = path / "Makefile"
     if makefile.is_symlink():
         wanted.append(os.path.dirname(os.path.join(host.inside(path), os.readlink(makefile))))
     else:
         wanted += [
-            found["file"] or found["dir"] for found in _MAKEFILE_POINTS.finditer(_read(makefile)[:_POINTER])
+            pointer["file"] or pointer["dir"]
+            for pointer in _MAKEFILE_POINTS.finditer(_read(makefile)[:_POINTER])
         ]
     if (path / "source").is_symlink():
         wanted.append(os.path.join(host.inside(path), "source"))
@@ -152,7 +153,7 @@ def _scan(path: Path) -> list[os.DirEntry[str]]:
 
 
 def _read(path: Path) -> str:
-    """Return the start of a regular file, or nothing: a FIFO in a hostile tree must not block us."""
+    """Return the start of a regular file, else an empty text: a FIFO in a hostile tree must not block us."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

@@ -1,1 +1,1 @@
-"""Running ninja: its workspace, its output, what edges read and how long they took."""
+"""Running ninja: its workspace, its output, the files that edges read and how long they take."""

@@ -1,4 +1,4 @@
-"""What the objects of a plan are made of: the files that their latest builds read, as ninja keeps them."""
+"""The files that the latest builds of a plan's objects read, from ninja's records."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _PATIENCE = 20.0
 
 
 def files_read(plan: BuildPlan) -> dict[str, set[Path]]:
-    """Return for each object (its label) its source and every header that the latest build read.
+    """Return for each object (by label) its source and every header that the latest build read.
 
-    Headers are those of the depfiles (`ninja -t deps`): of an object that was never built there are none.
-    Paths are absolute, as the compiler wrote them otherwise. Runs ninja, and builds and writes nothing.
+    Headers come from the depfiles (`ninja -t deps`); an object that was never built has none. Paths are
+    absolute and otherwise as the compiler wrote them. Runs ninja; builds and writes nothing.
     """
-    found = {target.label: {target.source} for target in plan.targets}
+    files = {target.label: {target.source} for target in plan.targets}
     if plan.ninja is None or not plan.ninja_text or not plan.out.is_dir():
-        return found
+        return files
     owner = plan.trust.builder
     try:
-        told = subprocess.run(
+        output = subprocess.run(
             [str(plan.ninja), "-f", "/dev/stdin", "-t", "deps"],
             cwd=plan.out,
             env=environment(owner, plan.project.root, TERM="dumb"),
@@ -34,12 +34,12 @@ def files_read(plan: BuildPlan) -> dict[str, set[Path]]:
             **identity(owner),
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
-        return found
-    here: set[Path] = set()
-    for line in os.fsdecode(told).splitlines():
+        return files
+    current: set[Path] = set()
+    for line in os.fsdecode(output).splitlines():
         if line.startswith("    "):
-            here.add(plan.out / line[4:])
+            current.add(plan.out / line[4:])
         elif line:
-            output = line.partition(": #deps ")[0].partition(": deps not found")[0]
-            here = found.get(output.removesuffix(".bc") + ".o", set())
-    return found
+            made = line.partition(": #deps ")[0].partition(": deps not found")[0]
+            current = files.get(made.removesuffix(".bc") + ".o", set())
+    return files

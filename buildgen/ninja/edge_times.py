@@ -1,4 +1,4 @@
-"""How long the edges of a build took the last time, and how long it will therefore take now."""
+"""How long the edges of a build took last time, and an estimate of the remaining time from that."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from pathlib import Path
 from core.system.files import read_regular
 
 _BIGGEST_LOG = 8 * 1024 * 1024
-"""ninja compacts its log by itself; a bigger one is read from its end."""
+"""Bytes of ninja's log that are read, from its end; ninja compacts its log itself."""
 
 
 def edge_seconds(out: Path) -> dict[str, float]:
-    """Return the latest duration of every output in ninja's log; empty when there is none.
+    """Return the latest duration of every output in ninja's log, in seconds; empty without a log.
 
     A line is `start end mtime output hash`, separated by tabs, with times in milliseconds of that build.
     """
     text = read_regular(out / ".ninja_log", _BIGGEST_LOG, from_end=True)
     if text is None:
         return {}
-    found = {}
+    seconds = {}
     for line in text.splitlines():
         fields = line.split(b"\t")
         if len(fields) == 5 and fields[0].isdigit() and fields[1].isdigit():
             output = fields[3].decode("utf-8", "surrogateescape")
-            found[output] = max(0.0, (int(fields[1]) - int(fields[0])) / 1000)
-    return found
+            seconds[output] = max(0.0, (int(fields[1]) - int(fields[0])) / 1000)
+    return seconds
 
 
 def seconds_left(known: Mapping[str, float], running: Mapping[str, float], waiting: int) -> float | None:
-    """Return about how many seconds a build still takes; None when nothing is known of it.
+    """Return an estimate of the seconds that a build still takes; None without earlier durations.
 
-    `known` is how long edges took before, `running` for how long each running edge has, `waiting` how many
-    have not started: these take as long as the mean of those known, as many at a time as are running now.
+    `known` has the earlier durations of edges, `running` the seconds since each running edge started, and
+    `waiting` is the number of edges not started yet. These are assumed to take the mean of `known` each, and
+    to run with the current parallelism.
     """
-    took = [known[output] for output in known]
-    if not took or not (running or waiting):
+    if not known or not (running or waiting):
         return None
-    mean = sum(took) / len(took)
+    mean = sum(known.values()) / len(known)
     left = sum(max(0.0, known.get(output, mean) - so_far) for output, so_far in running.items())
     return (left + waiting * mean) / max(1, len(running))
 
 
 def of_outputs(known: Mapping[str, float], outputs: Collection[str]) -> dict[str, float]:
-    """Return what is known of these objects and of the bitcode in front of them."""
+    """Return the durations of these objects and of their bitcode."""
     wanted = {*outputs, *(output.removesuffix(".o") + ".bc" for output in outputs)}
     return {output: seconds for output, seconds in known.items() if output in wanted}

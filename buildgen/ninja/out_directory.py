@@ -1,8 +1,8 @@
-"""The directory that ninja works in, held by a descriptor and looked at before anything writes there.
+"""The directory that ninja works in, held by a descriptor and checked before anything writes there.
 
-ninja, clang and llc open what they write by its name and follow links, and a checkout may bring a `build`
-directory of its own. So nothing is run there before each name that they write is a plain file, or missing,
-in directories that nobody but the builder can write to: then nobody can plant a link later either.
+ninja, clang and llc open their output files by name and follow links, and a checkout may contain a `build`
+directory of its own. So before anything runs there, every name that they write must be a regular file or
+missing, in directories that only the builder can write to: then nobody can create a link later either.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _AT_TOP = frozenset(
      ".ninja_log.recompact", ".ninja_deps.recompact")
 )  # fmt: skip
 _KEPT = (".o", f".o{PREVIOUS}")
-"""The latest object and the one before may be one file for a moment; neither is written in place."""
+"""The latest object and the previous one may briefly be hard links; neither is written in place."""
 
 
 @contextlib.contextmanager
 def held(plan: BuildPlan, *, make: bool) -> Iterator[int]:
-    """Give back a descriptor of the plan's out, in which only plain files of the builder will be written.
+    """Yield a descriptor of the plan's out, in which only regular files of the builder will be written.
 
-    `make`: it and the directories of the targets are made where they are missing; the caller acts as the
-    builder. Raises OSError that names the place and what is wrong with it.
+    `make`: create it and the directories of the targets if they are missing; the caller acts as the
+    builder. Raises OSError, which names the path and the problem.
     """
     base, parts = _base(plan)
     with _opened(plan, base, parts, make=make) as out:
@@ -51,7 +51,7 @@ def held(plan: BuildPlan, *, make: bool) -> Iterator[int]:
 def _opened(
     plan: BuildPlan, base: Path, parts: tuple[str, ...], *, make: bool, start: int | None = None
 ) -> Iterator[int]:
-    """Open the directory `parts` below `base` (open already as `start`, or opened by its name).
+    """Open the directory `parts` below `base`, which is already open as `start` or is opened by its name.
 
     No part may be a link, or a directory that others can write to.
     """
@@ -69,7 +69,7 @@ def _opened(
 
 
 def _base(plan: BuildPlan) -> tuple[Path, tuple[str, ...]]:
-    """Return a directory that may be opened by its name, and the parts of out below it."""
+    """Return a directory that is safe to open by its name, and the parts of out below it."""
     out = Path(os.path.abspath(plan.out))
     if out.is_relative_to(plan.project.root):
         return plan.project.root, out.relative_to(plan.project.root).parts
@@ -78,7 +78,7 @@ def _base(plan: BuildPlan) -> tuple[Path, tuple[str, ...]]:
         base = base.parent
     is_out = base == out
     if problem := not_only(_uid(plan), base, as_parent=not is_out):
-        raise PermissionError(errno.EPERM, f"others could lead the build elsewhere ({problem})", str(out))
+        raise PermissionError(errno.EPERM, f"other users could redirect the build ({problem})", str(out))
     return base, out.relative_to(base).parts
 
 
@@ -87,14 +87,14 @@ def _uid(plan: BuildPlan) -> int:
 
 
 def _refuse_owner(plan: BuildPlan, path: str, about: os.stat_result) -> None:
-    """Raise PermissionError for what others can write to; in a confirmed project its owner may."""
+    """Raise PermissionError for a directory that others can write to, unless the project is confirmed."""
     problem = changed_by_others(_uid(plan), path, about, on_the_way=False)
     if problem and not plan.trust.confirmed:
-        raise PermissionError(errno.EPERM, f"not a place to build in ({problem})", path)
+        raise PermissionError(errno.EPERM, f"not safe to build in ({problem})", path)
 
 
 def _refuse_strange(plan: BuildPlan, directory: int, path: Path, *, at_top: bool) -> None:
-    """Raise OSError for the first name that leads elsewhere; at the top of out only our names count."""
+    """Raise OSError for the first name that is not a regular file; at the top of out only for our names."""
     owners = {0, _uid(plan), *([os.stat(plan.project.root).st_uid] if plan.trust.confirmed else [])}
     with os.scandir(directory) as entries:
         for entry in entries:
@@ -102,11 +102,11 @@ def _refuse_strange(plan: BuildPlan, directory: int, path: Path, *, at_top: bool
                 continue
             about = entry.stat(follow_symlinks=False)
             if stat.S_ISLNK(about.st_mode):
-                problem = "is a symbolic link, which is not followed; remove it"
+                problem = "is a symbolic link, which a build does not follow; remove it"
             elif not stat.S_ISREG(about.st_mode):
-                problem = "is not a plain file; remove it"
+                problem = "is not a regular file; remove it"
             elif about.st_nlink > 1 and not entry.name.endswith(_KEPT):
-                problem = "is another name of a file elsewhere; remove it"
+                problem = "is a hard link to another file; remove it"
             elif about.st_uid not in owners:
                 problem = f"belongs to {name_of(about.st_uid)}; remove it"
             else:

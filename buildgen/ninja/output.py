@@ -1,8 +1,8 @@
-"""ninja's screen -> what its edges did.
+"""Parses ninja's terminal output into events.
 
-On a terminal ninja prints a status line when an edge starts and again when it ends; on a pipe only the
-latter. So it gets a pseudo-terminal, and NINJA_STATUS makes each status line start with a token that no
-tool prints by chance. What stands behind an end, up to the next status line, was printed by that edge.
+On a terminal ninja prints a status line when an edge starts and when it ends; on a pipe only when it ends.
+So it runs on a pseudo-terminal, and NINJA_STATUS starts each status line with a token that no tool prints by
+chance. The text after the end of an edge, up to the next status line, is the output of that edge.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from buildgen.events import EdgeFinished, EdgeStarted, Planned
 from core.text.safe import safe_lines
 
 LOG_LIMIT = 64 * 1024
-"""As much as is kept of what one edge printed, in bytes."""
+"""Bytes kept of the output of one edge."""
 _LONGEST_STATUS = 32 * 1024
 _COLOUR = rb"(?:\x1b\[[\d;]*m)*"
 _FAILED = re.compile(rb"^\s*" + _COLOUR + rb"FAILED: (?:\[code=\d+\] )?" + _COLOUR + rb"[^\n]*\n[^\n]*\n?")
-"""The head of a failure: the outputs in one line, the whole command in the next."""
-_OWN_WORDS = re.compile(rb"^ninja: [^\n]*\n?", re.MULTILINE)
+"""The start of a failure: its outputs in one line, the whole command in the next."""
+_OWN_MESSAGES = re.compile(rb"^ninja: [^\n]*\n?", re.MULTILINE)
 
 
 @dataclass(slots=True)
 class _Ended:
-    """An edge that ended and whose log may still be coming."""
+    """An edge that ended, but may still have output to come."""
 
     output: str
     seconds: float
@@ -37,12 +37,12 @@ class _Ended:
 
 @dataclass(slots=True)
 class NinjaOutput:
-    """Fed with what ninja prints; gives events, and keeps the logs of the edges that failed."""
+    """Takes the output of ninja, yields events, and keeps the logs of the edges that failed."""
 
     failed: dict[str, bytes] = field(default_factory=dict)
-    """Output -> what the tools printed, of every edge that failed."""
-    said: bytes = b""
-    """What ninja said itself: why it did not start, or that there is no work to do."""
+    """Output name -> tool output, for every edge that failed."""
+    messages: bytes = b""
+    """ninja's own messages: why it did not start, or that there is no work to do."""
     _token: str = field(default_factory=lambda: secrets.token_hex(8))
     _rest: bytes = b""
     _ended: _Ended | None = None
@@ -52,32 +52,32 @@ class NinjaOutput:
 
     @property
     def status(self) -> str:
-        """What NINJA_STATUS has to be."""
+        """The value for NINJA_STATUS."""
         return f"@{self._token}|%f|%t@"
 
     def feed(self, data: bytes) -> Iterator[Planned | EdgeStarted | EdgeFinished]:
-        """Take the next piece of ninja's output, cut anywhere."""
+        """Take the next chunk of ninja's output, which may be cut anywhere."""
         self._rest += data
         pattern = re.compile(rb"\r?@" + self._token.encode() + rb"\|(\d+)\|(\d+)@([^\r\n]*?)\x1b\[K")
         at = 0
-        for found in pattern.finditer(self._rest):
-            self._printed(self._rest[at : found.start()])
-            at = found.end()
-            yield from self._status_line(int(found[1]), int(found[2]), found[3])
+        for status in pattern.finditer(self._rest):
+            self._printed(self._rest[at : status.start()])
+            at = status.end()
+            yield from self._status_line(int(status[1]), int(status[2]), status[3])
         self._rest = self._rest[at:]
-        if len(self._rest) > 2 * _LONGEST_STATUS:  # a tool that prints without end
+        if len(self._rest) > 2 * _LONGEST_STATUS:  # a tool that prints endlessly
             self._printed(self._rest[:-_LONGEST_STATUS])
             self._rest = self._rest[-_LONGEST_STATUS:]
 
     def settle(self) -> Iterator[EdgeFinished]:
-        """Report the edge that ended although no status line came after it. Call when ninja is silent."""
+        """Yield the edge that ended, without waiting for the next status line. Call when ninja is silent."""
         if self._token.encode() not in self._rest:
             self._printed(self._rest)
             self._rest = b""
         yield from self._flush()
 
     def close(self) -> Iterator[Planned | EdgeFinished]:
-        """Take the end of ninja's output."""
+        """Handle the end of ninja's output."""
         self._printed(self._rest)
         self._rest = b""
         yield from self._flush()
@@ -85,9 +85,9 @@ class NinjaOutput:
             yield Planned(0)
 
     def _printed(self, text: bytes) -> None:
-        self.said = (self.said + b"".join(_OWN_WORDS.findall(text)))[-LOG_LIMIT:]
+        self.messages = (self.messages + b"".join(_OWN_MESSAGES.findall(text)))[-LOG_LIMIT:]
         if self._ended is not None:
-            self._ended.log = (self._ended.log + _OWN_WORDS.sub(b"", text))[: 2 * LOG_LIMIT]
+            self._ended.log = (self._ended.log + _OWN_MESSAGES.sub(b"", text))[: 2 * LOG_LIMIT]
 
     def _status_line(
         self, finished: int, total: int, description: bytes
@@ -119,7 +119,7 @@ class NinjaOutput:
 
 
 def unquoted(description: bytes) -> str:
-    """Return the path in a description: ninja quotes it for the shell when it has special characters."""
+    """Return the path in a description: ninja quotes paths with special characters for the shell."""
     text = description.decode("utf-8", "surrogateescape")
     try:
         return " ".join(shlex.split(text))

@@ -1,7 +1,7 @@
 """BuildPlan -> a running ninja -> BuildEvents.
 
-Nothing here blocks longer than the next event, and `cancel` may come from any thread. However a run ends,
-no process of it is left and no object is half written.
+Iteration blocks only until the next event, and `cancel` may be called from any thread. However a run ends, it
+leaves no process and no partial object.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from core.system.deferred_signals import deferred_signals
 from core.text.safe import safe_text
 
 _SILENT = 0.25
-"""Seconds without output after which an edge that ended is reported without waiting for the next line."""
+"""Seconds of silence after which an ended edge is reported without waiting for the next line."""
 _PATIENCE = 5.0
-"""Seconds that a cancelled ninja has to stop its commands and to delete what they were writing."""
+"""Seconds that a cancelled ninja has to stop its commands and to delete their partial outputs."""
 
 
 def run_build(plan: BuildPlan, *, jobs: int | None = None, keep_going: bool = False) -> BuildRun:
-    """Return a build that starts when it is iterated. `keep_going`: one failure does not stop the others."""
+    """Return a build that starts when iterated. `keep_going`: a failure does not stop the other edges."""
     return BuildRun(plan, jobs, keep_going)
 
 
 class BuildRun:
-    """One run of ninja: iterate over its events once, in one thread; cancel it from any."""
+    """One run of ninja: iterate over its events once, in one thread; cancel it from any thread."""
 
     def __init__(self, plan: BuildPlan, jobs: int | None, keep_going: bool) -> None:
         self.plan = plan
@@ -54,7 +54,7 @@ class BuildRun:
         self._cancelled_at: float | None = None
 
     def cancel(self) -> None:
-        """Stop the build: its commands are ended and what they were writing is deleted."""
+        """Stop the build: end its commands and delete their partial outputs."""
         with self._lock:
             if self._cancelled_at is None:
                 self._cancelled_at = time.monotonic()
@@ -81,15 +81,15 @@ class BuildRun:
         except (OSError, subprocess.TimeoutExpired) as error:
             problem = _no_build(self.plan, error)
             yield Planned(0)
-        if problem is None and not built and not output.failed and b"error" in output.said:
-            problem = diagnose("build", output.said)
+        if problem is None and not built and not output.failed and b"error" in output.messages:
+            problem = diagnose("build", output.messages)
         yield from (Diagnosed(t.diagnosis) for t in self.plan.targets if t.diagnosis)
         if problem:
             yield Diagnosed(problem)
         yield self._done(begin, built, output, problem)
 
     def _ninja(self, output: NinjaOutput, out: int) -> Iterator[BuildEvent]:
-        """Run ninja, and give back what it does; whatever happens, it is gone afterwards."""
+        """Run ninja and yield its events; it has ended afterwards, whatever happens."""
         reader, writer = _wide_terminal()
         try:
             with self._lock:
@@ -130,7 +130,7 @@ class BuildRun:
         return [*command, "-k", "0"] if self._keep_going else command
 
     def _read(self, reader: int) -> bytes | None:
-        """Return the next output, nothing after a silence, None at the end."""
+        """Return the next output, empty after a silence, None at the end."""
         if not select.select([reader], [], [], _SILENT)[0]:
             if self._cancelled_at is not None and time.monotonic() > self._cancelled_at + _PATIENCE:
                 return None
@@ -141,7 +141,7 @@ class BuildRun:
             return None
 
     def _end(self) -> None:
-        """Make sure that no process of this run is left, and nothing half written."""
+        """Make sure that this run leaves no process and no partial output."""
         process = self._process
         if process is None:
             return
@@ -185,11 +185,11 @@ class BuildRun:
 
 def _no_build(plan: BuildPlan, error: OSError | subprocess.TimeoutExpired) -> Diagnosis:
     if plan.held_back:
-        return Diagnosis("build", plan.held_back, "look at what it would run, and confirm it or leave it")
+        return Diagnosis("build", plan.held_back, "check what it would run, then confirm it if you trust it")
     if isinstance(error, subprocess.TimeoutExpired):
-        return Diagnosis("build", f"{plan.ninja} does not answer", "install another ninja")
+        return Diagnosis("build", f"{plan.ninja} does not respond", "install another ninja")
     where = safe_text(str(error.filename or plan.out))
-    fix = "choose another place with --out, or `out` in ebpf.toml"
+    fix = "choose another directory with --out, or `out` in ebpf.toml"
     return Diagnosis("build", f"{where}: {error.strerror}", fix)
 
 
@@ -197,7 +197,7 @@ def _no_build(plan: BuildPlan, error: OSError | subprocess.TimeoutExpired) -> Di
 
 
 def _wide_terminal() -> tuple[int, int]:
-    """Return (our end, ninja's end) of a pseudo-terminal so wide that ninja shortens no path."""
+    """Return (our end, ninja's end) of a pseudo-terminal wide enough that ninja shortens no path."""
     reader, writer = pty.openpty()
     tty.setraw(writer)
     fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 65535, 0, 0))
@@ -205,15 +205,15 @@ def _wide_terminal() -> tuple[int, int]:
 
 
 def _kill_session(session: int) -> None:
-    """Kill what is left of a session, and wait for its end. ninja gives each command a group of its own."""
+    """Kill the rest of a session and wait for its end. ninja runs each command in its own process group."""
     patience = time.monotonic() + _PATIENCE
     while _kill_once(session) and time.monotonic() < patience:
-        time.sleep(0.01)  # SIGKILL takes effect when the process next runs
+        time.sleep(0.01)  # SIGKILL takes effect when the process is scheduled
 
 
 def _kill_once(session: int) -> bool:
-    """Kill every process of a session; return whether there were any that had not ended."""
-    some = False
+    """Kill every process of a session; return whether any was still running."""
+    any_left = False
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
@@ -222,12 +222,12 @@ def _kill_once(session: int) -> bool:
                 fields = file.read().rpartition(b")")[2].split()
             if int(fields[3]) == session and fields[0] not in (b"Z", b"X"):
                 os.kill(int(entry), signal.SIGKILL)
-                some = True
+                any_left = True
         except (OSError, IndexError):
             continue
-    return some
+    return any_left
 
 
 def _object(name: str) -> str:
-    """Return the object that an edge's output is, or is made into."""
+    """Return the object that an edge's output is, or is compiled to."""
     return name.removesuffix(".bc") + ".o" if name.endswith(".bc") else name

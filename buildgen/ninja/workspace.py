@@ -1,4 +1,4 @@
-"""The directory that ninja works in: what is written there, and what of it is out of date."""
+"""The files that ninja needs in its directory, and the check which targets are out of date."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from core.system.files import read_regular, write_whole
 from core.text.safe import safe_text
 
 _PATIENCE = 60.0
-"""Seconds for what ninja answers in some milliseconds."""
+"""Seconds; ninja normally answers in milliseconds."""
 _MARK = "@@edge "
-"""NINJA_STATUS of a dry run, which executes nothing: no tool can print it."""
+"""NINJA_STATUS of a dry run, which executes no tool that could print the same."""
 
 
 @contextlib.contextmanager
 def prepared(plan: BuildPlan) -> Iterator[int]:
-    """Write what ninja needs into the plan's out, and hold the directory for this build alone.
+    """Write ninja's input files into the plan's out, and lock the directory for this build.
 
-    Gives back a descriptor of it. Raises OSError, also BlockingIOError when another build holds it.
+    Yields a descriptor of it. Raises OSError, in particular BlockingIOError if another build holds the lock.
     """
     with contextlib.ExitStack() as stack:
         with acting_for(plan.trust.builder):
@@ -54,24 +54,24 @@ def prepared(plan: BuildPlan) -> Iterator[int]:
 
 
 def entered(out: int) -> str:
-    """Return the name by which a child process can make an open directory its working directory."""
+    """Return a path that a child process can use to change into an open directory."""
     return f"/proc/self/fd/{out}"
 
 
 def _stamp(plan: BuildPlan) -> bytes:
-    """Name the tools exactly: a package update replaces clang and leaves its path as it is."""
+    """Return the exact identity of the tools: a package update replaces clang but keeps its path."""
     if plan.toolchain is None:
         return b""
     lines = []
     for tool in (plan.toolchain.clang, plan.toolchain.llc, plan.toolchain.strip):
         real = os.path.realpath(tool.path)
-        found = os.stat(real)
-        lines.append(f"{real} {tool.version} {found.st_size} {found.st_mtime_ns}\n")
+        about = os.stat(real)
+        lines.append(f"{real} {tool.version} {about.st_size} {about.st_mtime_ns}\n")
     return "".join(lines).encode("utf-8", "surrogateescape")
 
 
 def _compile_commands(plan: BuildPlan, out: int) -> None:
-    """Write compile_commands.json beside build.ninja, for editors; without it the build is as good."""
+    """Write compile_commands.json next to build.ninja, for editors; the build works without it."""
     owner = plan.trust.builder
     made = subprocess.run(
         [str(plan.ninja), "-f", plan.ninja_file.name, "-t", "compdb", "ebpfclang", "ebpfcoreclang"],
@@ -89,7 +89,7 @@ def _compile_commands(plan: BuildPlan, out: int) -> None:
 
 
 def _write_if_changed(out: int, name: str, content: bytes) -> bool:
-    """Write a file as a whole, and only when it says something new: ninja looks at the time of some."""
+    """Write a file atomically, but only if its content changes: ninja checks the mtime of some."""
     if read_regular(name, len(content) + 1, dir_fd=out) == content:
         return False
     write_whole(out, name, content)
@@ -97,9 +97,9 @@ def _write_if_changed(out: int, name: str, content: bytes) -> bool:
 
 
 def remove_partial(output: Path) -> None:
-    """Delete what killed tools leave.
+    """Delete the files that killed tools leave.
 
-    That is our own `.o.tmp`, llvm-strip's `.o.tmp.temp-stream-<6 random>`, and
+    These are our own `.o.tmp`, llvm-strip's `.o.tmp.temp-stream-<6 random>`, and
     clang's `<name>-<8 random>.bc.tmp`.
     """
     stem = glob.escape(str(output.with_suffix("")))
@@ -116,8 +116,9 @@ def remove_partial(output: Path) -> None:
 def with_states(plan: BuildPlan) -> BuildPlan:
     """Return the plan with each target's state: `missing`, `stale`, `fresh` or `blocked`.
 
-    It stays as it is where the plan is held back, and where ninja would be led elsewhere (a warning says so).
-    Asks ninja without building or writing anything; 10 ms and a little for each thousand targets.
+    The plan is returned unchanged if it is held back, and with a warning if its directory is not safe. Runs
+    ninja without building or writing anything, which takes 10 ms plus a little for
+    each thousand targets.
     """
     if plan.held_back:
         return plan
@@ -140,7 +141,7 @@ def with_states(plan: BuildPlan) -> BuildPlan:
 
 
 def objects_to_make(plan: BuildPlan) -> set[str]:
-    """Return the objects that ninja would make now, by a dry run of what is on disk."""
+    """Return the objects that ninja would build now, according to a dry run."""
     labels = {target.label for target in plan.targets}
     if plan.ninja is None or not plan.ninja_text:
         return set()

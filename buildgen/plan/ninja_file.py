@@ -2,7 +2,7 @@
 
 Each object takes two edges, as in `clang -MD -> bitcode -> llc -> llvm-strip`:
 `source -> <object>.bc` (rule ebpfclang, or ebpfcoreclang for CO-RE) and `<object>.bc -> <object>.o` (llc).
-Paths of outputs are relative to the directory of build.ninja, those of sources absolute.
+Output paths are relative to the directory of build.ninja, source paths are absolute.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from buildgen.project.toolchain import Toolchain
 from core.system.arch import Arch
 
 TOOLCHAIN_STAMP = "toolchain.txt"
-"""Names the tools and their versions; every edge depends on it, so that a new compiler builds all anew."""
+"""Lists the tools and their versions; every edge depends on it, so a new compiler rebuilds everything."""
 
 PREVIOUS = ".prev"
-"""Suffix of the latest object that was different: one for each object, never more."""
+"""Suffix of the latest object with a different content: at most one for each object."""
 
 _WIDTH = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """What ninja has to know of one object. `output` is relative; `flags` are the project's and its own."""
+    """The edges of one object. `output` is relative; `flags` are the project's and the object's own."""
 
     output: Path
     source: Path
@@ -52,9 +52,9 @@ def write_ninja(
     headers: Iterable[tuple[Arch, Sequence[Flag]]],
     launcher: str | None,
 ) -> str:
-    """Return the text of build.ninja; the same input gives the same text, byte for byte.
+    """Return the text of build.ninja; equal input gives exactly equal text.
 
-    Raises ConfigError for a path that ninja cannot have.
+    Raises ConfigError for a path that ninja cannot represent.
     """
     text = io.StringIO()
     writer = ninja_syntax.Writer(text, _WIDTH)
@@ -90,8 +90,8 @@ def _rules(writer: ninja_syntax.Writer, toolchain: Toolchain, launcher: str | No
             depfile="$out.d",
             deps="gcc",
         )
-    # An object gets its name only when it is whole: a build that is killed leaves none. The one that it
-    # replaces, if it is another, stays beside it: what changed can be shown.
+    # An object is renamed to its name only when it is complete: a killed build leaves no partial object. The
+    # object that it replaces is kept if it differs, so that the changes can be shown.
     keep = "if [ -e $out ]; then cmp -s $out.tmp $out || ln -f $out $out" + PREVIOUS + "; fi"
     for name, strip in (("llc", " && $llvmstrip -g $out.tmp"), ("llc_unstripped", "")):
         writer.rule(
@@ -129,24 +129,24 @@ def _edges(writer: ninja_syntax.Writer, edge: Edges) -> None:
 
 
 def ninja_path(path: Path) -> str:
-    """Return a path such that ninja_syntax, which escapes spaces and colons, makes the right one of it.
+    """Return a path escaped for ninja_syntax, which itself escapes spaces and colons.
 
-    It leaves `$` alone, so that variables can be used, except before a space. Raises ConfigError for
-    what ninja's syntax has no escape for.
+    ninja_syntax does not escape `$`, except before a space, to allow variables. Raises ConfigError for a
+    character that ninja's syntax cannot escape.
     """
     text = str(path)
     if any(char in text for char in "\n\r|"):
-        raise ConfigError(f"{text!r}: ninja cannot have a line break or `|` in a path; rename it")
+        raise ConfigError(f"{text!r}: ninja does not support a line break or `|` in a path; rename it")
     return re.sub(r"\$(?! )", "$$", text)
 
 
 def _words(arguments: Iterable[str]) -> str:
-    """Return arguments for a shell in a ninja variable: quoted for sh first, then escaped for ninja."""
+    """Return shell arguments as the value of a ninja variable: quoted for sh, then escaped for ninja."""
     joined = shlex.join(arguments)
     if "\n" in joined or "\r" in joined:
-        raise ConfigError("a flag with a line break cannot be given to ninja")
+        raise ConfigError("ninja does not support a flag with a line break")
     escaped: str = ninja_syntax.escape(joined)
-    # The writer wraps at spaces, and ninja drops those at the start of the next line.
+    # The writer wraps at spaces, and ninja drops spaces at the start of the next line.
     return re.sub(r"(?<= ) ", "$ ", escaped)
 
 

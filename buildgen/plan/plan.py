@@ -1,7 +1,7 @@
-"""Project -> BuildPlan: the objects to make, with what, and the build.ninja that makes them.
+"""Project -> BuildPlan: the objects to build, the tools for them, and the text of build.ninja.
 
-Planning writes nothing. What stands in the way of a target (no headers for its architecture, no LLVM)
-is a Diagnosis on that target, not an exception: the others can still be built.
+Planning writes nothing. What blocks a target (no headers for its architecture, no LLVM) is a Diagnosis on
+that target, not an exception: the others can still be built.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from core.system.host import LOCAL, Host
 
 
 class TargetStatus(StrEnum):
-    """What is known of a target. A plan knows the first five, a build makes the others of them."""
+    """The state of a target. A plan sets the first five, a running build the others."""
 
     MISSING = "missing"
     STALE = "stale"
@@ -40,12 +40,12 @@ class TargetStatus(StrEnum):
 
 
 _LONGEST_NAME = 255 - len(".o.tmp.temp-stream-123456")
-"""In bytes: a file's name has at most 255, and llvm-strip writes beside the object under such a name."""
+"""In bytes: a file name has at most 255, and llvm-strip writes a temporary file with this suffix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One object of one architecture and variant. `output` is absolute, `label` the same below `out`."""
+    """One object for one architecture and variant. `output` is absolute, `label` is its path below `out`."""
 
     name: str
     label: str
@@ -59,9 +59,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """Everything a build needs. `ninja_text` is empty when no target can be built.
+    """Everything that a build needs. `ninja_text` is empty if no target can be built.
 
-    It is empty, too, where nothing of the project may run (yet): `held_back` is the line that says why.
+    It is also empty if nothing of the project may run (yet): then `held_back` is one line that says why.
     """
 
     project: Project
@@ -95,15 +95,15 @@ def plan(
     trust: Trust | None = None,
     looking: bool = False,
 ) -> BuildPlan:
-    """Plan the build of `project`, or of the part of it that is named.
+    """Plan the build of `project`, or of the selected part of it.
 
-    Where others could have written the project and nobody has confirmed it (`trust`, by default judged here),
-    the plan has the system's toolchain and nothing to run. `looking`: it is only to be shown, so the compiler
-    that the project's ebpf.toml names is not asked for its version; what a build of this process found holds.
+    If others could have written the project and the user has not confirmed it (`trust`, by default judged
+    here), the plan has the system's toolchain and runs nothing. `looking`: the plan is only shown, so the
+    compiler that ebpf.toml names is not run; its version comes from an earlier build in this process, if any.
 
     `arches` and `out` default to the project's. `variants` are names such as `prebuilt`, `co-re-debug`, or
-    `debug` for that form of whatever an object has; default: what the project declares. `objects` are
-    names (`process.bpf`, `process.bpf-debug.o`); default: all. Raises ConfigError when one matches nothing.
+    `debug` for that form of each base of an object; default: those declared in the project. `objects` are
+    names (`process.bpf`, `process.bpf-debug.o`); default: all. Raises ConfigError if one matches nothing.
     """
     place = Path(project.root, out) if out else project.out
     wanted = _wanted_arches(project, arches)
@@ -122,15 +122,15 @@ def plan(
 _Spec = tuple[ObjectSpec, Arch, Variant, Target]
 
 _ASKED: dict[str, Toolchain] = {}
-"""Compilers that an ebpf.toml names, as the builds of this process found them."""
+"""Compilers named in an ebpf.toml, with their versions as found by builds of this process."""
 
 
 def _target(out: Path, spec: ObjectSpec, arch: Arch, variant: Variant) -> Target:
     name = f"{spec.name}-{variant.form}" if variant.form else spec.name
     if (size := len(os.fsencode(name))) > _LONGEST_NAME:
         raise ConfigError(
-            f"{spec.source}: {name[:20]}… has {size} bytes, and an object's name at most {_LONGEST_NAME}; "
-            f"give it a shorter one with [object.NAME] in {FILE_NAME}"
+            f"{spec.source}: the object name {name[:20]}… has {size} bytes, more than {_LONGEST_NAME}; "
+            f"shorten it with [object.NAME] in {FILE_NAME}"
         )
     label = f"{arch.name}/{variant.base}/{name}.o"
     return Target(name, label, out / label, spec.source, arch, variant)
@@ -146,41 +146,46 @@ def _wanted_arches(project: Project, arches: Sequence[str | Arch] | None) -> tup
 
 
 def _wanted_variants(spec: ObjectSpec, words: Sequence[str] | None) -> tuple[Variant, ...]:
-    """A form alone (`debug`) means that form of every base the object has, declared or not."""
+    """Return the variants for these words; a form alone (`debug`) means that form of every base."""
     if not words:
         return spec.variants
-    found: dict[Variant, None] = {}
+    wanted: dict[Variant, None] = {}
     for word in words:
         if word in FORMS[1:]:
-            found.update({Variant(base, form): None for base in spec.bases for form in FORMS if form == word})
+            wanted.update(
+                {Variant(base, form): None for base in spec.bases for form in FORMS if form == word}
+            )
             continue
         variant = parse_variant(word)
         if variant.base in spec.bases:
-            found[variant] = None
-    return tuple(sorted(found, key=lambda v: (BASES.index(v.base), FORMS.index(v.form))))
+            wanted[variant] = None
+    return tuple(sorted(wanted, key=lambda v: (BASES.index(v.base), FORMS.index(v.form))))
 
 
 def _only(specs: list[_Spec], names: Sequence[str]) -> list[_Spec]:
-    """Keep the targets that are named: by object, by target, or by the end of their path."""
+    """Return the targets named by object, target, label, output path or source path."""
     if not names:
         return specs
     kept: dict[Path, _Spec] = {}
     for name in names:
         matching = [
-            one
-            for one in specs
-            if name in (one[0].name, one[3].name, f"{one[3].name}.o", one[3].label, str(one[3].output))
-            or absolute(name) == one[0].source
+            entry
+            for entry in specs
+            if name in (entry[0].name, *_names_of(entry[3])) or absolute(name) == entry[0].source
         ]
         if not matching:
-            known = ", ".join(dict.fromkeys(one[3].name for one in specs))
-            raise ConfigError(f"no object {name!r}; there is {known}")
-        kept.update({one[3].output: one for one in matching})
+            available = ", ".join(dict.fromkeys(target.name for _, _, _, target in specs))
+            raise ConfigError(f"no object {name!r}; available: {available}")
+        kept.update({entry[3].output: entry for entry in matching})
     return list(kept.values())
 
 
+def _names_of(target: Target) -> tuple[str, ...]:
+    return target.name, f"{target.name}.o", target.label, str(target.output)
+
+
 class _Planner:
-    """Looks up what the targets need, each thing once."""
+    """Looks up headers, tools and vmlinux.h for the targets, each only once."""
 
     def __init__(self, project: Project, host: Host, out: Path, trust: Trust, *, looking: bool) -> None:
         self.trust = trust
@@ -234,9 +239,9 @@ class _Planner:
             return None, None, (error.cause, error.fix, ())
 
     def _toolchain(self) -> Toolchain | None:
-        """Return the LLVM to build with; only to look at an unconfirmed project, the system's own.
+        """Return the LLVM to build with; for an unconfirmed project the system's own.
 
-        None: it is the project's own, which runs only when somebody builds.
+        None: the project names its own LLVM, which runs only for a build.
         """
         root, choice = self.project.root, self.project.clang
         if not self.trust.may_build:
@@ -247,20 +252,20 @@ class _Planner:
         if not self.looking:
             _ASKED[choice] = find_toolchain(choice, root=root, owner=owner)
         elif choice not in _ASKED:
-            self.held_back = f"{self.project.file}: clang: {choice} runs only when you build"
+            self.held_back = f"{self.project.file}: clang: {choice} runs only during a build"
         return _ASKED.get(choice)
 
     def _needs(self, spec: ObjectSpec, arch: Arch, variant: Variant) -> tuple[str, str, tuple[str, ...]]:
-        """Return (cause, fix, flags): what stands in the way, or the flags for what was found."""
+        """Return (cause, fix, flags): what blocks the target, or the flags for its headers."""
         if variant.base == "prebuilt":
-            found = self._headers(arch)
-            if isinstance(found, HeadersNotFound):
-                return str(found), found.hint, ()
+            headers = self._headers(arch)
+            if isinstance(headers, HeadersNotFound):
+                return str(headers), headers.hint, ()
         elif wants_vmlinux(spec.source, self.project.include):
             own = find_vmlinux(spec.source, self.project.include, arch)
             place = own or self._generated(arch)
             if isinstance(place, VmlinuxError):
-                return str(place), f"put a vmlinux.h of {arch} at include/{arch.kernel}/vmlinux.h", ()
+                return str(place), f"put a vmlinux.h for {arch} at include/{arch.kernel}/vmlinux.h", ()
             return "", "", (f"-I{place}",)
         return "", "", ()
 
@@ -277,7 +282,7 @@ class _Planner:
     def _generated(self, arch: Arch) -> Path | VmlinuxError:
         if arch != parse_arch("local"):
             return VmlinuxError(
-                f"no vmlinux.h for {arch}, and the running kernel is of {parse_arch('local')}"
+                f"no vmlinux.h for {arch}, and the running kernel is for {parse_arch('local')}"
             )
         if self.vmlinux is None:
             try:
@@ -302,5 +307,5 @@ def _with(target: Target, state: TargetStatus, diagnosis: Diagnosis | None) -> T
 
 
 def _unasked(target: Target) -> TargetStatus:
-    """Return what is known of a target before ninja is asked."""
+    """Return the state of a target before ninja has checked it."""
     return TargetStatus.UNKNOWN if target.output.exists() else TargetStatus.MISSING

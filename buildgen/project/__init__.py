@@ -1,1 +1,1 @@
-"""What a project asks for: ebpf.toml, compiler flags, the toolchain, vmlinux.h."""
+"""The inputs of a build: ebpf.toml, compiler flags, the toolchain, vmlinux.h."""

@@ -1,6 +1,6 @@
-"""What is to be built: `ebpf.toml`, or what the names of the sources say without it.
+"""A project: read from `ebpf.toml`, or without one discovered from the names of the sources.
 
-Every mistake in the file is a ConfigError that names the file, the line, the key and what is legal.
+Every mistake in the file is a ConfigError that names the file, the line, the key and the valid values.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PROJECT_KEYS = (
 )  # fmt: skip
 _OBJECT_KEYS = ("sources", "flags", "variants", "strip")
 _SKIPPED = frozenset({"build", "node_modules", "__pycache__", "target", "vendor"})
-"""Directories in which discovery does not look, besides hidden ones: nobody keeps his own sources there."""
+"""Directories that discovery skips, besides hidden ones: they contain no sources of the project itself."""
 _DEEPEST = 8
 
 
@@ -49,7 +49,7 @@ class ObjectSpec:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """All paths are absolute. `file` is None when there is no ebpf.toml."""
+    """All paths are absolute. `file` is None if there is no ebpf.toml."""
 
     root: Path
     file: Path | None
@@ -65,7 +65,7 @@ class Project:
 
 
 def absolute(path: Path | str) -> Path:
-    """Return `path` from the root. Raises ConfigError when it is relative to a directory that was deleted."""
+    """Return the absolute path. Raises ConfigError if that needs a current directory that was deleted."""
     try:
         return Path(os.path.abspath(path))
     except FileNotFoundError:
@@ -75,9 +75,9 @@ def absolute(path: Path | str) -> Path:
 
 
 def load_project(directory: Path) -> Project:
-    """Return the project in `directory`: what its ebpf.toml says, or what is found without one.
+    """Return the project in `directory`, from its ebpf.toml or by discovery.
 
-    Raises ConfigError, also when there is nothing to build.
+    Raises ConfigError, also if there is nothing to build.
     """
     root = absolute(directory)
     if not root.is_dir():
@@ -90,7 +90,7 @@ def load_project(directory: Path) -> Project:
 
 
 def base_by_name(source: Path) -> Base | None:
-    """`x.bpf.c` is co-re, `x_kern.c` and `x-kern.c` are prebuilt; other names say nothing."""
+    """Return co-re for `x.bpf.c`, prebuilt for `x_kern.c` and `x-kern.c`, None for other names."""
     if source.name.endswith(".bpf.c"):
         return "co-re"
     return "prebuilt" if source.name.endswith(("_kern.c", "-kern.c")) else None
@@ -119,15 +119,15 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def _refuse_twins(objects: Sequence[ObjectSpec], file: Path | None) -> None:
-    """Two objects of one name and variant would be one file."""
+    """Raise ConfigError if two objects have the same output file, i.e. the same name and base."""
     seen: dict[tuple[str, Base], Path] = {}
-    for one in objects:
-        for base in one.bases:
-            other = seen.setdefault((one.name, base), one.source)
-            if other != one.source:
+    for spec in objects:
+        for base in spec.bases:
+            other = seen.setdefault((spec.name, base), spec.source)
+            if other != spec.source:
                 raise ConfigError(
-                    f"{other} and {one.source} would both be {one.name}.o; "
-                    f"give one a name of its own with [object.NAME] in {FILE_NAME}",
+                    f"{other} and {spec.source} would both be {spec.name}.o; "
+                    f"rename one with [object.NAME] in {FILE_NAME}",
                     file=file,
                 )
 
@@ -136,7 +136,7 @@ def _refuse_twins(objects: Sequence[ObjectSpec], file: Path | None) -> None:
 
 
 class _Reader:
-    """Reads one ebpf.toml. The only state is the text, which the line numbers are looked up in."""
+    """Reads one ebpf.toml. Keeps its text to look up line numbers."""
 
     def __init__(self, root: Path, file: Path) -> None:
         self.root = root
@@ -149,10 +149,11 @@ class _Reader:
         self._legal("project", project, _PROJECT_KEYS)
         tables = self._table("object", self.data.get("object", {}))
         named = [self._object(name, self._table(f"object.{name}", table)) for name, table in tables.items()]
-        objects = [*self._by_pattern(project, {one.source for one in named}), *named]
+        objects = [*self._by_pattern(project, {spec.source for spec in named}), *named]
         if not objects:
             raise ConfigError(
-                "nothing to build: give [project] sources, prebuilt, or an [object.NAME]", file=self.file
+                "nothing to build: set `sources` or `prebuilt` in [project], or add an [object.NAME]",
+                file=self.file,
             )
         _refuse_twins(objects, self.file)
         return Project(
@@ -170,7 +171,7 @@ class _Reader:
         )
 
     def _by_pattern(self, project: Mapping[str, Any], taken: set[Path]) -> Iterator[ObjectSpec]:
-        """Yield the objects of [project]; a source that has its own [object.NAME] is left to that."""
+        """Yield the objects of [project], except sources that have their own [object.NAME]."""
         for key, variant in (("sources", Variant("co-re")), ("prebuilt", Variant("prebuilt"))):
             for source in self._files("project", project, key):
                 if source not in taken:
@@ -179,13 +180,11 @@ class _Reader:
     def _object(self, name: str, table: Mapping[str, Any]) -> ObjectSpec:
         where = f"object.{name}"
         if not name.isprintable() or "/" in name or name in ("", ".", ".."):
-            raise self._wrong(where, None, "is no name for a file")
+            raise self._wrong(where, None, "is not a valid file name")
         self._legal(where, table, _OBJECT_KEYS)
         sources = self._files(where, table, "sources")
         if len(sources) != 1:
-            raise self._wrong(
-                where, "sources", f"an object is made of one source file, not of {len(sources)}"
-            )
+            raise self._wrong(where, "sources", f"an object has exactly one source file, not {len(sources)}")
         strip = table.get("strip", True)
         if not isinstance(strip, bool):
             raise self._wrong(where, "strip", "must be true or false")
@@ -193,11 +192,13 @@ class _Reader:
         return ObjectSpec(name, sources[0], self._variants(where, table, sources[0]), flags, strip)
 
     def _variants(self, where: str, table: Mapping[str, Any], source: Path) -> tuple[Variant, ...]:
-        """`prebuilt` and `co-re` are variants; `debug` and `unit-test` add that form of each."""
+        """Return the variants: `prebuilt` and `co-re` are bases, `debug` and `unit-test` add forms."""
         words = self._texts(where, table, "variants")
         for word in words:
             if word not in (*BASES, *FORMS[1:]):
-                raise self._wrong(where, "variants", f"{word!r} is none of {', '.join((*BASES, *FORMS[1:]))}")
+                raise self._wrong(
+                    where, "variants", f"{word!r} is not one of {', '.join((*BASES, *FORMS[1:]))}"
+                )
         bases = [base for base in BASES if base in words] or [base_by_name(source) or "co-re"]
         forms: list[Form] = ["", *(form for form in FORMS[1:] if form in words)]
         return tuple(Variant(base, form) for base in bases for form in forms)
@@ -212,9 +213,9 @@ class _Reader:
     def _defines(self, project: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for name, value in self._table("project.defines", project.get("defines", {})).items():
             if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
-                raise self._wrong("project.defines", name, f"{name!r} is not the name of a macro")
+                raise self._wrong("project.defines", name, f"{name!r} is not a valid macro name")
             if isinstance(value, bool) or not isinstance(value, str | int):
-                raise self._wrong("project.defines", name, "must be a text or a whole number")
+                raise self._wrong("project.defines", name, "must be a string or an integer")
             yield name, str(value)
 
     def _arches(self, project: Mapping[str, Any]) -> tuple[Arch, ...]:
@@ -234,8 +235,8 @@ class _Reader:
     # --- one value ---------------------------------------------------------------------------------
 
     def _files(self, where: str, table: Mapping[str, Any], key: str) -> list[Path]:
-        """Return the files that the patterns match, sorted; a pattern that matches none is an error."""
-        found: dict[Path, None] = {}
+        """Return the files that match the patterns, sorted; a pattern without a match is an error."""
+        unique: dict[Path, None] = {}
         for pattern in self._texts(where, table, key):
             matches = [
                 Path(os.path.normpath(self.root / name))
@@ -244,15 +245,15 @@ class _Reader:
             files = [path for path in matches if path.is_file()]
             if not files:
                 raise self._wrong(where, key, f"{pattern!r} matches no file below {self.root}")
-            found.update(dict.fromkeys(files))
-        return list(found)
+            unique.update(dict.fromkeys(files))
+        return list(unique)
 
     def _texts(self, where: str, table: Mapping[str, Any], key: str) -> list[str]:
         value = table.get(key, [])
         if not isinstance(value, list) or not all(
             isinstance(item, str) and "\0" not in item for item in value
         ):
-            raise self._wrong(where, key, 'must be a list of texts, e.g. ["a", "b"]')
+            raise self._wrong(where, key, 'must be a list of strings, e.g. ["a", "b"]')
         return value
 
     def _text(self, where: str, table: Mapping[str, Any], key: str) -> str | None:
@@ -260,16 +261,16 @@ class _Reader:
         if value is None:
             return None
         if not isinstance(value, str) or not value or "\0" in value:
-            raise self._wrong(where, key, "must be a text")
+            raise self._wrong(where, key, "must be a string that is not empty")
         return value
 
     def _program(self, project: Mapping[str, Any], key: str) -> str | None:
-        """Return a name to look up in PATH, or an absolute path: ninja works in another directory."""
+        """Return a name to look up in PATH, or an absolute path: ninja runs in another directory."""
         text = self._text("project", project, key)
         if text and "/" in text:
             return str(self.root / os.path.expanduser(text))
         if text and text.split() != [text]:
-            raise self._wrong("project", key, "must be one program, without arguments")
+            raise self._wrong("project", key, "must be a program without arguments")
         return text
 
     def _table(self, where: str, value: Any) -> dict[str, Any]:
@@ -280,10 +281,10 @@ class _Reader:
     def _legal(self, where: str, table: Mapping[str, Any], legal: Sequence[str]) -> None:
         for key in table:
             if key not in legal:
-                raise self._wrong(where, key, f"unknown key; the legal ones are {', '.join(legal)}")
+                raise self._wrong(where, key, f"unknown key; valid keys are {', '.join(legal)}")
 
     def _wrong(self, where: str, key: str | None, message: str) -> ConfigError:
         full = ".".join(part for part in (where, key) if part)
-        # An object's name may have dots in it: [object."a.b"].
+        # An object's name may contain dots: [object."a.b"].
         table = where.split(".", 1 if where.startswith("object.") else -1) if where else []
         return ConfigError(message, file=self.file, line=line_of(self.text, table, key), key=full)

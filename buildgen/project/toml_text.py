@@ -1,4 +1,4 @@
-"""Reading a TOML file so that a mistake in it can be told with its line."""
+"""Reads a TOML file such that an error can name the line of the mistake."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from buildgen.errors import ConfigError
 
 _BIGGEST = 1024 * 1024
-"""More than any ebpf.toml that a person wrote."""
+"""More than any hand-written ebpf.toml."""
 _LINE_IN_MESSAGE = re.compile(r" \(at line (\d+), column \d+\)$")
 _HEAD = re.compile(r"\s*\[\[?\s*((?:\"[^\"]*\"|'[^']*'|[^\]\"'])+?)\s*\]")
 _KEY = re.compile(r"\s*((?:\"[^\"]*\"|'[^']*'|[\w.\s-])+?)\s*=", re.ASCII)
@@ -21,7 +21,7 @@ _PART = re.compile(r"\"([^\"]*)\"|'([^']*)'|([^\s.\"']+)")
 
 
 def read_toml(file: Path) -> tuple[str, dict[str, Any]]:
-    """Return the text of `file` and what it says. Raises ConfigError, with the line where there is one."""
+    """Return the text of `file` and its tables. Raises ConfigError, with the line if it is known."""
     try:
         text = _read(file).decode("utf-8")
         return text, tomllib.loads(text)
@@ -37,14 +37,14 @@ def read_toml(file: Path) -> tuple[str, dict[str, Any]]:
         elif message.endswith("(at end of document)"):
             line = len(text.splitlines())
         raise ConfigError(_LINE_IN_MESSAGE.sub("", message), file=file, line=line) from error
-    except ValueError as error:  # Python reads no whole number of more than 4,300 digits
-        raise ConfigError("a number in it has too many digits", file=file) from error
+    except ValueError as error:  # Python parses no integer of more than 4,300 digits
+        raise ConfigError("contains a number with too many digits", file=file) from error
 
 
 def line_of(text: str, table: Sequence[str], key: str | None) -> int | None:
-    """Return the line of `key` in `table`, else that of the table's head; tomllib keeps no lines.
+    """Return the line of `key` in `table`, else of the table's header; tomllib reports no line numbers.
 
-    A key may stand under its table's head, or with a dotted name under a head further out.
+    A key may follow its table's header, or have a dotted name below the header of an outer table.
     """
     wanted = [*table, key] if key is not None else [*table]
     head: int | None = None
@@ -52,8 +52,8 @@ def line_of(text: str, table: Sequence[str], key: str | None) -> int | None:
     for number, line in enumerate(text.splitlines(), 1):
         if section := _HEAD.match(line):
             path = here = _parts(section[1])
-        elif found := _KEY.match(line):
-            path = here + _parts(found[1])
+        elif assignment := _KEY.match(line):
+            path = here + _parts(assignment[1])
         else:
             continue
         if path[: len(wanted)] == wanted:
@@ -68,12 +68,12 @@ def _parts(dotted: str) -> list[str]:
 
 
 def _read(file: Path) -> bytes:
-    """Return the content of a regular file: a FIFO or a device in its place must not keep us."""
+    """Return the content of a regular file: a FIFO or a device in its place must not block us."""
     fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as opened:
         content = opened.read(_BIGGEST + 1) if stat.S_ISREG(os.fstat(fd).st_mode) else None
     if content is None:
-        raise ConfigError("is not a plain file", file=file)
+        raise ConfigError("is not a regular file", file=file)
     if len(content) > _BIGGEST:
         raise ConfigError(f"is bigger than {_BIGGEST} bytes", file=file)
     return content

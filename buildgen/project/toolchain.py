@@ -1,7 +1,7 @@
-"""One LLVM for the whole way from C to object, and ninja.
+"""Finds one LLVM for every step from C to object, and ninja.
 
-clang, llc and llvm-strip of different majors do not read each other's bitcode, or read it and silently
-lose BTF (aya bpf-linker #321). So a toolchain is of one major, the newest complete one; a mix is refused.
+clang, llc and llvm-strip of different majors cannot read each other's bitcode, or read it and silently lose
+BTF (aya bpf-linker #321). So a toolchain has one major, the newest complete one; a mix is an error.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _VERSION = re.compile(rb"\bversion (\d+)\.(\d+)(?:\.(\d+))?")
 _MAJOR_IN_PATH = re.compile(r"/llvm-?(\d+)(?:/|$)")
 _MAJOR_IN_NAME = re.compile(r"-(\d+)$")
 _PREFIXES = ("/usr/lib/llvm-{0}/bin", "/usr/lib/llvm{0}/bin", "/usr/lib64/llvm{0}/bin")
-"""Where Debian and Ubuntu, Alpine, and Fedora put a major that is not the default."""
+"""Where Debian and Ubuntu, Alpine, and Fedora install majors other than the default."""
 _NEWEST, _OLDEST = 40, 9
-"""Majors looked for. Before 10 clang has no preserve_access_index; 9 and older are named, not used."""
+"""Majors searched for. Before 10 clang has no preserve_access_index; 9 and older are named, not used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One program. `version` is as it says itself, e.g. `14.0.6`."""
+    """One program. `version` is the one that it reports, e.g. `14.0.6`."""
 
     path: Path
     version: str
@@ -45,7 +45,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """Tools of one LLVM major. `objdump` is only needed to show disassembly."""
+    """Tools of one LLVM major. `objdump` is needed only for disassembly."""
 
     clang: Tool
     llc: Tool
@@ -59,7 +59,7 @@ class Toolchain:
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """Where tools are looked for, and who they are asked as: `owner` None means ourselves."""
+    """Where tools are searched, and the user that runs `--version`: `owner` None means our own."""
 
     path: str
     owner: Owner | None
@@ -74,10 +74,10 @@ def find_toolchain(
 ) -> Toolchain:
     """Return the newest complete LLVM, or the one that EBPF_CLANG or `choice` names.
 
-    A choice is a major (`16`), a name (`clang-16`) or a path; EBPF_CLANG goes before `choice` (which comes
-    from ebpf.toml). It runs each tool with `--version`, the chosen ones too: as `owner`, by default the
-    invoking user. Directories of the project in `root` that are in PATH are left out. Raises ToolchainError:
-    nothing there, something missing, or a mix of majors.
+    A choice is a major (`16`), a name (`clang-16`) or a path; EBPF_CLANG overrides `choice` (which comes
+    from ebpf.toml). Each tool, also a chosen one, is run with `--version` as `owner`, by default the invoking
+    user. Directories in PATH that belong to the project in `root` are ignored. Raises ToolchainError if no
+    tool is found, one is missing, or majors are mixed.
     """
     environ = os.environ if environ is None else environ
     search = _Search(search_path(environ, root), owner or invoking_user())
@@ -102,36 +102,39 @@ def find_toolchain(
 def find_ninja(
     environ: Mapping[str, str] | None = None, *, root: Path | None = None, owner: Owner | None = None
 ) -> Path:
-    """Return ninja's binary: the one of the ninja wheel, if `owner` may use it, else the one in PATH.
+    """Return the path of ninja: from the ninja wheel if `owner` may use it, else from PATH.
 
     `root` and `owner` are as in `find_toolchain`. Raises ToolchainError.
     """
     try:
-        import ninja  # noqa: PLC0415 - optional where the distribution has its own
+        import ninja  # noqa: PLC0415 - optional if the distribution provides ninja
 
         wheel = Path(ninja.BIN_DIR, "ninja")
-        with acting_for(owner or invoking_user()), open(wheel, "rb"):  # root's may be closed to others
+        with (
+            acting_for(owner or invoking_user()),
+            open(wheel, "rb"),
+        ):  # root's wheel may not be readable for others
             return wheel
     except (ImportError, OSError):
         pass
     environ = os.environ if environ is None else environ
-    found = shutil.which("ninja", path=search_path(environ, root))
-    if found is None:
+    binary = shutil.which("ninja", path=search_path(environ, root))
+    if binary is None:
         raise ToolchainError("ninja not found", f"pip install ninja, or {install_hint('ninja')}")
-    return Path(found)
+    return Path(binary)
 
 
 def _chosen(wanted: str, search: _Search) -> Toolchain:
-    """Take that clang and what belongs to it: beside it first, then whatever has its major."""
+    """Return that clang with its tools: first from its directory, then any of the same major."""
     if wanted.isdigit():
         clang = _of_major("clang", int(wanted), search)
     else:
-        found = shutil.which(os.path.expanduser(wanted), path=search.path)
-        clang = Path(os.path.abspath(found)) if found else None  # ninja works in another directory
+        binary = shutil.which(os.path.expanduser(wanted), path=search.path)
+        clang = Path(os.path.abspath(binary)) if binary else None  # ninja runs in another directory
     if clang is None:
         raise ToolchainError(
-            f"EBPF_CLANG or ebpf.toml chooses {wanted}, which is not there",
-            "give a major, a name in PATH or a path, or remove the choice",
+            f"{wanted}, chosen by EBPF_CLANG or ebpf.toml, does not exist",
+            "set it to a major, a name in PATH or a path, or remove it",
         )
     version = tool_version(clang, search.owner)
     suffix = _MAJOR_IN_NAME.search(clang.name)
@@ -144,14 +147,14 @@ def _chosen(wanted: str, search: _Search) -> Toolchain:
     missing = [name for name in NEEDED if tools[name] is None]
     if missing:
         raise ToolchainError(
-            f"{clang} is LLVM {version}, but there is no {' and no '.join(missing)} of that major",
-            f"install LLVM {version.split('.')[0]} as a whole, or choose another clang",
+            f"{clang} is LLVM {version}; missing of the same major: {', '.join(missing)}",
+            f"install LLVM {version.split('.')[0]} completely, or choose another clang",
         )
     return _verified(tools, search)
 
 
 def _majors(search: _Search) -> list[int]:
-    """Return every major of which some tool is there, newest first."""
+    """Return every major with at least one tool installed, newest first."""
     present = {
         major
         for major in range(_OLDEST, _NEWEST)
@@ -178,27 +181,27 @@ def _of_major(name: str, major: int, search: _Search) -> Path | None:
 
 
 def _major_of(path: Path, search: _Search) -> int:
-    """Return a tool's major from where it really is, else by asking it: asking costs 20 ms."""
+    """Return a tool's major from its resolved path, else from `--version`, which takes 20 ms."""
     real = os.path.realpath(path)
-    found = _MAJOR_IN_PATH.search(os.path.dirname(real)) or _MAJOR_IN_NAME.search(os.path.basename(real))
-    return int(found[1]) if found else int(tool_version(path, search.owner).partition(".")[0])
+    major = _MAJOR_IN_PATH.search(os.path.dirname(real)) or _MAJOR_IN_NAME.search(os.path.basename(real))
+    return int(major[1]) if major else int(tool_version(path, search.owner).partition(".")[0])
 
 
 def tool_version(path: Path, owner: Owner | None) -> str:
-    """Ask an LLVM tool for its version, e.g. `14.0.6`, as `owner`.
+    """Run an LLVM tool with `--version` as `owner` and return its version, e.g. `14.0.6`.
 
-    Raises ToolchainError when it does not say.
+    Raises ToolchainError if the output has no version.
     """
     return _version_in(path, _ask_all([path], owner)[0])
 
 
 def _ask_all(paths: Sequence[Path], owner: Owner | None) -> list[bytes]:
-    """Return what each tool says of its version. They run side by side: loading LLVM takes each 20 ms."""
+    """Return the `--version` output of each tool. They run in parallel: loading LLVM takes 20 ms each."""
     running: list[subprocess.Popen[bytes]] = []
     try:
         for path in paths:
             running.append(_start(path, owner))
-        return [_said(path, process) for path, process in zip(paths, running, strict=True)]
+        return [_output_of(path, process) for path, process in zip(paths, running, strict=True)]
     finally:
         for process in running:
             with process:  # closes its pipe, and waits
@@ -214,13 +217,13 @@ def _start(path: Path, owner: Owner | None) -> subprocess.Popen[bytes]:
             stderr=subprocess.DEVNULL,
             cwd="/",
             env=environment(owner),
-            **identity(owner),  # ebpf.toml may name it: that is not for root to run
+            **identity(owner),  # ebpf.toml may name it, so root must not run it
         )
     except OSError as error:
         raise _does_not_run(path, error) from error
 
 
-def _said(path: Path, process: subprocess.Popen[bytes]) -> bytes:
+def _output_of(path: Path, process: subprocess.Popen[bytes]) -> bytes:
     try:
         return process.communicate(timeout=20)[0]
     except subprocess.TimeoutExpired as error:
@@ -231,31 +234,31 @@ def _does_not_run(path: Path, error: Exception) -> ToolchainError:
     return ToolchainError(f"{path} does not run ({error})", "choose another with EBPF_CLANG")
 
 
-def _version_in(path: Path, said: bytes) -> str:
-    found = _VERSION.search(said)
-    if found is None:
+def _version_in(path: Path, output: bytes) -> str:
+    version = _VERSION.search(output)
+    if version is None:
         raise ToolchainError(
             f"{path} --version does not name an LLVM version", "choose another with EBPF_CLANG"
         )
-    return b".".join(number or b"0" for number in found.groups()).decode()
+    return b".".join(number or b"0" for number in version.groups()).decode()
 
 
 def _verified(paths: Mapping[str, Path | None], search: _Search) -> Toolchain:
-    """Ask each tool itself: names and links lie, and a mix must not get through."""
+    """Check the version of each tool by running it: names and links can mislead, and a mix is an error."""
     asked = {name: path for name, path in paths.items() if path is not None and name in NEEDED}
-    said = dict(zip(asked, _ask_all(list(asked.values()), search.owner), strict=True))
+    outputs = dict(zip(asked, _ask_all(list(asked.values()), search.owner), strict=True))
     tools = {
-        name: Tool(path, _version_in(path, said[name]))
+        name: Tool(path, _version_in(path, outputs[name]))
         for name, path in paths.items()
-        if path and name in said
+        if path and name in outputs
     }
     if len({tool.major for tool in tools.values()}) > 1:
         mix = ", ".join(f"{tool.path} is {tool.version}" for tool in tools.values())
         raise ToolchainError(
-            f"a mix of LLVM majors: {mix}",
-            "bitcode of one major is not safe in another; choose one with EBPF_CLANG=clang-N",
+            f"mixed LLVM majors: {mix}",
+            "LLVM majors cannot share bitcode; choose one with EBPF_CLANG=clang-N",
         )
-    if b"bpf" not in said["llc"]:
+    if b"bpf" not in outputs["llc"]:
         raise ToolchainError(
             f"{tools['llc'].path} has no BPF target", "use an LLVM built with the BPF backend"
         )

@@ -1,8 +1,8 @@
-"""Whether what a project's files name (compiler, launcher, flags) may run, and as whom.
+"""Whether the programs that a project's files name (compiler, launcher, flags) may run, and as which user.
 
-A person's own project may be built. One that somebody else could have written is built only after the person
-has confirmed its directory, as git has safe.directory: the list is kept in the person's own configuration,
-never in the project. Looking at a project runs nothing of it in either case.
+The user's own project may be built. A project that another user could have written is built only after the
+user has confirmed its directory, like git's safe.directory: the list is in the user's configuration, never in
+the project. Viewing a project runs nothing from it in either case.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from core.system.files import changed_by_others, not_only, passed_through, read_
 from core.text.safe import safe_text
 
 _BIGGEST = 1024 * 1024
-_HEAD = "# Directories that may be built although others can write to them; one absolute path a line.\n"
+_HEAD = "# Directories that may be built although others can write to them; one absolute path per line.\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The judgement of one project. `reason` is why it is not the person's alone, empty when it is.
+    """The judgement of one project. `reason` says why others can change it; empty if none can.
 
-    `directory` is what a person confirms; `builder` is who its tools run as, None when that is us.
+    `directory` is what the user confirms; `builder` is the user that tools run as, None for our own.
     """
 
     directory: Path
@@ -43,20 +43,20 @@ class Trust:
 
     @property
     def runs_as(self) -> str:
-        """Who tools run as, for people."""
+        """The user that tools run as, as a text for people."""
         if self.builder is None:
             return "you" if os.geteuid() else "root"
         return self.builder.name or f"uid {self.builder.uid}"
 
     @property
     def refusal(self) -> str:
-        """One line: why nothing of it runs, and the command that changes this."""
+        """One line: why the project does not run, and the command that changes this."""
         command = f"ebpf-tui config confirm {shlex.quote(str(self.directory))}"
-        return f"{self.reason}, so nothing of it runs until you confirm it: {command}"
+        return f"{self.reason}, so nothing in it runs until you confirm it: {command}"
 
 
 def judge(project: Project) -> Trust:
-    """Look at who could have written a project: its directory and all above it, its files, what they name."""
+    """Check who could change a project: its directory and all parents, its files and what they name."""
     directory = Path(os.path.realpath(project.root))
     uid = person()
     reason = next(_reasons(project, uid), "")
@@ -65,11 +65,11 @@ def judge(project: Project) -> Trust:
 
 
 def _reasons(project: Project, uid: int) -> Iterator[str]:
-    """Yield why others than this user could change the project."""
+    """Yield the reasons why users other than `uid` could change the project."""
     seen: set[tuple[str, bool]] = set()
     for path in dict.fromkeys(_files(project)):
         steps: list[tuple[str, os.stat_result]] = []
-        with contextlib.suppress(OSError):  # what is not there is told by whoever needs it
+        with contextlib.suppress(OSError):  # a missing file is reported where it is needed
             steps.extend(passed_through(path))
         for number, (step, about) in enumerate(steps):
             on_the_way = number < len(steps) - 1
@@ -81,33 +81,33 @@ def _reasons(project: Project, uid: int) -> Iterator[str]:
 
 
 def _files(project: Project) -> Iterator[str]:
-    """Yield what a build reads or runs because the project's files name it."""
+    """Yield the paths that a build reads or runs because the project's files name them."""
     yield str(project.root)
     if project.file is not None:
         yield str(project.file)
     yield from (program for program in (project.clang, project.launcher) if program and "/" in program)
     yield from (str(place) for place in project.include)
-    for one in project.objects:
-        yield str(one.source)
-        yield from _named_by(one.flags)
+    for spec in project.objects:
+        yield str(spec.source)
+        yield from _named_by(spec.flags)
 
 
 def _named_by(flags: tuple[str, ...]) -> Iterator[str]:
     """Yield the absolute paths in compiler flags: plugins, response files, headers."""
     for flag in flags:
-        if found := re.search(r"(?:^|[=,@]|^-[A-Za-z]+)(/.*)$", flag):
-            yield found[1]
+        if path := re.search(r"(?:^|[=,@]|^-[A-Za-z]+)(/.*)$", flag):
+            yield path[1]
 
 
 def chooses_of_the_system(clang: str | None) -> bool:
-    """Return whether an ebpf.toml only says which LLVM of this machine it wants, or nothing."""
+    """Return whether `clang` of an ebpf.toml only selects an LLVM of this machine, or is not set."""
     return clang is None or re.fullmatch(r"\d+|clang(-\d+)?", clang) is not None
 
 
 def what_runs(project: Project, source: Path | None = None) -> tuple[str, ...]:
-    """Return, a line each and safe to show, what the project's files have a build run, and with what.
+    """Return, one per line and safe to show, the programs and flags that the project's files add to a build.
 
-    `source`: only for the objects that are made of it.
+    `source`: only for the objects built from it.
     """
     where = project.file or project.root
     lines = []
@@ -115,8 +115,8 @@ def what_runs(project: Project, source: Path | None = None) -> tuple[str, ...]:
         lines.append(f"clang: {project.clang}")
     if project.launcher is not None:
         lines.append(f"launcher: {project.launcher}")
-    objects = [one for one in project.objects if source in (None, one.source)]
-    lines += [f"flags of {one.name}: {shlex.join(one.flags)}" for one in objects if one.flags]
+    objects = [spec for spec in project.objects if source in (None, spec.source)]
+    lines += [f"flags of {spec.name}: {shlex.join(spec.flags)}" for spec in objects if spec.flags]
     return tuple(safe_text(f"{where}: {line}") for line in lines)
 
 
@@ -124,12 +124,12 @@ def what_runs(project: Project, source: Path | None = None) -> tuple[str, ...]:
 
 
 def confirmed_file() -> Path:
-    """Return where the person's confirmed directories are kept; there need be no such file."""
+    """Return the path of the user's list of confirmed directories, which may not exist."""
     return config_directory(invoking_user()) / "confirmed"
 
 
 def confirmed_directories() -> frozenset[str]:
-    """Return the directories that the person has confirmed; none when others could have written the list."""
+    """Return the directories that the user has confirmed; none if others could have written the list."""
     owner, file = invoking_user(), confirmed_file()
     try:
         with acting_for(owner):
@@ -142,9 +142,9 @@ def confirmed_directories() -> frozenset[str]:
 
 
 def confirm(directory: Path, *, remove: bool = False) -> None:
-    """Let the project in `directory` be built from now on, or with `remove` no longer. The person's decision.
+    """Confirm the project in `directory` on behalf of the user, or with `remove` withdraw that.
 
-    Raises ConfigError: not a directory, no name for a line, or a list that others could write.
+    Raises ConfigError if it is not a directory, its name has a line break, or others can write to the list.
     """
     place = os.path.realpath(directory)
     if not remove and not os.path.isdir(place):
@@ -158,7 +158,7 @@ def confirm(directory: Path, *, remove: bool = False) -> None:
         with acting_for(owner):
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if problem := not_only(person(), file.parent):
-                raise ConfigError(f"{file} is not kept: {problem}")
+                raise ConfigError(f"{file} is not written: {problem}")
             write_file(file, os.fsencode(_HEAD + "".join(f"{line}\n" for line in sorted(new))))
     except OSError as error:
         raise ConfigError(f"cannot write {file}: {error.strerror}") from error

@@ -1,8 +1,8 @@
-"""vmlinux.h: found beside the sources, else made from the running kernel's BTF.
+"""vmlinux.h: found next to the sources, else generated from the running kernel's BTF.
 
-libbpf's btf_dump does the work (no bpftool needed); it takes seconds, so the result is cached by the hash
-of the BTF. The cache directory is the user's own, mode 0700, and its owner is checked: headers from a
-directory that others can write to are how CVE-2024-2314 happened.
+libbpf's btf_dump generates it (no bpftool needed), which takes seconds, so the result is cached by the hash
+of the BTF. The cache directory is the user's own, with mode 0700 and its owner checked: headers from a
+directory that others could write to caused CVE-2024-2314.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def wants_vmlinux(source: Path, include: Iterable[Path]) -> bool:
 
 
 def find_vmlinux(source: Path, include: Iterable[Path], arch: Arch) -> Path | None:
-    """Return the directory of the project's own vmlinux.h: beside the source, in the include directories,
+    """Return the directory of the project's own vmlinux.h: next to the source, in the include directories,
     or in the <kernel-arch>/ folder of one of these."""
     for place in (source.parent, *include):
         for directory in (place / arch.kernel, place):
@@ -74,20 +74,18 @@ def find_vmlinux(source: Path, include: Iterable[Path], arch: Arch) -> Path | No
 
 
 def cached_vmlinux(host: Host = LOCAL, owner: Owner | None = None) -> Path:
-    """Return the directory of the vmlinux.h of the running kernel, making it when it is not cached.
+    """Return the directory of the running kernel's vmlinux.h, generating it if it is not cached.
 
     The cache is that of `owner`, who will read it: by default of the invoking user.
 
-    Raises VmlinuxError: no BTF, no libbpf, or a cache directory that is not ours alone.
+    Raises VmlinuxError: no BTF, no libbpf, or a cache directory that others can write to.
     """
     source = host.path(KERNEL_BTF)
     try:
         with open(source, "rb") as file:
             btf = file.read(_BIGGEST_BTF)
     except OSError as error:
-        raise VmlinuxError(
-            f"{source}: {error.strerror}; the kernel needs CONFIG_DEBUG_INFO_BTF for that"
-        ) from error
+        raise VmlinuxError(f"{source}: {error.strerror}; the kernel needs CONFIG_DEBUG_INFO_BTF") from error
     owner = owner or invoking_user()
     cache = cache_directory(owner)
     try:
@@ -102,8 +100,8 @@ def cached_vmlinux(host: Host = LOCAL, owner: Owner | None = None) -> Path:
 
 
 def _included(path: Path) -> Iterator[bytes]:
-    for found in _INCLUDE.finditer(read_regular(path, _BIGGEST_SOURCE, link=True) or b""):
-        yield found[1]
+    for include in _INCLUDE.finditer(read_regular(path, _BIGGEST_SOURCE, link=True) or b""):
+        yield include[1]
 
 
 # --- libbpf ----------------------------------------------------------------------------------------
@@ -132,7 +130,7 @@ def dump_types(btf_file: Path) -> list[bytes]:
 
 
 def _writer(parts: list[bytes]) -> ctypes._FuncPointer:
-    """Return a printf that appends to `parts`: its va_list goes on to libc's vsnprintf unopened."""
+    """Return a printf that appends to `parts`; it passes its va_list on to libc's vsnprintf."""
     vsnprintf = ctypes.CDLL(None).vsnprintf
     vsnprintf.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p)
     size = 64 * 1024
@@ -149,7 +147,7 @@ def _libbpf() -> ctypes.CDLL:
     try:
         library = ctypes.CDLL("libbpf.so.1")
     except OSError as error:
-        raise VmlinuxError(f"libbpf.so.1 is not here: {install_hint('libbpf runtime')}") from error
+        raise VmlinuxError(f"libbpf.so.1 is not installed: {install_hint('libbpf runtime')}") from error
     library.btf__parse.restype = ctypes.c_void_p
     library.btf__parse.argtypes = (ctypes.c_char_p, ctypes.c_void_p)
     library.btf__type_cnt.restype = ctypes.c_uint

@@ -23,7 +23,7 @@ def _target(data: bytes) -> None:
     step = data[0] * 8 + 1 if data else 1
     events = [event for at in range(0, len(data), step) for event in output.feed(data[at : at + step])]
     events += [*output.settle(), *output.close()]
-    assert len(output.said) <= LOG_LIMIT
+    assert len(output.messages) <= LOG_LIMIT
     for event in events:
         if isinstance(event, EdgeFinished):
             assert all(line.isprintable() for line in event.log.split("\n"))

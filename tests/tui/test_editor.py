@@ -80,7 +80,7 @@ def test_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
-        ({}, "no editor is set"),
+        ({}, "No editor is set"),
         ({"EDITOR": "vim '"}, "no closing quotation"),
         ({"VISUAL": "''"}, "no program"),
     ],
@@ -96,7 +96,7 @@ async def test_without_an_editor_o_says_how_to_set_one(project: Path) -> None:
         await press(pilot, "2")
         await until(pilot, lambda: "bad.bpf" in text(pilot))
         await press(pilot, "o")
-        assert "no editor is set: export EDITOR=vim" in words(pilot)
+        assert "No editor is set: export EDITOR=vim" in words(pilot)
 
 
 def on_build_screen(project: Path, editor: str, **environ: str) -> Terminal:

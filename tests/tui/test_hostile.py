@@ -94,7 +94,7 @@ async def test_a_failed_engine_is_told_and_the_other_screens_still_work() -> Non
         for key, name in (("5", "Resolver"), ("3", "Headers")):
             await press(pilot, key)
             assert f"[{key} {name}]" in text(pilot)
-            assert "! the tree stands still: no [bold]memory" in lines(pilot)[1]
+            assert "! Live updates stopped: no [bold]memory" in lines(pilot)[1]
 
 
 @pytest.mark.parametrize("size", [(20, 5), (1, 1), (40, 10), (80, 24), (250, 70)])

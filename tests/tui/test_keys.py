@@ -64,7 +64,7 @@ async def help_lists_the_live_keys(pilot: Pilot[None]) -> None:
     await press(pilot, "question_mark")
     assert isinstance(pilot.app.screen, HelpScreen)
     shown = text(pilot)
-    assert shown.index("process tree") < shown.index("moving about") < shown.index("Page up")
+    assert shown.index("Process tree") < shown.index("Navigation") < shown.index("Page up")
     await press(pilot, "escape", "f1", "q")
     assert pilot.app.screen is processes(pilot)
 
@@ -74,7 +74,7 @@ async def reload_is_left_to_the_engine_and_its_message_goes_away(pilot: Pilot[No
     app = pilot.app
     assert isinstance(app, EbpfApp)
     await press(pilot, "L")  # a fixture has no probe, as a recording has none
-    assert "no probe to load" in text(pilot)
+    assert "Nothing to reload: this is a recording" in text(pilot)
     assert engine(pilot).reloads == 0
     app._open_probe = not_opened
     app.clear_notifications()
@@ -279,7 +279,7 @@ async def search_goes_to_matches_and_hides_nothing(pilot: Pilot[None]) -> None:
     view = tree(pilot)
     total = view.row_count
     await press(pilot, "n")
-    assert "nothing is searched for" in text(pilot)
+    assert "No search: press ctrl+f to start one" in text(pilot)
     pilot.app.clear_notifications()
     await go_to(pilot, 4121)
     await press(pilot, "space", "home", "ctrl+f", *"worker")
@@ -405,7 +405,7 @@ async def brackets_go_through_the_past(pilot: Pilot[None]) -> None:
     await press(pilot, "escape")
     await go_to(pilot, 4123)
     await press(pilot, "left_curly_bracket", "left_square_bracket")
-    assert "nothing older is kept: 10m and 64M at most" in words(pilot)
+    assert "Start of history (limit 10m / 64M" in words(pilot)
     assert "paused · 20s ago · ] forward" in lines(pilot)[0]
     pilot.app.clear_notifications()
     await press(pilot, "right_curly_bracket", "right_square_bracket")
@@ -420,7 +420,7 @@ async def brackets_go_through_the_past(pilot: Pilot[None]) -> None:
 @checks("processes.slower", "processes.faster")
 async def only_a_replay_goes_faster(pilot: Pilot[None]) -> None:
     await press(pilot, "greater_than_sign")
-    assert "only a replay can go slower or faster" in words(pilot)
+    assert "Only a replay can change its speed" in words(pilot)
     pilot.app.clear_notifications()
     engine(pilot).replay = Position(12 * SECOND, 300 * SECOND, 1.0)
     engine(pilot).publish()
@@ -596,10 +596,10 @@ async def test_nothing_is_done_to_the_past() -> None:
         await press(pilot, "left_square_bracket")
         await go_to(pilot, 4122)
         for key, refusal in (
-            ("r", "the past cannot be resolved again"),
-            ("R", "the past cannot be resolved again"),
-            ("K", "no signals into the past: Z goes on to now"),
-            ("L", "no probe goes into the past"),
+            ("r", "Resolving again needs the live view; press Z"),
+            ("R", "Resolving again needs the live view; press Z"),
+            ("K", "Signals need the live view; press Z"),
+            ("L", "Return to live (Z) before reloading the probe"),
         ):
             await press(pilot, key)
             assert refusal in words(pilot)

@@ -55,8 +55,8 @@ async def test_a_thread_that_fails_is_told_and_the_session_goes_on(
             if "looking failed" in words(pilot):
                 break
             await pilot.pause(0.05)
-        assert "looking failed: no [bold]luck" in words(pilot)
-        assert "r looks again" in words(pilot)
+        assert "Refresh failed: no [bold]luck" in words(pilot)
+        assert "press r to retry" in words(pilot)
         await press(pilot, "1")
         assert pilot.app.screen is processes(pilot)
 

@@ -34,7 +34,7 @@ async def test_a_command_that_changes_something_is_refused(name: str) -> None:
         await press(pilot, ROOMS[command.scope])
         await pilot.app.workers.wait_for_complete()
         await press(pilot, command.keys.split(",")[0])
-        assert "read-only: " in words(pilot)
+        assert "Read-only: " in words(pilot)
         assert len(pilot.app.screen_stack) == 1
         assert engine(pilot).reloads == 0
         assert f" {command.first_key} {command.title} " not in lines(pilot)[-1]

@@ -38,7 +38,7 @@ def test_an_object_that_others_could_have_written_is_not_loaded(
 ) -> None:
     built.write_bytes(b"")
     built.chmod(0o666)
-    with pytest.raises(ProbeUnavailable, match=r"others can write .*: remove it"):
+    with pytest.raises(ProbeUnavailable, match=r"other users can write to .*: remove it"):
         probe_object()
     built.chmod(0o644)
     if os.geteuid() != 0:

@@ -91,4 +91,4 @@ async def test_neither_groups_nor_recordings_get_signals(sleepers: list[subproce
     async with opened(FixtureEngine([view(sleepers[0])]), settings=ALLOWED) as pilot:
         await go_to(pilot, sleepers[0].pid)
         await press(pilot, "f9")
-        assert "is not running: no signal can reach it" in words(pilot)
+        assert "Signals need a live host: this is a recording" in words(pilot)

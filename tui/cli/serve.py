@@ -49,10 +49,10 @@ def command(settings: Settings, port: int, recording: Path | None, speed: float,
     stdout = sys.stdout
 
     def opened(taken: int) -> None:
-        url = f"http://{ADDRESS}:{taken}/?token={server.door.token}"
+        url = f"http://{ADDRESS}:{taken}/?token={server.access.token}"
         with contextlib.redirect_stdout(stdout):
             if as_json:
-                emit("serve", {"url": url, "address": ADDRESS, "port": taken, "token": server.door.token,
+                emit("serve", {"url": url, "address": ADDRESS, "port": taken, "token": server.access.token,
                                "sessions": MOST_SESSIONS, "read_only": True})  # fmt: skip
             else:
                 click.echo(url)

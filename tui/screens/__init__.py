@@ -1,1 +1,1 @@
-"""One screen per file, its .tcss beside it."""
+"""One screen per file, with its styles in its DEFAULT_CSS."""

@@ -1,4 +1,4 @@
-"""What all screens have in common: header, tabs and footer around a body."""
+"""The base of the screens: header, tabs and footer around a body."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ class BaseScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield HeaderBar()
-        rooms = [command for command in self.app.commands(["everywhere"]) if command.id.startswith("screen.")]
-        yield TabLine(rooms, self.NAME)
+        tabs = [command for command in self.app.commands(["everywhere"]) if command.id.startswith("screen.")]
+        yield TabLine(tabs, self.NAME)
         yield from self.compose_body()
         yield FooterBar()
 
     def compose_body(self) -> ComposeResult:
-        """Yield what stands between the tabs and the footer."""
+        """Yield the widgets between the tabs and the footer."""
         raise NotImplementedError
 
     def show_frame(self, frame: Frame) -> None:
-        """Take a new frame. Called for the screen in sight only, and when it comes into sight."""
+        """Show a new frame. Called only for the screen on display, and when it comes on display."""
         self.query_one(HeaderBar).show(frame.header)
 
     def live_scopes(self) -> tuple[str, ...]:
-        """Return the scopes whose keys work now, the focused widget's first."""
+        """Return the scopes whose keys are live now, those of the focused widget first."""
         focused: tuple[str, ...] = getattr(self.focused, "SCOPES", ())
-        if isinstance(self.focused, Input):  # it takes every letter
+        if isinstance(self.focused, Input):  # it receives every letter
             return focused
         return (*focused, self.NAME, "everywhere")
 
@@ -63,16 +63,16 @@ class BaseScreen(Screen[None]):
         self.query_one(FooterBar).show(self.app.commands(self.live_scopes()))
 
     def show_problem(self, problem: str) -> None:
-        """Say in the header why no more frames come."""
+        """Show in the header why live updates stopped."""
         self.query_one(HeaderBar).show_problem(problem)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """A thread that failed (all of ours have exit_on_error=False) is told, and the session goes on."""
+        """Report a failed worker thread and continue; all of our workers have exit_on_error=False."""
         error = event.worker.error
         if event.state is WorkerState.ERROR and error is not None:
             _LOG.info("a worker failed", exc_info=error)
-            what = safe_text(str(error) or type(error).__name__)
-            self.notify(f"looking failed: {what}; r looks again", severity="error", markup=False)
+            reason = safe_text(str(error) or type(error).__name__)
+            self.notify(f"Refresh failed: {reason}; press r to retry", severity="error", markup=False)
 
     def on_screen_resume(self) -> None:
         if self.app.problem:

@@ -1,4 +1,4 @@
-"""The column chooser: each choice shows at once."""
+"""The column menu: each choice takes effect at once."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from tui.config import COLUMNS
 from tui.screens.menu import Menu
 
 _NONE = ("source",)
-"""What is always there: asked for alone when nothing else is wanted, as an empty choice means all."""
+"""The column that is always shown. Requested alone when all others are off: an empty choice means all."""
 
 
 class ColumnMenu(Menu):
-    """Calls `changed` with the columns that are wanted; empty: all that fit."""
+    """Calls `changed` with the chosen columns; empty: all that fit."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        ("space", "turn", "Turn"),
+        ("space", "turn", "Toggle"),
         ("C", "dismiss(None)", "Close"),
     ]
 
     def __init__(self, wanted: tuple[str, ...], changed: Callable[[tuple[str, ...]], None]) -> None:
         self._wanted = set(wanted or COLUMNS)
         self._changed = changed
-        super().__init__("columns, if they fit", {name: self._words_of(name) for name in COLUMNS}, COLUMNS[0])
+        super().__init__(
+            "columns, as far as they fit", {name: self._words_of(name) for name in COLUMNS}, COLUMNS[0]
+        )
 
     def _words_of(self, name: str) -> str:
         return f"[{'x' if name in self._wanted else ' '}] {name}"
@@ -36,7 +38,7 @@ class ColumnMenu(Menu):
         self.query_one(OptionList).action_select()
 
     def choose(self, name: str) -> None:
-        """Turn a column on or off, and stay."""
+        """Turn a column on or off; the menu stays open."""
         self._wanted ^= {name}
         self.query_one(OptionList).replace_option_prompt(name, Text(self._words_of(name)))
         wanted = tuple(column for column in COLUMNS if column in self._wanted)

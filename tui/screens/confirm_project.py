@@ -1,4 +1,4 @@
-"""The question before a project that others can write to is built: what would run, as whom, and why."""
+"""Asks before a project is built that other users can write to: what would run, as which user, and why."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from core.text.safe import safe_text
 
 
 class ConfirmProject(ModalScreen[bool]):
-    """Returns whether the person confirmed the directory of a plan that is held back."""
+    """Returns whether the user confirmed the directory of a plan that is held back."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,q", "dismiss(False)", "Close")]
     DEFAULT_CSS = """
@@ -40,13 +40,13 @@ class ConfirmProject(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         box = Vertical()
-        box.border_title = Text("not yours alone")
+        box.border_title = Text("others can change this project")
         with box:
             with VerticalScroll():
                 yield Static(Text("\n".join(question(self._plan))), markup=False)
             yield OptionList(
-                Option(Text("leave it: nothing of it runs"), id="no"),
-                Option(Text("confirm this directory, from now on, and build"), id="yes"),
+                Option(Text("Cancel: run nothing from it"), id="no"),
+                Option(Text("Confirm this directory from now on, and build"), id="yes"),
             )
 
     def on_mount(self) -> None:
@@ -58,13 +58,13 @@ class ConfirmProject(ModalScreen[bool]):
 
 
 def question(plan: BuildPlan) -> list[str]:
-    """Return the lines of the question, safe to show: why, and exactly what the project's files have run."""
+    """Return the lines of the question, safe to show: the reason, and what the project's files run."""
     trust = plan.trust
-    named = what_runs(plan.project) or ("its files name no program; only the system's LLVM would run",)
+    programs = what_runs(plan.project) or ("its files name no program; only the system's LLVM runs",)
     return [
         safe_text(str(trust.directory)),
         safe_text(trust.reason) + ".",
         "",
         f"A build runs as {safe_text(trust.runs_as)}:",
-        *named,
+        *programs,
     ]

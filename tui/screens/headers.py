@@ -1,4 +1,4 @@
-"""Screen 3: which kernel headers were found, which were taken and why, and the flags that follow."""
+"""Screen 3: the kernel headers that were found, which are used and why, and the compiler flags."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tui.widgets.list_pane import Cell, Line, ListPane, cells
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What the search for one architecture gave."""
+    """The result of the search for one architecture."""
 
     arch: Arch
     asked: str
@@ -40,16 +40,28 @@ class Findings:
 
 
 def search(host: Host, arch: Arch) -> Findings:
-    """Look for headers; not finding any is a finding too. Reads the disk."""
+    """Search for headers; finding none is a result too. Reads the disk."""
     try:
-        found = find_header_dirs(host, arch=arch)
+        headers = find_header_dirs(host, arch=arch)
     except HeadersNotFound as error:
         return Findings(
-            arch, safe_text(host.kernel_release()), error.candidates, (), (), (), f"none found: {error.hint}"
+            arch,
+            safe_text(host.kernel_release()),
+            error.candidates,
+            (),
+            (),
+            (),
+            f"no headers found: {error.hint}",
         )
-    dirs = tuple(_in_tree(path, found.trees) for path in found.dirs)
+    dirs = tuple(_in_tree(path, headers.trees) for path in headers.dirs)
     return Findings(
-        arch, found.release.text, found.candidates, dirs, found.flags, found.warnings, compiler=_compiler()
+        arch,
+        headers.release.text,
+        headers.candidates,
+        dirs,
+        headers.flags,
+        headers.warnings,
+        compiler=_compiler(),
     )
 
 
@@ -68,7 +80,7 @@ def _in_tree(path: Path, trees: tuple[Path, ...]) -> tuple[str, str]:
 
 
 class HeadersScreen(BaseScreen):
-    """`a` changes the architecture, `v` the variant whose flags are shown."""
+    """`a` shows the next architecture, `v` the flags of the next variant."""
 
     NAME = "headers"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("headers")]
@@ -86,7 +98,7 @@ class HeadersScreen(BaseScreen):
     """
 
     class Found(Message):
-        """The search is over."""
+        """The search is complete."""
 
         def __init__(self, findings: Findings) -> None:
             super().__init__()
@@ -125,24 +137,24 @@ class HeadersScreen(BaseScreen):
         self._show_flags()
 
     def action_copy(self) -> None:
-        """Copy the command as `ebpf-tui flags` prints it; through the terminal, so over ssh too (OSC 52)."""
-        found = self._findings
-        if found is None:
+        """Copy the command that `ebpf-tui flags` prints, through the terminal (OSC 52), so over ssh too."""
+        findings = self._findings
+        if findings is None:
             return
-        command = whole_command(self._flags(found), found.compiler)
+        command = whole_command(self._flags(findings), findings.compiler)
         self.app.copy_to_clipboard(command)
-        self.notify(f"copied: {safe_text(command, 60)}", markup=False)
+        self.notify(f"Copied: {safe_text(command, 60)}", markup=False)
 
-    def _flags(self, found: Findings) -> tuple[Flag, ...]:
-        """Return all flags of the variant that is shown."""
+    def _flags(self, findings: Findings) -> tuple[Flag, ...]:
+        """Return all flags of the current variant."""
         prebuilt = self._variant.base == "prebuilt"
-        return (*compile_flags(found.arch, self._variant), *(found.header_flags if prebuilt else ()))
+        return (*compile_flags(findings.arch, self._variant), *(findings.header_flags if prebuilt else ()))
 
     def action_again(self) -> None:
         self._look()
 
     def _look(self) -> None:
-        self.candidates.show("candidates", [[Cell("looking…", "dim")]], self._arch.name)
+        self.candidates.show("candidates", [[Cell("searching…", "dim")]], self._arch.name)
         self._search(self.app.settings.host, self._arch)
 
     @work(thread=True, exclusive=True, group="headers", exit_on_error=False)
@@ -151,53 +163,53 @@ class HeadersScreen(BaseScreen):
 
     def on_headers_screen_found(self, event: Found) -> None:
         if event.findings.arch != self._arch:
-            return  # another architecture was asked for meanwhile
-        self._findings = found = event.findings
-        rows = [_candidate_row(candidate) for candidate in found.candidates]
+            return  # another architecture was chosen in the meantime
+        self._findings = findings = event.findings
+        rows = [_candidate_row(candidate) for candidate in findings.candidates]
         self.candidates.show(
-            f"candidates for {found.asked}",
+            f"candidates for {findings.asked}",
             rows or [[Cell("no candidate directory", "warn")]],
-            found.arch.name,
+            findings.arch.name,
         )
         self._show_verdict()
         self._show_flags()
 
     @on(ListPane.Moved, "#candidates")
     def _show_verdict(self) -> None:
-        found = self._findings
-        if found is None or not found.candidates:
+        findings = self._findings
+        if findings is None or not findings.candidates:
             self.verdict.show("verdict", [])
             return
-        candidate = found.candidates[min(self.candidates.cursor, len(found.candidates) - 1)]
+        candidate = findings.candidates[min(self.candidates.cursor, len(findings.candidates) - 1)]
         lines: list[Line] = [
             [Cell(safe_text(str(candidate.path)), "title")],
             [
-                Cell("taken: " if candidate.chosen else "not taken: ", _kind(candidate)),
+                Cell("used: " if candidate.chosen else "not used: ", _kind(candidate)),
                 Cell(candidate.reason),
             ],
         ]
         if candidate.resolved is not None and candidate.resolved != candidate.path:
-            lines.append([Cell(f"is {safe_text(str(candidate.resolved))}", "dim")])
+            lines.append([Cell(f"resolves to {safe_text(str(candidate.resolved))}", "dim")])
         self.verdict.show("verdict", lines)
 
     def _show_flags(self) -> None:
-        found = self._findings
-        if found is None:
+        findings = self._findings
+        if findings is None:
             return
-        lines: list[Line] = [[Cell(f"! {warning}", "warn")] for warning in found.warnings]
-        if found.problem:
-            lines.append([Cell(f"! {found.problem}", "bad")])
-        lines.append([Cell("directories, in this order", "title")])
-        above = ""
-        for number, (tree, path) in enumerate(found.dirs, 1):
-            if tree != above:
+        lines: list[Line] = [[Cell(f"! {warning}", "warn")] for warning in findings.warnings]
+        if findings.problem:
+            lines.append([Cell(f"! {findings.problem}", "bad")])
+        lines.append([Cell("directories in search order", "title")])
+        previous = ""
+        for number, (tree, path) in enumerate(findings.dirs, 1):
+            if tree != previous:
                 lines.append([Cell(f"   {tree}/", "dim")])
-                above = tree
+                previous = tree
             lines.append([Cell(f"{number:>2} ", "dim"), Cell(path)])
         lines.append([Cell(f"flags of {self._variant}", "title")])
-        for flag in self._flags(found):
+        for flag in self._flags(findings):
             lines.append([Cell(safe_text(flag.flag), "key"), Cell(f"  {flag.why}", "dim")])
-        self.flags.show("directories and flags", lines, f"{found.arch.name} · {self._variant}")
+        self.flags.show("directories and flags", lines, f"{findings.arch.name} · {self._variant}")
 
 
 def _candidate_row(candidate: Candidate) -> Line:

@@ -1,4 +1,4 @@
-"""The help: every key that works where it was called, from the registry."""
+"""The help: every key that is live where the help was opened, from the registry."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from textual.widgets import Static
 
 from tui.keymap import SCOPES, Command
 
-_FILTER = """src:cache src:procfs src:none    the tier that answered
-src:event src:snapshot           how the entry came in
+_FILTER = """src:cache src:procfs src:none    tier that answered
+src:event src:snapshot           origin of the cache entry
 ctr:web  ctr:  pod:shop          container, any container, pod
-user:root  pid:1,300-399         who, which
-state:RD  cpu>5  mem>100M        state letters, more than
-kthread  nginx  "two words"      kernel threads, part of the row
-!word                            the other way round"""
+user:root  pid:1,300-399         user, process ids
+state:RD  cpu>5  mem>100M        state letters, lower limits
+kthread  nginx  "two words"      kernel threads, text in the row
+!word                            rows that do not match word"""
 
 
 class HelpScreen(ModalScreen[None]):
-    """Lists the live keys, those of the focused widget first."""
+    """Lists the live commands, those of the focused widget first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,q,question_mark,f1", "dismiss(None)", "Close")]
     DEFAULT_CSS = """
@@ -52,8 +52,8 @@ class HelpScreen(ModalScreen[None]):
                 text.append(f"  {command.shown_keys:<12}", style="bold")
                 text.append(f"{command.title:<16}{command.help}\n")
         if any(command.scope == "processes" for command in self._live):
-            text.append("the filter\n", style="bold")
+            text.append("Filter syntax\n", style="bold")
             text.append("\n".join(f"  {line}" for line in _FILTER.splitlines()))
         with VerticalScroll() as pane:
-            pane.border_title = "keys, esc closes"
+            pane.border_title = "Keys (esc closes)"
             yield Static(text)

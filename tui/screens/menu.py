@@ -1,4 +1,4 @@
-"""A small list above the screen from which one thing is chosen."""
+"""A small list above the screen, from which the user chooses one entry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BORDER = 4
 
 
 class Menu(ModalScreen[str | None]):
-    """Returns the key of what was chosen, None when it was closed. `words` are safe texts by key."""
+    """Returns the key of the chosen entry, None if closed. `words` maps keys to safe texts."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,q", "dismiss(None)", "Close")]
     DEFAULT_CSS = """
@@ -52,5 +52,5 @@ class Menu(ModalScreen[str | None]):
         self.choose(str(event.option_id))
 
     def choose(self, key: str) -> None:
-        """Take what was chosen."""
+        """Return the chosen key to the screen below."""
         self.dismiss(key)

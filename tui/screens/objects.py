@@ -1,4 +1,4 @@
-"""Screen 4: what is inside the objects that were built, and inside the probe that is shipped."""
+"""Screen 4: the contents of the objects that were built, and of the shipped probe."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from tui.widgets.fold_pane import FoldNode, FoldPane
 from tui.widgets.list_pane import Cell, Line, ListPane
 
 SHIPPED = "process.bpf.o"
-"""The probe that comes with the program, beside its source."""
+"""The probe that is shipped with the program, in the directory of its source."""
 
 
 class ObjectsScreen(BaseScreen):
-    """Objects on the left; on the right what is inside of one, or what was asked of it."""
+    """Objects on the left; on the right the contents of one, its verdicts or its comparison."""
 
     NAME = "objects"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("objects")]
@@ -53,14 +53,14 @@ class ObjectsScreen(BaseScreen):
     """
 
     class Listed(Message):
-        """The objects that exist were found."""
+        """The list of existing objects is complete."""
 
         def __init__(self, objects: list[tuple[str, Path]]) -> None:
             super().__init__()
             self.objects = objects
 
     class Opened(Message):
-        """The answer to question `number`; `overview` is what `esc` comes back to."""
+        """The answer to request `number`; `overview`: it is the page to which `esc` returns."""
 
         def __init__(self, number: int, page: Page, overview: bool) -> None:
             super().__init__()
@@ -69,7 +69,7 @@ class ObjectsScreen(BaseScreen):
             self.overview = overview
 
     class Code(Message):
-        """The code of the program that `node` stands for."""
+        """The code of the program that `node` represents."""
 
         def __init__(self, node: FoldNode, children: list[FoldNode]) -> None:
             super().__init__()
@@ -77,12 +77,12 @@ class ObjectsScreen(BaseScreen):
             self.children = children
 
     class Judged(Message):
-        """What the verifier said of the programs of an object."""
+        """The verifier's verdicts on the programs of an object."""
 
-        def __init__(self, path: Path, found: ObjectVerdict) -> None:
+        def __init__(self, path: Path, verdict: ObjectVerdict) -> None:
             super().__init__()
             self.path = path
-            self.found = found
+            self.verdict = verdict
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,9 +93,9 @@ class ObjectsScreen(BaseScreen):
         self._overview: Page | None = None
         self._page: Page | None = None
         self._place = 0
-        """The row of the overview that a program was opened from."""
-        self._question = 0
-        """Number of the latest question: an answer to an older one comes too late."""
+        """The row of the overview to return to."""
+        self._request_number = 0
+        """Number of the latest request: answers to older ones are dropped."""
 
     def compose_body(self) -> ComposeResult:
         self.objects.id, self.inside.id = "objects", "inside"
@@ -108,25 +108,25 @@ class ObjectsScreen(BaseScreen):
         self.action_again()
 
     def action_again(self) -> None:
-        """Look for objects anew, and read the one that is shown again."""
+        """Search for objects again, and read the selected one again."""
         self._shown = None
         if not self._objects:
-            self.objects.show("objects", [[Cell("looking…", "dim")]])
+            self.objects.show("objects", [[Cell("searching…", "dim")]])
         self._list()
 
     @work(thread=True, exclusive=True, group="objects", exit_on_error=False)
     def _list(self) -> None:
         probe, built = own_probe(user_cache_path("ebpf-tui"))
-        found = [("the shipped probe", probe / SHIPPED)] if (probe / SHIPPED).exists() else []
+        objects = [("the shipped probe", probe / SHIPPED)] if (probe / SHIPPED).exists() else []
         for row in read_board(self.app.settings.host, [(Path(), None), (probe, built)]).targets:
             if row.target.output.exists():
-                found.append((safe_text(row.target.label), row.target.output))
-        self.post_message(self.Listed(found))
+                objects.append((safe_text(row.target.label), row.target.output))
+        self.post_message(self.Listed(objects))
 
     def on_objects_screen_listed(self, event: Listed) -> None:
         self._objects = event.objects
         rows: list[Line] = [[Cell(name)] for name, _ in event.objects]
-        self.objects.show("objects", rows or [[Cell("none built yet: 2, then B", "warn")]])
+        self.objects.show("objects", rows or [[Cell("nothing built yet: press 2, then B", "warn")]])
         self._open_selected()
 
     @on(ListPane.Moved, "#objects")
@@ -138,10 +138,10 @@ class ObjectsScreen(BaseScreen):
             self._shown, self._overview, self._page = path, None, None
             self._ask(path, _glance, overview=True)
 
-    # --- what is asked of an object --------------------------------------------------------------
+    # --- requests about an object -----------------------------------------------------------------
 
     def action_open(self) -> None:
-        """Go into the object; in it, fold and unfold."""
+        """Move into the object; inside it, fold or unfold."""
         if self._page is not None and not self._page.is_read and self._shown is not None:
             self.inside.show(self._page.title, [[Cell("reading…", "dim")]])
             self._ask(self._shown, _read, overview=True)
@@ -155,22 +155,22 @@ class ObjectsScreen(BaseScreen):
             self.inside.toggle()
 
     def action_fold(self) -> None:
-        """Fold; from the outermost, back to the list."""
+        """Fold the line, or go to its parent."""
         if self.focused is self.inside:
             self.inside.fold()
 
     def action_unfold(self) -> None:
-        """Unfold; from the list, into the object."""
+        """Unfold the line; on the list, move into the object."""
         if self.focused is self.inside:
             self.inside.unfold()
         else:
             self.inside.focus()
 
     def on_fold_pane_wanted(self, event: FoldPane.Wanted) -> None:
-        """A program was unfolded: ask for its code."""
+        """A program was unfolded: read its code."""
         node, program = event.node, event.node.lazy
         if self._shown is not None and isinstance(program, Program):
-            self.inside.fill(node, [FoldNode([Cell("reading its code…", "dim")])])
+            self.inside.fill(node, [FoldNode([Cell("reading code…", "dim")])])
             self._disassemble(self._shown, node, program)
 
     @work(thread=True, group="code", exit_on_error=False)
@@ -178,8 +178,8 @@ class ObjectsScreen(BaseScreen):
         try:
             children = _code(path, program)
         except (BuildgenError, OSError) as error:
-            what = str(error).removeprefix(f"{path}: ")  # which object it is, the pane says
-            children = [FoldNode([Cell(safe_text(what), "bad")])]
+            reason = str(error).removeprefix(f"{path}: ")  # the pane already names the object
+            children = [FoldNode([Cell(safe_text(reason), "bad")])]
         self.post_message(self.Code(node, children))
 
     def on_objects_screen_code(self, event: Code) -> None:
@@ -187,42 +187,42 @@ class ObjectsScreen(BaseScreen):
 
     @changes("nothing is loaded into the kernel")
     def action_verify(self) -> None:
-        """Let the kernel's verifier look at every program."""
+        """Load every program of the object to get the verifier's verdict."""
         self._ask_shown("loading each program…", self._verdicts)
 
     def _verdicts(self, path: Path) -> Page:
-        """Called in a worker."""
-        found = verify_object(path)
-        self.post_message(self.Judged(path, found))
-        return views.verdicts(found)
+        """Called on a worker thread."""
+        verdict = verify_object(path)
+        self.post_message(self.Judged(path, verdict))
+        return views.verdicts(verdict)
 
     def on_objects_screen_judged(self, event: Judged) -> None:
-        """Let the tree show the verdicts, too, when it is turned to again."""
+        """Add the verdicts to the overview, for when it is shown again."""
         if event.path == self._shown and self._overview is not None:
-            views.judge(self._overview.tree, event.found)
+            views.judge(self._overview.tree, event.verdict)
 
     def action_difference(self) -> None:
         """Compare with the object that the latest build replaced."""
         self._ask_shown("comparing…", _difference)
 
     def action_back(self) -> None:
-        """From what was asked to the object, from there to the list."""
-        self._question += 1
+        """Return from a page to the object, from the object to the list."""
+        self._request_number += 1
         if self._page is not self._overview and self._overview is not None:
             self._turn_to(self._overview, self._place)
         else:
             self.objects.focus()
 
-    def _ask_shown(self, meanwhile: str, make: Callable[[Path], Page]) -> None:
+    def _ask_shown(self, progress: str, make: Callable[[Path], Page]) -> None:
         if self._shown is not None and self._overview is not None:
             if self._page is self._overview:
                 self._place = self.inside.cursor
-            self._turn_to(Page(self._overview.title, [[Cell(meanwhile, "dim")]]))
+            self._turn_to(Page(self._overview.title, [[Cell(progress, "dim")]]))
             self._ask(self._shown, make)
 
     def _ask(self, path: Path, make: Callable[[Path], Page], overview: bool = False) -> None:
-        self._question += 1
-        self._answer(self._question, path, make, overview)
+        self._request_number += 1
+        self._answer(self._request_number, path, make, overview)
 
     @work(thread=True, exclusive=True, group="object", exit_on_error=False)
     def _answer(self, number: int, path: Path, make: Callable[[Path], Page], overview: bool) -> None:
@@ -234,7 +234,7 @@ class ObjectsScreen(BaseScreen):
         self.post_message(self.Opened(number, page, overview))
 
     def on_objects_screen_opened(self, event: Opened) -> None:
-        if event.number != self._question:
+        if event.number != self._request_number:
             return
         if event.overview:
             self._overview = event.page
@@ -251,14 +251,14 @@ class ObjectsScreen(BaseScreen):
 
 
 def _glance(path: Path) -> Page:
-    """Read what is cheap to read; what is not waits until somebody asks for it."""
-    sizes = [one.stat().st_size for one in (path, _previous(path)) if one.exists()]
+    """Read an object if it is small; a large one is read only on request."""
+    sizes = [file.stat().st_size for file in (path, _previous(path)) if file.exists()]
     return views.unread(path, max(sizes)) if max(sizes, default=0) > UNASKED else _read(path)
 
 
 def _read(path: Path) -> Page:
-    found = read_object(path)
-    return views.overview(found, _since(path, found))
+    content = read_object(path)
+    return views.overview(content, _since(path, content))
 
 
 def _previous(path: Path) -> Path:
@@ -269,10 +269,10 @@ def _code(path: Path, program: Program) -> list[FoldNode]:
     return views.code(disassemble(read_object(path), program, find_toolchain().objdump))
 
 
-def _since(path: Path, found: ObjectFile) -> Comparison | None:
-    """Compare with the build before; None when there is none, or it cannot be read."""
+def _since(path: Path, content: ObjectFile) -> Comparison | None:
+    """Compare with the previous build; None if there is none or it cannot be read."""
     try:
-        return compare(read_object(_previous(path)), found)
+        return compare(read_object(_previous(path)), content)
     except BuildgenError:
         return None
 
@@ -280,6 +280,6 @@ def _since(path: Path, found: ObjectFile) -> Comparison | None:
 def _difference(path: Path) -> Page:
     since = _since(path, read_object(path))
     if since is None:
-        said = "no other build of it is there: the next one that differs is compared with this"
-        return Page("since the build before", [[Cell(said)]], "esc: back")
+        text = "There is no earlier build; the next build that differs is compared with this one."
+        return Page("since the previous build", [[Cell(text)]], "esc: back")
     return views.difference(since)

@@ -1,4 +1,4 @@
-"""Screen 1: the live tree, its filter, and how the row under the cursor is known."""
+"""Screen 1: the live tree, its filter, and the explanation of the row under the cursor."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tui.widgets.filter_line import FilterInput, FilterLine
 from tui.widgets.search_line import SearchInput, SearchLine
 from tui.widgets.tree_view import TreeView, process_key
 
-_TO_NOW = "Z goes on to now"
+_TO_LIVE = "press Z"
 
 
 class ProcessesScreen(BaseScreen):
@@ -74,7 +74,7 @@ class ProcessesScreen(BaseScreen):
             self._open_explain()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A slash that is typed into the filter is a slash."""
+        """Let a slash that is typed into an input be text."""
         return not (action in ("filter", "search") and isinstance(self.focused, Input))
 
     def action_explain(self) -> None:
@@ -90,7 +90,7 @@ class ProcessesScreen(BaseScreen):
         self.app.engine.explain(key)
 
     def action_explain_scroll(self, step: int) -> None:
-        """Show the lines of the pane that did not fit, or go back."""
+        """Scroll the explain pane to its next lines, or back."""
         if self.explain.is_open:
             self.explain.scroll_lines(step)
 
@@ -129,7 +129,7 @@ class ProcessesScreen(BaseScreen):
             line.close()
 
     def action_back(self) -> None:
-        """Clear the filter, then close the pane."""
+        """Clear the filter if there is one, else close the explain pane."""
         line = self.filter_line
         if line.input.value:
             line.input.value = ""
@@ -142,12 +142,12 @@ class ProcessesScreen(BaseScreen):
         self.app.engine.explain(None)
 
     def action_view(self) -> None:
-        """Containers or parents."""
+        """Switch between grouping by container and by parent."""
         now = self.tree.grouping
         self.tree.set_grouping(Grouping.PARENTS if now is Grouping.CONTAINERS else Grouping.CONTAINERS)
 
     def action_sort(self, name: str) -> None:
-        """The same order twice goes back to the stable one."""
+        """Sort by `name`; if the tree is already sorted by it, return to the stable order."""
         sort = SortKey(name)
         self.tree.set_order(SortKey.TREE if sort is self.tree.sort else sort, self.tree.reverse)
 
@@ -169,22 +169,22 @@ class ProcessesScreen(BaseScreen):
         self.app.engine.pause(not paused)
 
     def action_step(self, seconds: int) -> None:
-        """Back or forward in time; back pauses, and the end goes on."""
+        """Go back or forward in time; back pauses, and the end of the history is live again."""
         past = self.app.past
         if seconds < 0 and past.at_start and past.behind_ns:
-            limit = f"{fmt.age(SPAN_NS)} and {fmt.size(past.limit_bytes)} at most"
-            self.notify(f"nothing older is kept: {limit}, now {fmt.size(past.kept_bytes)}", markup=False)
+            limit = f"limit {fmt.age(SPAN_NS)} / {fmt.size(past.limit_bytes)}"
+            self.notify(f"Start of history ({limit}, now {fmt.size(past.kept_bytes)})", markup=False)
         self.app.engine.step(seconds * 1_000_000_000)
 
     def action_speed(self, step: int) -> None:
         if self.app.frame is None or self.app.frame.header.replay is None:
-            self.notify("only a replay can go slower or faster", severity="warning", markup=False)
+            self.notify("Only a replay can change its speed", severity="warning", markup=False)
         else:
             self.app.engine.change_speed(step)
 
     @changes("no signals are sent")
     def action_signal(self) -> None:
-        """Ask which signal, then send it to the tagged processes, or to the one under the cursor."""
+        """Ask which signal to send, then send it to the tagged processes, else to the selected one."""
         tree = self.tree
         keys = tree.chosen()
         refusal = self._no_signals(keys)
@@ -204,18 +204,18 @@ class ProcessesScreen(BaseScreen):
         self.app.push_screen(SignalMenu(to_whom), send)
 
     def _no_signals(self, keys: tuple[ProcessKey, ...]) -> str:
-        """Return why no signal can be sent, or an empty text."""
+        """Return why no signal can be sent; empty if one can."""
         if not self.app.settings.allow_signals:
-            return "signals are off: start with `ebpf-tui --allow-signals`"
+            return "Signals are off: start with `ebpf-tui --allow-signals`"
         if not self.app.is_live:
-            return "what is shown here is not running: no signal can reach it"
+            return "Signals need a live host: this is a recording"
         if self.app.past.rewound:
-            return f"no signals into the past: {_TO_NOW}"
-        return "" if keys else "no process here: move to one, or tag some with v"
+            return f"Signals need the live view; {_TO_LIVE}"
+        return "" if keys else "No process selected: move to one, or tag some with v"
 
     def action_resolve(self, evict: bool) -> None:
         key = process_key(self.tree.cursor_row)
         if self.app.past.rewound:
-            self.notify(f"the past cannot be resolved again: {_TO_NOW}", severity="warning", markup=False)
+            self.notify(f"Resolving again needs the live view; {_TO_LIVE}", severity="warning", markup=False)
         elif key is not None:
             self.app.engine.resolve(key.tgid, evict=evict)

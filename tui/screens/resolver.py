@@ -1,4 +1,4 @@
-"""Screen 5: who answers, how often, and what went wrong on the way."""
+"""Screen 5: which tiers answer, how often and how fast, and the counters of the session."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SEEN = 4
 
 
 class ResolverScreen(BaseScreen):
-    """Counters of the session, with how fast they grow."""
+    """Shows the tiers, what is bounded and how full it is, and every counter with its rate."""
 
     NAME = "resolver"
     DEFAULT_CSS = """
@@ -48,7 +48,7 @@ class ResolverScreen(BaseScreen):
 
     def show_frame(self, frame: Frame) -> None:
         super().show_frame(frame)
-        self._show_tiers(frame.header.tiers, {known.tier: known for known in frame.latency})
+        self._show_tiers(frame.header.tiers, {latency.tier: latency for latency in frame.latency})
         self._show_state(frame)
         self._show_counters()
 
@@ -57,21 +57,21 @@ class ResolverScreen(BaseScreen):
         hits = {tier: history.counters.get(f"hits {tier}", 0) for tier in Tier}
         asked = sum(hits.values()) + history.counters.get("miss", 0)
         columns = ("P50", "P95") if self.size.width >= _WIDE else ("P50",)
-        room = max(0, self.size.width - 51 - 11 * len(columns))
+        space = max(0, self.size.width - 51 - 11 * len(columns))
         states = {Tier.CACHE: tiers.cache, Tier.MAPS: tiers.maps, Tier.PROCFS: tiers.procfs}
         rows = [
             [
                 *self._tier_row(tier, states[tier], hits[tier], asked),
-                *self._over_time(f"hits {tier}", _times(latency.get(tier), columns), room),
+                *self._over_time(f"hits {tier}", _times(latency.get(tier), columns), space),
             ]
             for tier in Tier
         ]
         missed = history.counters.get("miss", 0)
-        nothing = self._over_time("miss", " " * 11 * len(columns), room)
+        nothing = self._over_time("miss", " " * 11 * len(columns), space)
         rows.append([*self._tier_row("miss", None, missed, asked), *nothing])
         head = titles(("TIER", 8), ("STATE", 7), ("ANSWERS", -10), ("SHARE", -7))
         times = "".join(f"{name:>11}" for name in columns)
-        minutes = "  LAST MINUTES" if room >= _SEEN else ""
+        minutes = "  LAST MINUTES" if space >= _SEEN else ""
         self.tiers.show(f"{head}{'PER SECOND':>11}{times}{minutes}", rows, tiers.step)
 
     def _tier_row(self, name: str, state: TierState | None, hits: int, asked: int) -> Line:
@@ -83,12 +83,12 @@ class ResolverScreen(BaseScreen):
             *cells((self._rate(counter), -10)),
         ]
 
-    def _over_time(self, counter: str, times: str, room: int) -> Line:
-        drawn = sparkline(self.app.history.series(counter, room)) if room >= _SEEN else ""
+    def _over_time(self, counter: str, times: str, space: int) -> Line:
+        drawn = sparkline(self.app.history.series(counter, space)) if space >= _SEEN else ""
         return [Cell(times), Cell(f"  {drawn}" if drawn else "", "key")]
 
     def _show_state(self, frame: Frame) -> None:
-        """How full what is bounded is, and what goes up and down, as a line of the last minutes."""
+        """Show how full each bounded store is, and gauges with their last minutes as a sparkline."""
         header, past = frame.header, frame.header.past
         rows = [self._full("cache", frame.cached, frame.cache_limit)]
         rows += [self._full(safe_text(fill.name), fill.entries, fill.capacity) for fill in frame.fills]
@@ -96,8 +96,8 @@ class ResolverScreen(BaseScreen):
         rows.append(self._line("events/s", fmt.count(round(header.events_per_second)), "events/s"))
         rows.append(self._line("lost", fmt.count(header.lost), "lost", bad=bool(header.lost)))
         rows.append(self._line("drift", fmt.count(header.drift), "drift", bad=bool(header.drift)))
-        rows.append([*cells(("past", 12, "title"), (kept, -22)), Cell(f"  {_reach(past)}", "dim")])
-        self.state.show(f"{titles(('STATE', 12), ('NOW', -22))}  FULL, OR THE LAST MINUTES", rows)
+        rows.append([*cells(("history", 12, "title"), (kept, -22)), Cell(f"  {_reach(past)}", "dim")])
+        self.state.show(f"{titles(('STATE', 12), ('NOW', -22))}  HOW FULL, OR LAST MINUTES", rows)
 
     def _full(self, name: str, number: int, limit: int) -> Line:
         share = number / limit if limit else 0.0
@@ -113,8 +113,8 @@ class ResolverScreen(BaseScreen):
         ]
 
     def _line(self, name: str, now: str, series: str, *, bad: bool = False) -> Line:
-        room = max(8, self.size.width - 40)
-        drawn = sparkline(self.app.history.series(series, room))
+        space = max(8, self.size.width - 40)
+        drawn = sparkline(self.app.history.series(series, space))
         return [*cells((name, 12, "title"), (now, -22, "warn" if bad else "")), Cell(f"  {drawn}", "key")]
 
     def _rate(self, counter: str) -> str:
@@ -135,11 +135,11 @@ class ResolverScreen(BaseScreen):
                 ]
             )
         head = titles(("COUNTER", 28), ("TOTAL", -12), ("PER SECOND", -10))
-        self.counters.show(head, rows or [[Cell("nothing was counted yet", "dim")]])
+        self.counters.show(head, rows or [[Cell("no events counted yet", "dim")]])
 
 
 def _meaning(name: str) -> str:
-    """Return what a counter means; a recording of a later version may bring one that is not known here."""
+    """Return the meaning of a counter; empty for one from a recording of a later version."""
     try:
         return Counter(name).meaning
     except ValueError:
@@ -147,12 +147,10 @@ def _meaning(name: str) -> str:
 
 
 def _reach(past: Past) -> str:
-    return (
-        f"Z [ ] go back {fmt.clock(past.reach_ns)} at most" if past.kept_bytes else "nothing has changed yet"
-    )
+    return f"Z [ ] go back up to {fmt.clock(past.reach_ns)}" if past.kept_bytes else "no changes recorded yet"
 
 
-def _times(known: TierLatency | None, columns: tuple[str, ...]) -> str:
-    """How long half of the answers took at most, and 95 % where there is room; a recording has none."""
-    times = (known.p50_ns, known.p95_ns) if known is not None and known.count else (None, None)
+def _times(latency: TierLatency | None, columns: tuple[str, ...]) -> str:
+    """Return the P50 of the answer times, and the P95 if it has a column; a recording has neither."""
+    times = (latency.p50_ns, latency.p95_ns) if latency is not None and latency.count else (None, None)
     return "".join(f"{'–' if ns is None else fmt.duration(ns):>11}" for ns in times[: len(columns)])

@@ -1,1 +1,1 @@
-"""The terminal in front of us: what it can do, how it is drawn to, and how it is left."""
+"""The terminal: its capabilities, the output to it, and how the program leaves it."""

@@ -1,6 +1,6 @@
-"""What the terminal in front of us can do: TERM, what terminfo says of it, COLORTERM and the locale.
+"""The capabilities of the terminal, from TERM and terminfo, COLORTERM and the locale.
 
-Looked at once, before Textual is imported, which decides about colours for itself and knows no terminfo.
+Determined once, before Textual is imported: Textual chooses its colours on import and ignores terminfo.
 """
 
 from __future__ import annotations
@@ -25,17 +25,16 @@ _MANY = 256
 
 
 def fit_terminal(settings: Settings) -> Settings:
-    """Return `settings` with what this terminal cannot do left out; leave the colours it has to Textual.
+    """Return `settings` limited to what this terminal supports, and set its colours for Textual.
 
-    Raises CommandError (exit 2) when it cannot even place the cursor. What the person chose goes before
-    what terminfo says.
+    Raises CommandError (exit 2) if it cannot position the cursor. The user's choice overrides terminfo.
     """
     term = os.environ.get("TERM", "")
     colors = -1 if term in _NOT_TERMINALS else _colors(term)
     if colors == -1:
-        what = f"TERM={term} cannot place a cursor" if term else "TERM is not set"
+        what = f"TERM={term} cannot position the cursor" if term else "TERM is not set"
         raise CommandError(
-            f"{what}: use `ebpf-tui ps` or another subcommand, or say what it is: "
+            f"{what}: use `ebpf-tui ps` or another subcommand, or set the type: "
             "`TERM=xterm-256color ebpf-tui`",
             ExitCode.USAGE,
         )
@@ -45,22 +44,22 @@ def fit_terminal(settings: Settings) -> Settings:
 
 
 class HangUp:
-    """Tells when nobody holds the other end of the terminal any more, for which SIGHUP may be ignored.
+    """Detects that the other end of the terminal was closed, even if SIGHUP is ignored.
 
-    Textual's thread would read nothing from it again and again, and keep a core busy.
+    Otherwise Textual's input thread would poll the closed terminal forever and keep a core busy.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, tell: Callable[[], object]) -> None:
-        """Call `tell` once, in `loop`. Until then nothing is called, whatever is typed."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, closed: Callable[[], object]) -> None:
+        """Call `closed` once, in `loop`, when that happens; input does not trigger it."""
         self._loop = loop
-        self._tell = tell
+        self._closed = closed
         self._epoll = select.epoll()
-        self._epoll.register(sys.stdin.fileno(), 0)  # no event but those that always come: EPOLLHUP
+        self._epoll.register(sys.stdin.fileno(), 0)  # no events but EPOLLHUP, which is always reported
         loop.add_reader(self._epoll.fileno(), self._gone)
 
     def _gone(self) -> None:
         self.close()
-        self._tell()
+        self._closed()
 
     def close(self) -> None:
         if not self._epoll.closed:
@@ -69,12 +68,12 @@ class HangUp:
 
 
 def has_few_colors() -> bool:
-    """Return whether there are sixteen colours: too few for a background of its own under the cursor."""
+    """Return whether the terminal has only 16 colours, too few for a distinct cursor background."""
     return os.environ.get(COLOR_SYSTEM) == "standard"
 
 
 def writes_utf8() -> bool:
-    """Return whether the locale is one of UTF-8. Python changes C to UTF-8 for itself, and says so."""
+    """Return whether the locale uses UTF-8; Python's own UTF-8 mode in the C locale does not count."""
     if sys.flags.utf8_mode and not os.environ.get("PYTHONUTF8"):
         return False
     return locale.nl_langinfo(locale.CODESET).upper().replace("-", "") == "UTF8"
@@ -87,14 +86,14 @@ def _color_system(colors: int) -> str:
 
 
 def _colors(term: str) -> int:
-    """Return how many colours it has; -1: its cursor cannot be placed.
+    """Return the number of colours of a terminal; -1: its cursor cannot be positioned.
 
-    One that terminfo does not know is judged by its name, and has sixteen where that says nothing.
+    A terminal without a terminfo entry is judged by its name, and has few colours if that does not help.
     """
     by_name = _MANY if term.endswith(("256color", "kitty")) else 8
     try:
         import curses
-    except ImportError:  # a Python that was built without it
+    except ImportError:  # Python was built without curses
         return by_name
     try:
         curses.setupterm(term, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""The end of the program, also when one of its threads waits in the kernel and never comes back."""
+"""Exits the program, even if one of its threads is stuck in the kernel."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 _PATIENCE_S = 1.0
-"""So long the end waits for threads that still work. Beyond it they end with the process."""
+"""Seconds that the exit waits for running threads. After that they end with the process."""
 
 
 def run_to_the_end(work: Coroutine[Any, Any, object]) -> None:
-    """Run `work` in an event loop of its own, as asyncio.run() does, without waiting for its threads.
+    """Run `work` in a new event loop, as asyncio.run() does, without waiting for its threads.
 
-    asyncio.run() returns when the last thread of its pool has come back: never, if that thread reads a
-    file whose server is dead.
+    asyncio.run() waits for the last thread of its pool, which never ends if it reads a file from a dead
+    server.
     """
     runner = asyncio.Runner()
     loop = runner.get_loop()
@@ -35,7 +35,7 @@ def run_to_the_end(work: Coroutine[Any, Any, object]) -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process with `code`: as sys.exit() does, or at once when threads do not come back."""
+    """Exit with `code` as sys.exit() does, or immediately if threads are stuck."""
     end = time.monotonic() + _PATIENCE_S
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:

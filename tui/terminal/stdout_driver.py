@@ -1,4 +1,4 @@
-"""Textual's driver, drawing on stdout: stderr is narration, which `2>file` may keep."""
+"""Textual's driver, drawing on stdout: stderr is for messages, which `2>file` may redirect."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from textual.drivers.linux_driver import LinuxDriver
 
 
 class StdoutDriver(LinuxDriver):
-    """A LinuxDriver that writes to stdout. Keys come from stdin, as ever."""
+    """A LinuxDriver that writes to stdout. It reads keys from stdin as usual."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

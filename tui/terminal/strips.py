@@ -1,4 +1,4 @@
-"""Textual's lines of text, kept from holding themselves."""
+"""Breaks the reference cycle in Textual's strips."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _cut: Callable[[Strip, Iterable[int]], Sequence[Strip]] = Strip.divide
 
 
 def release_strips() -> None:
-    """From now on a strip that nobody holds is freed at once.
+    """Patch Strip.divide so that an unreferenced strip is freed at once.
 
-    Textual (8.2) keeps what a strip was cut into in the strip. Cut nowhere, that is the strip itself: every
-    line that was ever painted would wait for the garbage collector, a megabyte of them a second while
-    somebody pages, and the heap grows to hold them.
+    Textual (8.2) caches in each strip the parts it was divided into. A strip that is not divided caches
+    itself: every painted line would then wait for the garbage collector, a megabyte per second while paging,
+    and the heap would grow accordingly.
     """
     Strip.divide = _divide  # type: ignore[method-assign]
 
 
 def _divide(self: Strip, cuts: Iterable[int]) -> Sequence[Strip]:
-    """Cut as Strip.divide does; what stays whole is not kept."""
+    """Divide like Strip.divide, but do not cache an undivided strip."""
     inside = [cut for cut in cuts if cut <= self.cell_length]
     return [self] if inside == [self.cell_length] else _cut(self, inside)

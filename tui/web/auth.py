@@ -1,4 +1,4 @@
-"""Who may come in: the checks in front of everything that `ebpf-tui serve` answers."""
+"""Access control: the checks before every response of `ebpf-tui serve`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _LOCAL_NAME = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?", re.
 
 @dataclass(frozen=True, slots=True)
 class AccessCheck:
-    """The secrets of one server. They live as long as it does, in memory only.
+    """The secrets of one server, kept only in memory and only while it runs.
 
-    The token comes once, in the address that a person opens; from then on the browser has the cookie. A
-    cookie belongs to a host whatever the port, so this one is for a path that no other server knows: those
-    of other people on this machine are not sent it.
+    The token is part of the address that the user opens; after that the browser sends the cookie. Browsers
+    send a cookie to every port of a host, so this one is restricted to a random path: servers of other users
+    on this machine do not receive it.
     """
 
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
@@ -31,15 +31,15 @@ class AccessCheck:
 
 
 def is_local(host: str) -> bool:
-    """Return whether a Host header names this machine, at whatever port: `ssh -L` changes the port.
+    """Return whether a Host header names this machine, with any port: `ssh -L` changes the port.
 
-    A page whose own name was made to point to 127.0.0.1 (DNS rebinding) comes with that name.
+    A request of a page that uses DNS rebinding to 127.0.0.1 has the page's own name in this header.
     """
     return _LOCAL_NAME.fullmatch(host) is not None
 
 
 def is_own_page(origin: str, host: str) -> bool:
-    """Return whether a websocket is opened by a page of ours: browsers let any page open one."""
+    """Return whether our own page opens a websocket: browsers allow any page to open one."""
     return origin == f"http://{host}"
 
 

@@ -1,4 +1,4 @@
-"""The driver of a session: Textual's for the web, which hands out no files and outlives no server."""
+"""The driver of a browser session: Textual's web driver, without file delivery, ending with the server."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from textual.drivers.web_driver import WebDriver
 
 
 class BrowserDriver(WebDriver):
-    """Draws to the browser through our standard output, and reads keys from standard input."""
+    """Draws to the browser through standard output and reads keys from standard input."""
 
     def run_input_thread(self) -> None:
         super().run_input_thread()
-        self._app.post_message(messages.ExitApp())  # the server is gone, whatever ended it
+        self._app.post_message(messages.ExitApp())  # stdin ended, so the server is gone
 
     def deliver_binary(
         self,
@@ -28,7 +28,7 @@ class BrowserDriver(WebDriver):
         name: str | None = None,
     ) -> None:
         binary.close()
-        raise PermissionError("read-only: no files are handed out")
+        raise PermissionError("read-only: no files are delivered")
 
     def open_url(self, url: str, new_tab: bool = True) -> None:
-        """Open nothing: a page elsewhere is not the business of a session."""
+        """Do nothing: a session opens no other pages."""

@@ -1,8 +1,8 @@
-"""Who may keep a connection: on 127.0.0.1 every user of the machine can open as many as they like.
+"""Limits connections: on 127.0.0.1 every user of the machine can open any number of them.
 
-Until a request with the token or the cookie has come, a connection is a stranger's. Strangers have a few
-seconds, a few kilobytes and a few places; when all of these are taken, the user who holds the most of them
-loses the oldest. So nobody without the token can take the descriptors that the server and its tabs need.
+Until it sends a request with the token or the cookie, a connection is a stranger's. Strangers have limited
+time, bytes and places; if all places are taken, the user with most of them loses their oldest connection. So
+without the token nobody can exhaust the descriptors that the server and its tabs need.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 STRANGER_SECONDS = 5.0
-"""From the connection to a request with the token or the cookie; a browser takes milliseconds."""
+"""Time from connecting to a request with the token or the cookie; a browser takes milliseconds."""
 
 STRANGER_BYTES = 16 * 1024
-"""Of a request without token and cookie: twice what a browser's headers take."""
+"""Bytes before a request with the token or the cookie: twice the headers of a browser."""
 
 MOST_STRANGERS = 32
 MOST_CONNECTIONS = 128
 _FEW = 8
-"""Strangers of whom nobody has to know who they are."""
+"""Up to this many strangers their uids are not looked up."""
 
 _TABLE = Path("/proc/net/tcp")
 
 
 class Gate:
-    """Counts the connections of one server. Everything happens on its loop."""
+    """Counts the connections of one server. All methods run on its event loop."""
 
     def __init__(self) -> None:
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -38,11 +38,11 @@ class Gate:
         self._admitted: set[asyncio.Transport] = set()
 
     def wrap(self, handler: asyncio.Protocol) -> asyncio.Protocol:
-        """Return a protocol that hands everything on to `handler` for as long as the gate lets it."""
+        """Return a protocol that forwards everything to `handler` while the gate permits it."""
         return Connection(handler, self)
 
     def admit(self, transport: asyncio.BaseTransport | None) -> None:
-        """Note that a connection has shown the token or the cookie: it may stay."""
+        """Record that a connection has sent the token or the cookie, so it may stay."""
         connection = (
             self._strangers.pop(transport, None) if isinstance(transport, asyncio.Transport) else None
         )
@@ -51,7 +51,7 @@ class Gate:
             self._admitted.add(connection.transport)
 
     def enter(self, connection: Connection) -> bool:
-        """Take a new connection in; False: there is no place for it."""
+        """Register a new connection; return False if there is no place for it."""
         if len(self._admitted) >= self._most:
             return False
         strangers = self._strangers
@@ -71,7 +71,7 @@ class Gate:
 
 
 class Connection(asyncio.Protocol):
-    """One connection, in front of the protocol that answers it."""
+    """One connection, between its transport and the protocol that answers it."""
 
     transport: asyncio.Transport
 
@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._trusted = self._inside = False
         self.uid: int | None = None
-        """Who has connected, where that was asked and could be known."""
+        """The uid of the other end; None if not looked up or not found."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
 
     def end(self) -> None:
-        """Close without another word, and give the place back at once."""
+        """Abort the connection and free its place at once."""
         self._gate.leave(self.transport)
         self.transport.abort()
 
@@ -132,7 +132,7 @@ class Connection(asyncio.Protocol):
 
 
 def quiet(narrate: Callable[[str], None], every_seconds: float = 60.0) -> Callable[..., None]:
-    """Return an exception handler for the loop that says one line a minute, however often something fails."""
+    """Return an exception handler for the loop that writes at most one line per `every_seconds`."""
     silent_until = 0.0
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
@@ -145,7 +145,7 @@ def quiet(narrate: Callable[[str], None], every_seconds: float = 60.0) -> Callab
 
 
 def _uid_of(transport: asyncio.Transport) -> int | None:
-    """Return the uid that owns the other end, which is on this machine: the kernel's table of sockets."""
+    """Return the uid of the other end, which is on this machine, from the kernel's table of sockets."""
     try:
         ours, theirs = (_hex(transport.get_extra_info(name)) for name in ("sockname", "peername"))
         row = f": {theirs} {ours} "
@@ -156,6 +156,6 @@ def _uid_of(transport: asyncio.Transport) -> int | None:
 
 
 def _hex(address: tuple[str, int]) -> str:
-    """Return an IPv4 address and port as the table writes it: the address as the machine's own u32."""
+    """Return an IPv4 address and port as in that table: the address as a u32 in native byte order."""
     (number,) = struct.unpack("=I", bytes(map(int, address[0].split("."))))
     return f"{number:08X}:{address[1]:04X}"

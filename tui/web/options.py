@@ -1,4 +1,4 @@
-"""What a session is to show: the command line of `ebpf-tui serve`, handed on to the sessions' processes."""
+"""The options of a browser session, passed from `ebpf-tui serve` to the processes of its sessions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tui.settings import Settings
 
 
 class TabOptions(msgspec.Struct, frozen=True):
-    """`replay` empty: this host, live. `host_root` empty: the host that we run on.
+    """`replay` empty: this host, live. `host_root` empty: the local host.
 
-    `directory` is the project's, empty when it is gone.
+    `directory` is the working directory for the Build screen, empty if it was deleted.
     """
 
     host_root: str = ""
@@ -44,7 +44,7 @@ class TabOptions(msgspec.Struct, frozen=True):
         )
 
     def settings(self) -> Settings:
-        """Return the settings of a session: whatever was given, it only looks."""
+        """Return the settings of a session, which is always read-only."""
         return Settings(
             host=Host(Path(self.host_root)) if self.host_root else LOCAL,
             probe=self.probe,

@@ -1,7 +1,7 @@
-// What the page does by itself; the terminal is textual-serve's.
+// The page's own behaviour; the terminal is textual-serve's.
 window.addEventListener("DOMContentLoaded", () => {
   document.getElementById("again").addEventListener("click", () => window.location.reload());
-  // The first key belongs to the terminal, without a click: it is focused as soon as it is there.
+  // Focus the terminal as soon as it exists, so that it receives the first key without a click.
   const page = document.getElementById("terminal");
   const focus = () => {
     const keys = page.querySelector(".xterm-helper-textarea");

@@ -1,4 +1,4 @@
-"""The server of `ebpf-tui serve`: a page, and a websocket for each tab, on 127.0.0.1 and nowhere else."""
+"""The server of `ebpf-tui serve`: a page, and a websocket for each tab, only on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from tui.web.tab import BrowserTab
 
 ADDRESS = "127.0.0.1"
 MOST_SESSIONS = 4
-"""Tabs at a time: each is a process of some 60 MB with a probe of its own in the kernel."""
+"""Sessions at a time: each is a process of about 60 MB with its own probe in the kernel."""
 
 _WAIT_FOR_A_PLACE = 6.0
-"""Seconds: a page that is loaded again comes before its old session has ended."""
+"""Seconds: a reloaded page connects before its old session has ended."""
 
 _FULL_SECONDS = 300.0
 _KEEPALIVE_SECONDS = 30.0
 _MOST_SOCKETS = 4 * MOST_SESSIONS
-"""Tabs with a session, and those that are told that there is none for them."""
+"""Tabs with a session, and tabs that show that no session is free."""
 
 _BACKLOG = 32
 _COOKIE = "ebpf-tui"
@@ -38,7 +38,7 @@ _HERE = Path(__file__).parent
 _STATIC = Path(textual_serve.__path__[0]) / "static"
 _ENDS = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED, signal.SIGHUP: 129}
 _HEADERS = {
-    # Styles in line: xterm.js makes some. Everything else comes from this server alone.
+    # xterm.js needs inline styles. Everything else is loaded from this server only.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "font-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -53,10 +53,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Server:
-    """Answers on one port. `door` says who may come in, `showing` what they see."""
+    """Serves on one port. `access` checks requests, `options` are those of every session."""
 
-    def __init__(self, options: TabOptions, door: AccessCheck | None = None) -> None:
-        self.door = door or AccessCheck()
+    def __init__(self, options: TabOptions, access: AccessCheck | None = None) -> None:
+        self.access = access or AccessCheck()
         self._options = options
         self._gate = Gate()
         self._places = asyncio.Semaphore(MOST_SESSIONS)
@@ -64,9 +64,9 @@ class Server:
         self._page = Template((_HERE / "page.html").read_text())
 
     async def run(self, port: int, opened: Callable[[int], None]) -> int:
-        """Serve until a signal ends it; return the exit code. `opened` gets the port that was taken.
+        """Serve until a signal ends it; return the exit code. `opened` is called with the port.
 
-        Raises CommandError when the port cannot be had. When it returns, every session has ended.
+        Raises CommandError if it cannot listen on the port. On return, every session has ended.
         """
         end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -97,7 +97,7 @@ class Server:
 
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[self._guard], client_max_size=0)
-        path = self.door.path
+        path = self.access.path
         app.add_routes(
             [
                 web.get("/", self._enter),
@@ -112,11 +112,11 @@ class Server:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let in who names this machine and has the cookie; `/` is where the token is shown."""
+        """Accept only requests that name this machine and have the cookie; `/` checks the token instead."""
         if len(request.headers.getall("Host", [])) != 1 or not is_local(request.headers["Host"]):
-            return _refused("this is served to this machine alone: open the address as it was printed")
+            return _refused("only this machine has access: open the address exactly as printed")
         inside = request.path != "/"
-        if inside and not self.door.knows_cookie(request.cookies.get(_COOKIE, "")):
+        if inside and not self.access.knows_cookie(request.cookies.get(_COOKIE, "")):
             return _refused("open the address that `ebpf-tui serve` printed: it carries the token")
         if inside:
             self._gate.admit(request.transport)
@@ -129,17 +129,19 @@ class Server:
         return response
 
     async def _enter(self, request: web.Request) -> web.StreamResponse:
-        """Take the token out of the address, for a cookie."""
-        if not self.door.knows_token(request.query.get("token", "")):
+        """Exchange the token in the address for a cookie."""
+        if not self.access.knows_token(request.query.get("token", "")):
             return _refused("open the address that `ebpf-tui serve` printed: it carries the token")
         self._gate.admit(request.transport)
-        response = web.Response(status=303, headers={"Location": self.door.path})
-        response.set_cookie(_COOKIE, self.door.cookie, path=self.door.path, httponly=True, samesite="Strict")
+        response = web.Response(status=303, headers={"Location": self.access.path})
+        response.set_cookie(
+            _COOKIE, self.access.cookie, path=self.access.path, httponly=True, samesite="Strict"
+        )
         return response
 
     async def _index(self, request: web.Request) -> web.StreamResponse:
-        # Host was checked: it is a name of this machine and a number.
-        text = self._page.substitute(socket=f"ws://{request.host}{self.door.path}ws")
+        # The Host header was checked: it is a name of this machine and a port.
+        text = self._page.substitute(socket=f"ws://{request.host}{self.access.path}ws")
         return web.Response(text=text, content_type="text/html")
 
     async def _script(self, request: web.Request) -> web.StreamResponse:
@@ -149,7 +151,7 @@ class Server:
         if not is_own_page(request.headers.get("Origin", ""), request.host):
             return _refused("only a page of this server may open its websocket")
         if len(self._sockets) >= _MOST_SOCKETS:
-            return _refused("too many tabs are waiting for a place")
+            return _refused("too many tabs are waiting for a session")
         socket = web.WebSocketResponse(heartbeat=15, max_msg_size=1 << 16)
         await socket.prepare(request)
         self._sockets.add(socket)
@@ -157,7 +159,7 @@ class Server:
             async with asyncio.timeout(_WAIT_FOR_A_PLACE):
                 await self._places.acquire()
         except TimeoutError:
-            await _tell_full(socket)
+            await _show_full(socket)
         else:
             try:
                 width, height = (_number(request.query.get(name, "")) for name in ("width", "height"))
@@ -177,18 +179,20 @@ async def _listen(factory: Callable[[], asyncio.Protocol], port: int) -> asyncio
     try:
         return await asyncio.get_running_loop().create_server(factory, ADDRESS, port, backlog=_BACKLOG)
     except OSError as error:
-        why = safe_text(os.strerror(error.errno)) if error.errno else safe_text(str(error))
-        raise CommandError(f"cannot serve on {ADDRESS}:{port}: {why}; --port 0 takes a free one") from None
+        reason = safe_text(os.strerror(error.errno)) if error.errno else safe_text(str(error))
+        raise CommandError(
+            f"cannot serve on {ADDRESS}:{port}: {reason}; use --port 0 for a free port"
+        ) from None
 
 
-def _refused(why: str) -> web.Response:
-    response = web.Response(status=403, text=f"{why}\n", headers=_HEADERS)
+def _refused(reason: str) -> web.Response:
+    response = web.Response(status=403, text=f"{reason}\n", headers=_HEADERS)
     response.force_close()
     return response
 
 
 def _silent() -> logging.Logger:
-    """Return a logger that says nothing: what strangers send is no news, and would fill a disk."""
+    """Return a logger that drops everything: requests of strangers could fill the disk."""
     logger = logging.getLogger("ebpf_tui.web.requests")
     logger.addHandler(logging.NullHandler())
     logger.propagate = False
@@ -199,13 +203,13 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0
 
 
-async def _tell_full(socket: web.WebSocketResponse) -> None:
-    """Say in the tab's terminal why it stays empty, and leave it standing for a while."""
-    text = f"\x1b[?25l\x1b[2;3H{MOST_SESSIONS} sessions are open, which is the most.\x1b[4;3H"
-    await socket.send_bytes(f"{text}Close one of those tabs, then load this page again.".encode())
+async def _show_full(socket: web.WebSocketResponse) -> None:
+    """Show in the tab's terminal why it has no session, and keep that for _FULL_SECONDS."""
+    text = f"\x1b[?25l\x1b[2;3H{MOST_SESSIONS} sessions are open, which is the limit.\x1b[4;3H"
+    await socket.send_bytes(f"{text}Close one of their tabs, then reload this page.".encode())
     try:
         async with asyncio.timeout(_FULL_SECONDS):
             async for _ in socket:
-                pass  # keys that nobody takes
+                pass  # ignore keys
     except TimeoutError:
         pass

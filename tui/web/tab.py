@@ -1,4 +1,4 @@
-"""One browser tab: a process with the screens, and the websocket that it is shown through."""
+"""One browser tab: a process with the screens, and the websocket that shows them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from core.system.interpreter import NEUTRAL, python_module
 from tui.web.options import TabOptions
 
 _PATIENCE = 5.0
-"""Seconds that a session may take to detach its probe and end; then it is killed."""
+"""Seconds that a session has to detach its probe and exit; then it is killed."""
 
 _LARGEST = (1000, 500)
-"""Columns and rows that a browser may ask for."""
+"""The most columns and rows that a browser can request."""
 
 
 class BrowserTab(AppService):
-    """Runs the screens for one websocket. It lives no longer, and takes nothing but keys and sizes."""
+    """Runs the screens for one websocket, as long as it is open. Accepts only keys and sizes."""
 
     def __init__(self, socket: WebSocketResponse, options: TabOptions) -> None:
         super().__init__(
@@ -37,7 +37,7 @@ class BrowserTab(AppService):
         self._options = options
 
     async def serve(self, width: int, height: int) -> None:
-        """Show the screens until they are quit or the browser goes; leaves no process behind."""
+        """Show the screens until the user quits or the browser disconnects; leaves no process."""
         await self.start(*_bounded(width, height))
         try:
             async for message in self._socket:
@@ -47,7 +47,7 @@ class BrowserTab(AppService):
             await asyncio.shield(self.stop())
 
     async def stop(self) -> None:
-        """End the process and wait for its end: asked first, killed when it takes too long."""
+        """Ask the process to exit and wait; kill it if it takes too long."""
         process, task = self._process, self._task
         if process is None or task is None:
             return
@@ -62,7 +62,7 @@ class BrowserTab(AppService):
         await task
 
     async def _take(self, text: str) -> None:
-        """Pass on what the browser says; what is not in its words is left out."""
+        """Forward a message of the browser; unknown messages are dropped."""
         try:
             match json.loads(text):
                 case ["stdin", str(keys)]:
@@ -79,7 +79,7 @@ class BrowserTab(AppService):
             pass
 
     async def _show(self, data: bytes) -> None:
-        # A tab that is closed must not stop us from reading: the process writes until it has ended.
+        # Keep reading after the tab is closed: the process writes until it has ended.
         with contextlib.suppress(ConnectionResetError):
             await self._socket.send_bytes(data)
 
@@ -87,12 +87,12 @@ class BrowserTab(AppService):
         await self._socket.close()
 
     async def on_meta(self, data: bytes) -> None:
-        """Of all that Textual can ask of a browser, the end alone is passed on: no files, no addresses."""
+        """Handle only `exit` of Textual's requests to a browser: no files, no addresses."""
         if json.loads(data).get("type") == "exit":
             await self._close()
 
     async def on_packed(self, payload: bytes) -> None:
-        """Parts of files: none are handed out."""
+        """Drop parts of files: no files are delivered."""
 
     def _build_environment(self, width: int = 80, height: int = 24) -> dict[str, str]:
         environment = super()._build_environment(width, height)
@@ -101,7 +101,7 @@ class BrowserTab(AppService):
         return environment
 
     async def _open_app_process(self, width: int = 80, height: int = 24) -> Process:
-        # A session of its own: ctrl+c in our terminal is ours, and all that it starts can be killed.
+        # In its own session: ctrl+c in our terminal does not reach it, and killpg ends its children, too.
         self._process = process = await asyncio.create_subprocess_exec(
             *python_module("tui.web.tab_process", msgspec.json.encode(self._options).decode()),
             stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True, cwd=NEUTRAL,

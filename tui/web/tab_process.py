@@ -1,4 +1,4 @@
-"""The process of one session: the module is run with SHOWING and opens the screens on pipes, to look only."""
+"""The process of one browser session: started with TabOptions as JSON, it shows the screens on pipes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tui.web.options import TabOptions
 def main() -> int:
     try:
         return _show()
-    except CommandError as error:  # the server narrates it
+    except CommandError as error:  # the server prints it
         error.show()
         return error.code
 

@@ -1,1 +1,1 @@
-"""One widget per file, its .tcss beside it."""
+"""One widget per file, with its styles in its DEFAULT_CSS."""

@@ -1,4 +1,4 @@
-"""`--ascii`: everything in the characters that every terminal and font has, each as wide as before."""
+"""`--ascii`: draw only with ASCII characters, each replacement as wide as the original."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EQUALS = {
 
 
 class AsciiFilter(LineFilter):
-    """The last thing before the terminal, so that no widget has to know of it."""
+    """The last filter before the terminal, so that no widget depends on it."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         return [Segment(in_ascii(text), style, control) for text, style, control in segments]
@@ -30,7 +30,7 @@ class AsciiFilter(LineFilter):
 
 @lru_cache(4096)
 def in_ascii(text: str) -> str:
-    """Return `text` with its drawing in ASCII, and a ? for each cell of what has no equal there."""
+    """Return `text` in ASCII, with a ? for each cell of a character that has no replacement."""
     if text.isascii():
         return text
     return "".join(char if char.isascii() else EQUALS.get(char) or "?" * cell_len(char) for char in text)

@@ -1,4 +1,4 @@
-"""The columns of the process tree: which there are at which width, and what stands in them."""
+"""The columns of the process tree: which ones are shown at which width, and their contents."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from core.model.view import Grouping, Row
 from tui.widgets import format as fmt
 
 _TREE_WANTS = 30
-"""Cells that the TREE column keeps before a less important column is added."""
+"""Cells reserved for the TREE column before a less important column is added."""
 
 _NARROW = 44
-"""Below this width SOURCE names the tier alone; a word at every width, never a letter."""
+"""Below this width SOURCE shows only the tier; always as a word, never as a letter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`text` gets the row and its age in words. `numeric` columns are filled in group rows too.
+    """`text` receives the row and its formatted age. `numeric` columns are filled in group rows too.
 
-    `name` is what people call it in their configuration.
+    `name` is its name in the user's configuration; `width` is in cells.
     """
 
     name: str
@@ -47,12 +47,12 @@ _ORDER = (SOURCE, TIER, PID, USER, STATE, THREADS, TTY, CPU, RSS, AGE, CONTAINER
 """From left to right."""
 
 _PRIORITY = (PID, CPU, USER, RSS, AGE, CONTAINER, STATE, THREADS, TTY)
-"""What is added as the width allows, after SOURCE."""
+"""The order in which columns are added as the width allows, after SOURCE."""
 
 
 @lru_cache(maxsize=64)
 def columns_for(width: int, grouping: Grouping, wanted: tuple[str, ...] = ()) -> tuple[Column, ...]:
-    """Return the columns left of TREE that fit `width`, in screen order; `wanted` names them, empty: all."""
+    """Return the columns left of TREE that fit `width`, in screen order, out of `wanted` (empty: all)."""
     source = TIER if width < _NARROW else SOURCE
     chosen = {source}
     wants = min(_TREE_WANTS, width // 2)
@@ -63,7 +63,7 @@ def columns_for(width: int, grouping: Grouping, wanted: tuple[str, ...] = ()) ->
         if column is CONTAINER and grouping is Grouping.CONTAINERS and not wanted:
             continue
         if left - (column.width + 1) < wants:
-            if column is USER:  # what is measured matters more than who
+            if column is USER:  # measurements matter more than the user
                 continue
             break
         chosen.add(column)

@@ -19,9 +19,9 @@ _WHEEL = 3
 
 
 class CursorPane(LineWidget, can_focus=True):
-    """Draws only the lines in sight, scrolls by itself, and keeps the cursor in sight when it moves.
+    """Draws only the visible rows, scrolls itself, and keeps the cursor visible when it moves.
 
-    `cursor` and `top` are indices into all rows. A first line of titles stays where it is.
+    `cursor` and `top` are indices into all rows. The title line at the top does not scroll.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("list")]
@@ -40,7 +40,7 @@ class CursorPane(LineWidget, can_focus=True):
     """
 
     class Moved(Message):
-        """The cursor stands on another row, or the row under it changed its identity."""
+        """The cursor moved to another row, or the row under it is now another one."""
 
         def __init__(self, pane: CursorPane) -> None:
             super().__init__()
@@ -58,19 +58,19 @@ class CursorPane(LineWidget, can_focus=True):
     @property
     @abstractmethod
     def row_count(self) -> int:
-        """How many rows there are, seen or not."""
+        """The number of rows, visible or not."""
 
     @abstractmethod
     def draw_head(self, width: int) -> Strip:
-        """Return the line of titles."""
+        """Return the title line."""
 
     @abstractmethod
     def draw_row(self, index: int, width: int, thumb: bool | None) -> Strip:
-        """Return one row; `thumb` None: no scroll bar, else whether the bar's thumb is here."""
+        """Return one row; `thumb` None: no scroll bar, else whether its thumb covers this row."""
 
     @property
     def page(self) -> int:
-        """Rows in sight."""
+        """The number of visible rows."""
         return max(1, self.size.height - 1)
 
     def draw(self, width: int, height: int) -> Sequence[Strip]:
@@ -93,13 +93,13 @@ class CursorPane(LineWidget, can_focus=True):
         return range(start, start + length)
 
     def bar(self, thumb: bool | None) -> Part | None:
-        """Return the cell of the scroll bar in one line: its thumb or not; None: there is no bar."""
+        """Return the scroll bar's cell in one line, as its thumb or its track; None without a scroll bar."""
         if thumb is None:
             return None
         return ("┃", self.style_of("pane--thumb")) if thumb else ("│", self.style_of("pane--track"))
 
     def move_to(self, index: int) -> None:
-        """Put the cursor on a row and scroll just so far that it is in sight."""
+        """Move the cursor to a row and scroll just enough to make it visible."""
         self.cursor = max(0, min(index, self.row_count - 1))
         if self.cursor < self.top:
             self.top = self.cursor
@@ -109,16 +109,16 @@ class CursorPane(LineWidget, can_focus=True):
         self.redraw()
 
     def scroll_by(self, rows: int) -> None:
-        """Scroll; the cursor comes along only as far as it has to."""
+        """Scroll; the cursor moves only as far as needed to stay visible."""
         self.top = max(0, min(self.top + rows, self.row_count - self.page))
         self.move_to(max(self.top, min(self.cursor, self.top + self.page - 1)))
 
     def moved(self) -> None:
-        """The cursor or the top changed."""
+        """Called when the cursor or the top changed."""
         self.post_message(self.Moved(self))
 
     def cursor_style(self) -> Style:
-        """Return what the cursor lays over a row; without colours, or with few, reverse video."""
+        """Return the style of the cursor's row: a background, or reverse video with few colours or none."""
         if self.app.has_class("-reverse"):
             return Style(reverse=True)
         return Style(bgcolor=self.style_of("pane--cursor").bgcolor)

@@ -1,4 +1,4 @@
-"""What is known of the row under the cursor: what each tier said, how it came to be, what it is and costs."""
+"""Explains the row under the cursor: each tier's answer, its story, its facts and its CPU history."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tui.widgets.format import duration
 from tui.widgets.lines import LineWidget, Part, fit, fit_in, strip_of, width_of, wrap
 
 _SIDE_BY_SIDE = 116
-"""From this width on the story stands left and the facts right."""
+"""From this width on, the story is on the left and the facts are on the right."""
 
 _LABEL, _OUTCOME, _TIME = 12, 8, 9
-"""Cells that the columns of the pane take."""
+"""Widths of the columns in cells."""
 
 _WRAPPED = 6
-"""Lines that one text may take; the rest of it is cut."""
+"""The most lines of one text; the rest of it is cut."""
 
 
 class ExplainPane(LineWidget):
-    """Follows the cursor of the tree. Takes the height that the longest row so far needs, at most half of the
-    screen; the rest is scrolled to."""
+    """Follows the cursor of the tree. As high as the longest explanation so far, at most half of the screen;
+    longer ones scroll."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "explain--title",
@@ -57,7 +57,7 @@ class ExplainPane(LineWidget):
     """
 
     def __init__(self, keys: Mapping[str, str]) -> None:
-        """`keys` are the person's own, by command."""
+        """`keys` maps command ids to the user's keys."""
         super().__init__()
         self._keys = keys
         self._key: RowKey | None = None
@@ -69,9 +69,9 @@ class ExplainPane(LineWidget):
         return self.has_class("-open")
 
     def open_for(self, key: RowKey | None) -> None:
-        """Show this row; None: there is no row under the cursor.
+        """Explain this row; None: no row is under the cursor.
 
-        What is shown stays, under its own title, until the answer is there: a moment later.
+        The previous explanation stays, under its own title, until the new one arrives a moment later.
         """
         if key != self._key:
             self._top = 0
@@ -82,17 +82,17 @@ class ExplainPane(LineWidget):
             self._refit()
 
     def close(self) -> None:
-        """Take no room any more."""
+        """Hide the pane."""
         self.remove_class("-open")
 
     def show(self, explanation: Explanation | None) -> None:
-        """Take what a frame explains. An explanation of another row is on its way out."""
+        """Show the explanation of a frame; one of another row is outdated and dropped."""
         if explanation is not None and explanation.key == self._key:
             self._explanation = explanation
             self._refit()
 
     def scroll_lines(self, step: int) -> None:
-        """Go to the next lines (1) or the ones before (-1), when there are more than fit."""
+        """Scroll to the next page (1) or the previous one (-1), if not all lines fit."""
         page = max(1, self.size.height - 2)
         self._top = max(0, min(self._top + step * page, self._most()))
         self.redraw()
@@ -109,7 +109,7 @@ class ExplainPane(LineWidget):
         if not self.is_open:
             return
         lines = self._lines(self.size.width or 80)
-        # It only grows: with a height of its own for every row the tree would jump under the cursor.
+        # The height only grows: otherwise the tree would jump under the cursor on every row.
         self._height = max(2, self._height, len(lines) + 1)
         height = min(self._height, max(2, self.screen.size.height // 2))
         if self.styles.height is None or self.styles.height.value != height:
@@ -124,9 +124,9 @@ class ExplainPane(LineWidget):
         return [strip_of(line, width, self.plain) for line in shown]
 
     def _head(self, width: int, above: int, below: int) -> list[Part]:
-        """The upper edge: which row this is, and that there is more than is shown."""
-        known = self._explanation
-        name = safe_text(known.title, 80) if known is not None else ""
+        """Return the upper edge: the name of the row, and a hint if not all lines are visible."""
+        explanation = self._explanation
+        name = safe_text(explanation.title, 80) if explanation is not None else ""
         title = f"─ explain {name} " if name else "─ explain "
         more = ""
         if below:
@@ -138,13 +138,13 @@ class ExplainPane(LineWidget):
         return [(title + "─" * max(0, width - width_of(title) - width_of(more)), style), (more, style)]
 
     def _lines(self, width: int) -> list[list[Part]]:
-        known = self._explanation
-        if known is None:
+        explanation = self._explanation
+        if explanation is None:
             return [[(" …", self.style_of("explain--label"))]]
         if width < _SIDE_BY_SIDE:
-            return [*self._story(known, width - 1), *self._facts(known.facts, width - 1)]
+            return [*self._story(explanation, width - 1), *self._facts(explanation.facts, width - 1)]
         half = width // 2
-        left, right = self._story(known, half - 1), self._facts(known.facts, width - half - 1)
+        left, right = self._story(explanation, half - 1), self._facts(explanation.facts, width - half - 1)
         lines = []
         for index in range(max(len(left), len(right))):
             first = left[index] if index < len(left) else []
@@ -153,15 +153,15 @@ class ExplainPane(LineWidget):
             lines.append([*first, (" " * pad, self.plain), *second])
         return lines
 
-    def _story(self, known: Explanation, width: int) -> list[list[Part]]:
-        lines = [] if known.resolution is None else self._trail(known.resolution, width)
-        lines += self._facts(known.story, width)
-        if any(known.cpu_history):
-            lines.append(self._cpu_line(known.cpu_history, width - _LABEL))
+    def _story(self, explanation: Explanation, width: int) -> list[list[Part]]:
+        lines = [] if explanation.resolution is None else self._trail(explanation.resolution, width)
+        lines += self._facts(explanation.story, width)
+        if any(explanation.cpu_history):
+            lines.append(self._cpu_line(explanation.cpu_history, width - _LABEL))
         return lines
 
     def _cpu_line(self, history: tuple[float | None, ...], width: int) -> list[Part]:
-        """The CPU shares as a line, the newest at its right end; a dot where nobody looked."""
+        """Return the CPU shares as a sparkline, the newest on the right; a dot where none was measured."""
         kept = history[-max(0, width) :] if width > 0 else ()
         bars = sparkline([round(1000 * (share or 0)) for share in kept])
         drawn = "".join(

@@ -1,4 +1,4 @@
-"""The line where the filter is typed, with what is wrong with it beside it."""
+"""The line for typing the filter, with its error next to it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class FilterInput(PromptInput):
 
 
 class FilterLine(PromptLine):
-    """Stays as long as there is a filter, so that nobody takes a part of the host for all of it."""
+    """Stays open while there is a filter, as a reminder that only a part of the host is visible."""
 
     def __init__(self) -> None:
         hint = "src: ctr: pod: user: pid: state: cpu> mem> !"
         super().__init__("filter", FilterInput(compact=True, select_on_focus=False), hint)
 
     def show_problem(self, problem: str) -> None:
-        """Say what is wrong with the filter."""
+        """Show what is wrong with the filter."""
         self.note.show(problem)

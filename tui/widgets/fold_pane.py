@@ -1,4 +1,4 @@
-"""A pane of lines that can hold more lines below them: what is inside an object."""
+"""A pane of lines that fold: the contents of an object."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tui.widgets.list_pane import Cell, Line, ListPane
 
 @dataclass(slots=True, eq=False)
 class FoldNode:
-    """One line, and those below it. `lazy`: what is below is not known yet; whoever unfolds it is asked."""
+    """One line and its children. `lazy` is not None: unfolding it posts `FoldPane.Wanted` to load them."""
 
     line: Line
     children: Sequence[FoldNode] = ()
     is_open: bool = False
     lazy: object = None
     what: object = None
-    """What the line stands for, for who made it."""
+    """The thing that the line represents, for the caller."""
     mark: Cell | None = None
     notes: Sequence[Cell] = ()
-    """What came later: a sign in front of the line, cells behind it."""
+    """Added later: a sign before the line, cells after it."""
 
     @property
     def folds(self) -> bool:
@@ -30,14 +30,14 @@ class FoldNode:
 
 
 _Row = tuple[int, FoldNode]
-"""How deep it stands, and what. A plain tuple: a program of 100,000 instructions is unfolded at once."""
+"""(depth, node). A plain tuple for speed: a program of 100,000 instructions unfolds at once."""
 
 
 class FoldPane(ListPane):
-    """Shows a tree with `show_tree`; with `show`, plain lines as its base does. Draws what is in sight."""
+    """Shows a tree with `show_tree`, or plain lines with `show`. Draws only the visible rows."""
 
     class Wanted(Message):
-        """A lazy node was unfolded for the first time: its children are wanted (`fill`)."""
+        """A lazy node was unfolded for the first time: pass its children to `fill`."""
 
         def __init__(self, node: FoldNode) -> None:
             super().__init__()
@@ -79,7 +79,7 @@ class FoldPane(ListPane):
             self._set(self.cursor, not node.is_open)
 
     def fold(self) -> None:
-        """Fold the node; on one that is folded, go to the one above it."""
+        """Fold the node; if it is folded already, go to its parent."""
         node = self.node
         if node is None or self._rows is None:
             return
@@ -91,7 +91,7 @@ class FoldPane(ListPane):
         self.move_to(next((at for at in above if self._rows[at][0] < depth), self.cursor))
 
     def unfold(self) -> None:
-        """Unfold the node; on an open one, go to the first below it."""
+        """Unfold the node; if it is open already, go to its first child."""
         node = self.node
         if node is None or not node.folds:
             return
@@ -101,7 +101,7 @@ class FoldPane(ListPane):
             self.move_to(self.cursor + 1)
 
     def fill(self, node: FoldNode, children: Sequence[FoldNode]) -> None:
-        """Give a lazy node its children; they show if it is open and in the tree."""
+        """Set the children of a lazy node; they are shown if it is open and in the tree."""
         at = next((at for at, row in enumerate(self._rows or ()) if row[1] is node), None)
         was_open = node.is_open
         if at is not None and was_open:
@@ -111,7 +111,7 @@ class FoldPane(ListPane):
             self._set(at, True)
 
     def _set(self, at: int, is_open: bool) -> None:
-        """Fold or unfold the row `at`. The cursor stays on its row, or goes to what it was folded into."""
+        """Fold or unfold the row `at`. The cursor stays on its row, or moves to the node that hides it."""
         assert self._rows is not None
         depth, node = self._rows[at]
         if not node.folds or node.is_open is is_open:
@@ -133,7 +133,7 @@ class FoldPane(ListPane):
 
 
 def _open_rows(nodes: Sequence[FoldNode], depth: int) -> list[_Row]:
-    """Return the rows of these nodes and of all below them that are not folded away."""
+    """Return the rows of these nodes and of all their descendants that are not folded away."""
     rows: list[_Row] = []
     for node in nodes:
         rows.append((depth, node))

@@ -1,4 +1,4 @@
-"""The line above every screen: which host, which tiers answer, how much is going on."""
+"""The line above every screen: the host, the state of the tiers, and the totals."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tui.widgets.format import age, clock, count, size
 from tui.widgets.lines import LineWidget, Part, strip_of, width_of
 
 MESSAGE_SECONDS = 8.0
-"""How long a message of the session stands."""
+"""How long a message of the session is shown."""
 
 _NOTE_ROOM = 8
-"""Lines of the screen that must be there for each line of notes: a small terminal is for the tree."""
+"""Lines of the screen per line of notes: on a small terminal the tree matters more."""
 
 
 class HeaderBar(LineWidget):
-    """One line; more only while a tier is off or something is to be told. Grows by itself."""
+    """One line, and more while a tier is off or there is a message. Sets its own height."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "header--name",
@@ -56,7 +56,7 @@ class HeaderBar(LineWidget):
         self._message_seen = ""
 
     def show(self, header: Header) -> None:
-        """Take the facts of a new frame. A message that is new stands for some seconds."""
+        """Show the header of a new frame. A new message is shown for MESSAGE_SECONDS."""
         self.header = header
         if header.message != self._message_seen:
             self._message = self._message_seen = header.message
@@ -71,13 +71,13 @@ class HeaderBar(LineWidget):
             self.redraw()
 
     def show_problem(self, problem: str) -> None:
-        """Say before everything else why what is shown is old. `problem` is safe."""
+        """Show, before all other notes, why the screen is out of date. `problem` is safe to show."""
         self._problem = problem
         self.fit_height()
         self.redraw()
 
     def fit_height(self) -> None:
-        """Take as many lines as there is to say; a new height lays the screen out again."""
+        """Set the height to the number of lines; a new height lays out the screen again."""
         lines = 1 + len(self._notes(self.size.width))
         if self.styles.height is None or self.styles.height.value != lines:
             self.styles.height = lines
@@ -93,7 +93,7 @@ class HeaderBar(LineWidget):
         ]  # fmt: skip
 
     def _first_line(self, width: int) -> Strip:
-        """Leave out what matters least until the line fits; loss, drift and tiers stay."""
+        """Drop the least important parts until the line fits; loss, drift and tiers stay."""
         for left_out in range(6):
             left, middle, right = self._groups(left_out)
             lengths = [sum(width_of(text) for text, _ in group) for group in (left, middle, right)]
@@ -143,7 +143,7 @@ class HeaderBar(LineWidget):
         return [(f" {name} ", self.style_of("header--host")), (sign, self.style_of(style))]
 
     def _notes(self, width: int) -> list[str]:
-        """Why a tier is off and the command that undoes it; what is going on."""
+        """Return the notes: the problem, why a tier is off with its remedy, and the message."""
         if not width:
             return []
         notes = [f"! {self._problem}"] if self._problem else []
@@ -163,14 +163,14 @@ class HeaderBar(LineWidget):
             notes.extend(wrap(f"{tiers.step} — {'; '.join(reasons)}" if reasons else tiers.step, width - 2))
         if header.past.full:
             kept = size(header.past.kept_bytes)
-            notes.append(f"the past takes {kept}, all there is room for: what happens now comes as one step")
+            notes.append(f"History full ({kept}); new changes merge into one step")
         if self._message:
             notes.append(safe_text(self._message))
         return notes
 
 
 def paused_words(past: Past, left_out: int) -> str:
-    """Say that the tree stands still, how far behind, and which keys move it, as far as there is room."""
+    """Return that the display is paused, how far behind it is, and the keys to move, as far as they fit."""
     seconds = past.behind_ns // 1_000_000_000
     words = f"paused · {age(past.behind_ns) if seconds < 60 else clock(past.behind_ns)} ago"
     if not past.rewound:
@@ -182,6 +182,6 @@ def paused_words(past: Past, left_out: int) -> str:
 
 
 def replay_words(replay: Position) -> str:
-    """Say how fast a recording runs and where in it this is: `2× 0:12/5:00`."""
+    """Return the speed of a replay and its position: `2× 0:12/5:00`."""
     ended = " end" if replay.ns >= replay.length_ns else ""
     return f"{replay.speed:g}× {clock(replay.ns)}/{clock(replay.length_ns)}{ended}"

@@ -1,4 +1,4 @@
-"""Widgets that are made of lines, and repaint only what came out different."""
+"""Widgets that consist of lines and repaint only the changed parts."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Part = tuple[str, Style]
 class LineWidget(Widget):
     """A widget whose content is a list of strips, one per line.
 
-    A subclass says in `draw` what the lines are. Whoever changes something that `draw` looks at calls
-    `redraw`: what is equal to what is on the screen is not painted again, so that a frame without news
-    writes nothing to the terminal, and one with older rows no more than their ages.
+    A subclass returns its lines from `draw`. Code that changes something `draw` depends on calls `redraw`,
+    which repaints only the cells that differ from the screen: a frame without changes writes nothing to the
+    terminal, and a frame in which only ages changed writes only the ages.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class LineWidget(Widget):
         raise NotImplementedError
 
     def redraw(self) -> None:
-        """Draw again; repaint what is different."""
+        """Draw again, and repaint what changed."""
         if not self.is_attached or not self.size:
             return
         before, size_before = self._strips, self._drawn_size
@@ -51,13 +51,13 @@ class LineWidget(Widget):
             for y, (old, new) in enumerate(zip(before, self._strips, strict=True))
             if old is not new and old != new
         ]
-        if len(lines) > self.size.height // 2:  # another page: what is the same in it is there by chance
+        if len(lines) > self.size.height // 2:  # another page: equal parts of it are a coincidence
             self.refresh(*(Region(0, y, self.size.width, 1) for y, _, _ in lines))
         elif lines:
             self.refresh(*(difference(*line) for line in lines))
 
     def style_of(self, name: str) -> Style:
-        """Return the style of a component class, with the widget's background."""
+        """Return the style of a component class, including the widget's background."""
         style = self._styles.get(name)
         if style is None:
             style = self._styles[name] = self._in_truecolor(self.get_component_rich_style(name))
@@ -72,7 +72,7 @@ class LineWidget(Widget):
         return style
 
     def _in_truecolor(self, style: Style) -> Style:
-        """Do to a style, once, what Textual's filter does to every piece of every line."""
+        """Convert a style once, as Textual's filter would do for every segment of every line."""
         background = self.background_colors[1].rich_color
         for line_filter in self.get_line_filters():
             if isinstance(line_filter, ANSIToTruecolor):
@@ -84,7 +84,7 @@ class LineWidget(Widget):
         self._drawn_size = self.size
 
     def render_line(self, y: int) -> Strip:
-        """Textual asks for one line."""
+        """Return one line to Textual."""
         if self._drawn_size != self.size:
             self._draw_now()
         if y < len(self._strips):
@@ -92,36 +92,36 @@ class LineWidget(Widget):
         return Strip.blank(self.size.width, self.plain)
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Textual asks for a part: what its own method does where a widget is nothing but its lines.
+        """Return a part of the lines to Textual, faster than its own method.
 
-        That one looks at borders, padding, hatches and links of every line; a page costs twice as much.
+        That method handles borders, padding, hatches and links of every line, which doubles the cost.
         """
         if self.outer_size != self.size:
             return super().render_lines(crop)
         strips = [self.render_line(y) for y in crop.line_range]
         background = self.background_colors[1]
         for line_filter in self.get_line_filters():
-            if not isinstance(line_filter, ANSIToTruecolor):  # the styles have been through that one
+            if not isinstance(line_filter, ANSIToTruecolor):  # the styles are converted already
                 strips = [strip.apply_filter(line_filter, background) for strip in strips]
         if crop.column_span != (0, self.size.width):
             strips = [strip.crop(*crop.column_span) for strip in strips]
         return strips
 
     def notify_style_update(self) -> None:
-        """The theme, the focus or a class changed: every style may be another."""
+        """The theme, the focus or a class changed, so every style may have changed."""
         super().notify_style_update()
         self._drawn_size = Size(0, 0)
         self._styles.clear()
         self._styles_changed()
 
     def _styles_changed(self) -> None:
-        """Forget what was kept in old styles."""
+        """Drop what a subclass cached in the old styles."""
 
 
 def difference(y: int, old: Strip, new: Strip) -> Region:
-    """Return the cells of line `y` from the first to the last that differs; both are as wide.
+    """Return the cells of line `y` from the first to the last that differs; both strips are equally wide.
 
-    Where the parts that differ hold wide characters, they are taken whole.
+    Segments with wide characters are included as a whole if they differ.
     """
     were, are = list(old), list(new)
     shorter = min(len(were), len(are))
@@ -140,7 +140,7 @@ def difference(y: int, old: Strip, new: Strip) -> Region:
 
 
 def _same_cells(old: Segment, new: Segment, *, from_end: bool = False) -> int:
-    """Return how many cells at one end of two parts are the same, as far as that is cheap to know."""
+    """Return how many cells at one end of two segments are equal, as far as that is cheap to determine."""
     if old.style != new.style or not (old.text.isascii() and new.text.isascii()):
         return 0
     pairs = zip(old.text, new.text, strict=False)
@@ -150,12 +150,12 @@ def _same_cells(old: Segment, new: Segment, *, from_end: bool = False) -> int:
 
 
 def width_of(text: str) -> int:
-    """Return how many cells `text` takes."""
+    """Return the width of `text` in cells."""
     return len(text) if text.isascii() else cell_len(text)
 
 
 def fit(text: str, width: int, right: bool = False) -> str:
-    """Return `text` in exactly `width` cells: padded, or cut with an ellipsis."""
+    """Return `text` padded, or cut with an ellipsis, to exactly `width` cells."""
     if width <= 0:
         return ""
     taken = width_of(text)
@@ -170,12 +170,12 @@ def fit(text: str, width: int, right: bool = False) -> str:
 
 
 def fit_in(text: str, width: int) -> str:
-    """Return `text`, cut when it is wider than `width` cells."""
+    """Return `text`, cut with an ellipsis if it is wider than `width` cells."""
     return text if width_of(text) <= width else fit(text, width)
 
 
 def wrap(text: str, width: int, limit: int) -> list[str]:
-    """Return `text` in lines of `width` cells at most, broken at blanks if there are any; `limit` lines."""
+    """Break `text` into at most `limit` lines of at most `width` cells, at blanks where possible."""
     lines: list[str] = []
     for word in text.split(" "):
         if lines and width_of(lines[-1]) + 1 + width_of(word) <= width:
@@ -188,11 +188,10 @@ def wrap(text: str, width: int, limit: int) -> list[str]:
 
 
 def strip_of(parts: Sequence[Part], width: int, rest: Style, end: Part | None = None) -> Strip:
-    """Return one line of exactly `width` cells: the parts, cut or filled up in `rest`.
+    """Return one line of exactly `width` cells: the parts, cut or padded in the style `rest`.
 
-    `end` is one cell at the right edge that nothing covers: that of a scroll bar.
-    Texts are safe before they come here; this is the last door before the terminal, and what is not
-    printable does not pass it either way.
+    `end` is one cell at the right edge that the parts never cover, for a scroll bar. Texts are expected to
+    be safe already; as the last step before the terminal this replaces what is not printable anyway.
     """
     segments: list[Segment] = []
     left = width if end is None else width - 1
@@ -216,7 +215,7 @@ def strip_of(parts: Sequence[Part], width: int, rest: Style, end: Part | None = 
 
 
 def two_ends(left: Sequence[Part], right: Sequence[Part], width: int, rest: Style) -> Strip:
-    """Return one line with `left` at its left end and `right` at its right end, right cut away first."""
+    """Return one line with `left` and `right` at its ends; `right` is dropped if both do not fit."""
     used = sum(width_of(text) for text, _ in left)
     wanted = sum(width_of(text) for text, _ in right)
     if used + wanted + 1 > width:

@@ -1,4 +1,4 @@
-"""A pane whose rows are all in memory: tables of targets, candidates, flags, log lines."""
+"""A pane with all its rows in memory: tables of targets, candidates, flags, log lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tui.widgets.lines import Part, fit, strip_of, two_ends, width_of
 
 
 class Cell(NamedTuple):
-    """Some safe text, and what kind of text it is: `` plain, good, bad, warn, dim, title, key."""
+    """Some safe text and its kind: empty (plain), good, bad, warn, dim, title or key."""
 
     text: str
     kind: str = ""
@@ -23,7 +23,7 @@ Line = Sequence[Cell]
 
 
 class ListPane(CursorPane):
-    """Shows lines of cells. With `wraps` a line that is too long goes on below, indented."""
+    """Shows lines of cells. With `wraps` a long line continues on the next row, indented."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "list--good",
@@ -60,7 +60,7 @@ class ListPane(CursorPane):
 
     @property
     def given(self) -> int:
-        """Which of the lines that were given the cursor is on: a long one takes several rows."""
+        """The index of the cursor's line as passed to `show`: a long line takes several rows."""
         return self._origins[self.cursor] if self.cursor < len(self._origins) else 0
 
     def show(self, title: str, lines: Sequence[Line], note: str = "") -> None:
@@ -73,7 +73,7 @@ class ListPane(CursorPane):
         self.redraw()
 
     def line_at(self, index: int) -> Line:
-        """Return what is in a row; asked for the rows in sight only."""
+        """Return the line of a row; called only for visible rows."""
         return self._lines[index]
 
     def _arrange(self) -> None:
@@ -93,12 +93,12 @@ class ListPane(CursorPane):
     def draw_head(self, width: int) -> Strip:
         style = self.style_of("pane--head")
         title, note = self._title
-        # A sign besides the colour of the cursor: this pane has the keys.
+        # Besides the colour of the cursor, this sign marks the pane with the focus.
         sign = "▸" if self.has_focus else " "
         return two_ends([(f"{sign}{title}", style)], [(f"{note} ", style)] if note else [], width, style)
 
     def draw_row(self, index: int, width: int, thumb: bool | None) -> Strip:
-        # A pane for reading shows its cursor only while it has the keys.
+        # A pane of text shows its cursor only while it has the focus.
         selected = index == self.cursor and self.can_focus and (self.has_focus or not self._wraps)
         over = self.cursor_style() if selected else Style.null()
         base = self.plain + over
@@ -109,7 +109,7 @@ class ListPane(CursorPane):
 
 
 def cells(*texts: tuple[str, int] | tuple[str, int, str]) -> list[Cell]:
-    """Return a table row: (text, width) or (text, width, kind); a negative width aligns right."""
+    """Return a table row of (text, width) or (text, width, kind); a negative width aligns right."""
     row = []
     for text, width, *kind in texts:
         row.append(Cell(fit(text, abs(width), width < 0) + " ", kind[0] if kind else ""))
@@ -117,12 +117,12 @@ def cells(*texts: tuple[str, int] | tuple[str, int, str]) -> list[Cell]:
 
 
 def titles(*texts: tuple[str, int]) -> str:
-    """Return the titles of columns that are as wide as those of `cells`."""
+    """Return column titles with the same widths as in `cells`."""
     return "".join(cell.text for cell in cells(*texts))
 
 
 def _wrapped(line: Line, width: int) -> list[Line]:
-    """Break a line that is wider than `width` at blanks where it can be; what follows is indented."""
+    """Break a line that is wider than `width`, at blanks where possible; continuations are indented."""
     if sum(width_of(cell.text) for cell in line) <= width:
         return [line]
     done: list[Line] = []
@@ -145,7 +145,7 @@ def _wrapped(line: Line, width: int) -> list[Line]:
 
 
 def _words(text: str) -> list[str]:
-    """Split into words, each with the blanks in front of it."""
+    """Split a text into words, each with its leading blanks."""
     words: list[str] = []
     start = 0
     for position in range(1, len(text)):

@@ -1,4 +1,4 @@
-"""A line at the bottom in which something is typed, with what there is to say about it beside it."""
+"""A line at the bottom for typing text, with a note next to it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tui.widgets.lines import LineWidget, strip_of
 
 
 class PromptInput(Input):
-    """One line of text; its own keys are those of the registry, in the scope of the subclass."""
+    """One line of text; the subclass adds the key bindings of its scope in the registry."""
 
     class Left(Message):
-        """The person is done typing; `cleared` when the text is to go."""
+        """The user finished typing; `cleared`: the text is to be removed."""
 
         def __init__(self, prompt: PromptInput, cleared: bool) -> None:
             super().__init__()
@@ -29,7 +29,7 @@ class PromptInput(Input):
             return self.prompt
 
     def validate_value(self, value: str) -> str:
-        """Let only text in: what is pasted may hold anything."""
+        """Drop unprintable characters: pasted text may contain anything."""
         return "".join(char for char in value if char.isprintable())
 
     def action_done(self) -> None:
@@ -40,7 +40,7 @@ class PromptInput(Input):
 
 
 class PromptNote(LineWidget):
-    """What is wrong with the text, what came of it, or what could be typed."""
+    """Shows the problem with the text, its result, or a hint what to type."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"note--problem", "note--note", "note--hint"}
 
@@ -51,7 +51,7 @@ class PromptNote(LineWidget):
         self._problem = ""
 
     def show(self, problem: str, note: str = "") -> None:
-        """Show a problem, else a note, else the hint; texts are safe."""
+        """Show the problem, else the note, else the hint; texts are safe."""
         self._problem, self._note = problem, note
         self.redraw()
 
@@ -66,7 +66,7 @@ class PromptNote(LineWidget):
 
 
 class PromptLine(Horizontal):
-    """Takes no room until it is opened."""
+    """Takes no space while closed."""
 
     DEFAULT_CSS = """
     PromptLine {
@@ -98,7 +98,7 @@ class PromptLine(Horizontal):
         yield self.note
 
     def open(self) -> None:
-        """Show the line and give it the keys at once: what is typed next belongs to it."""
+        """Show the line and focus it at once, so that it receives the keys typed next."""
         self.display = True
         self.screen.set_focus(self.input)
 

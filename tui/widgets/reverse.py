@@ -1,4 +1,4 @@
-"""Reverse video for what is chosen in Textual's own lists, where colours cannot show it."""
+"""Reverse video for the selected entry of Textual's own lists, where colours cannot show it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _REVERSE = Style(reverse=True, underline=False)
 class ReverseFilter(LineFilter):
     """Turns underlined text into reverse video.
 
-    Textual (8.2) loses `text-style: reverse` between its style sheet and a list's rows, in its own command
-    palette, too. An underline arrives, and nothing else here is underlined.
+    Textual (8.2) loses `text-style: reverse` between its style sheet and the rows of a list, also in its own
+    command palette. An underline is kept, and nothing else here is underlined.
     """
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:

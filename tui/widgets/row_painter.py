@@ -1,4 +1,4 @@
-"""How one row of the tree looks: from a Row to the parts of a line."""
+"""Turns one Row of the tree into the styled parts of a line."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class RowPainter:
         return self._styles[name][selected]
 
     def parts(self, row: Row, age: str, columns: tuple[Column, ...], selected: bool) -> list[Part]:
-        """Return the line of a row; what is left of the width is filled in `rest`."""
+        """Return the line of a row; the remaining width is filled with the style of `rest`."""
         draw = self._process if row.kind is RowKind.PROCESS else self._group
         return draw(row, age, columns, selected)
 
     def rest(self, row: Row, selected: bool) -> Style:
-        """Return the style of what is right of the text."""
+        """Return the style of the cells to the right of the text."""
         return self.style("tree--group" if row.kind is not RowKind.PROCESS else "", selected)
 
     def _process(self, row: Row, age: str, columns: tuple[Column, ...], selected: bool) -> list[Part]:
@@ -40,7 +40,7 @@ class RowPainter:
         parts: list[Part] = [(_mark(row), self.style(plain or "tree--fresh", selected))]
         fields = [fit(column.text(row, age), column.width, column.right) + " " for column in columns]
         if fields:
-            parts.append((fields[0], style))  # the colour is that of the source
+            parts.append((fields[0], style))  # coloured by source
             parts.append(("".join(fields[1:]), number))
         parts.append((row.guides, self.style("tree--guides", selected)))
         if row.folded:
@@ -51,7 +51,7 @@ class RowPainter:
         return parts
 
     def _command(self, row: Row, plain: str, selected: bool) -> list[Part]:
-        """The program's own name stands out from its path and its arguments."""
+        """Return the command, with the program's name emphasised over its path and arguments."""
         if plain or row.text.startswith("["):
             return [(row.text, self.style(plain or "tree--kthread", selected))]
         program, blank, args = row.text.partition(" ")
@@ -81,5 +81,5 @@ class RowPainter:
 
 
 def _mark(row: Row) -> str:
-    """New and ended rows carry a sign, not only a colour."""
+    """Return the sign of new and ended rows: colour is never the only sign."""
     return "×" if row.ended else "+" if row.fresh else " "

@@ -1,4 +1,4 @@
-"""The line where a search is typed: it hides nothing, the cursor goes to the matches."""
+"""The line for typing a search, which hides nothing and moves the cursor to the matches."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class SearchInput(PromptInput):
 
 
 class SearchLine(PromptLine):
-    """Open only while something is typed; the titles of the tree go on saying what is searched for."""
+    """Open only while typing; afterwards the title line of the tree shows the search."""
 
     def __init__(self) -> None:
         hint = "part of a row, or src: ctr: pod: user: pid: …"
         super().__init__("search", SearchInput(compact=True, select_on_focus=True), hint)
 
     def show_found(self, text: str, found: SearchMatches) -> None:
-        """Say what came of a search."""
+        """Show the result of a search."""
         self.note.show(found.problem, place(found) if text.strip() else "")
 
 
 def place(found: SearchMatches) -> str:
-    """Return `3 of 17`, or that there is nothing."""
+    """Return the position among the matches, `3 of 17`, or `no match`."""
     return f"{count(found.number)} of {count(found.total)}" if found.key is not None else "no match"

@@ -1,4 +1,4 @@
-"""The line that names the screens and says which one this is."""
+"""The line with the names of the screens, with the current one marked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tui.widgets.lines import LineWidget, Part, strip_of, width_of
 
 
 class TabLine(LineWidget):
-    """`1 Processes  2 Build …`, made from the registry; a click opens the screen."""
+    """`1 Processes  2 Build …`, from the registry; a click opens the screen."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"tab--active", "tab--other", "tab--key"}
     DEFAULT_CSS = """
@@ -35,7 +35,7 @@ class TabLine(LineWidget):
         parts: list[Part] = []
         for tab in self._tabs:
             if tab.id == f"screen.{self._active}":
-                # Brackets, so that the active tab shows without colours too.
+                # Brackets mark the active tab without colours too.
                 parts.append((f"[{tab.first_key} {tab.title}]", self.style_of("tab--active")))
             else:
                 parts.append((f" {tab.first_key}", self.style_of("tab--key")))

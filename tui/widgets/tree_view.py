@@ -1,4 +1,4 @@
-"""The process tree: what people do with it, and how its rows are drawn."""
+"""The process tree: its commands, and the drawing of its rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tui.widgets.tree_window import TreeWindow
 
 
 class TreeView(TreeWindow):
-    """Draws the rows in sight, and folds."""
+    """Draws the visible rows; folds, searches and tags them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("tree")]
     SCOPES: ClassVar[tuple[str, ...]] = ("tree", "list")
@@ -83,7 +83,7 @@ class TreeView(TreeWindow):
         self._kept: dict[tuple[object, ...], tuple[Row, Strip]] = {}
         self._drawn: dict[tuple[object, ...], tuple[Row, Strip]] = {}
 
-    # --- what people do ------------------------------------------------------------------------
+    # --- commands ------------------------------------------------------------------------------
 
     def action_toggle_fold(self) -> None:
         row = self.cursor_row
@@ -131,7 +131,7 @@ class TreeView(TreeWindow):
         self.redraw()
 
     def search(self, text: str) -> None:
-        """Go to the row that `text` is in, this one or the next; an empty text ends the search."""
+        """Go to the first row from the cursor on that contains `text`; an empty text ends the search."""
         self.searched, self.found = text, SearchMatches()
         if text.strip():
             self.ask_find(text, 0)
@@ -140,14 +140,14 @@ class TreeView(TreeWindow):
         self.redraw()
 
     def action_match(self, step: int) -> None:
-        """Go to the next match, or the one before."""
+        """Go to the next match (1) or the previous one (-1)."""
         if self.searched.strip():
             self.ask_find(self.searched, step)
         else:
-            self.notify("nothing is searched for: ctrl+f", timeout=3)
+            self.notify("No search: press ctrl+f to start one", timeout=3)
 
     def answer_find(self, found: SearchMatches) -> None:
-        """Go to what was found; what it is folded into unfolds."""
+        """Go to the match, unfolding the rows that hide it."""
         self.found = found
         if found.hidden_by:
             self._set_folded(self.folded - found.hidden_by)
@@ -156,12 +156,12 @@ class TreeView(TreeWindow):
         self.post_message(self.Searched(self.searched, found))
 
     def set_columns(self, columns: tuple[str, ...]) -> None:
-        """Show these columns as far as they fit; empty: all."""
+        """Show these columns, as far as they fit; empty: all."""
         self.columns = columns
         self.redraw()
 
     def action_tag(self) -> None:
-        """Tag the process under the cursor, or untag it, and go on to the next row."""
+        """Tag or untag the process under the cursor, then move to the next row."""
         key = process_key(self.cursor_row)
         if key is not None:
             self.tagged = self.tagged ^ {key}
@@ -185,7 +185,7 @@ class TreeView(TreeWindow):
             self.ask_below(row.key)
 
     def answer_below(self, keys: tuple[RowKey, ...]) -> None:
-        """Fold or unfold what was asked about."""
+        """Fold or unfold the nodes of the requested subtree."""
         below = frozenset(keys)
         self._set_folded(self.folded - below if self._unfold_below else self.folded | below)
 
@@ -214,7 +214,7 @@ class TreeView(TreeWindow):
         return two_ends(left, [(" · ".join(words) + " ", style)], width, style)
 
     def _status(self) -> list[str]:
-        """Return what is not as usual, the least important first."""
+        """Return the settings that differ from the default, the least important first."""
         words = ["container view" if self.grouping is Grouping.CONTAINERS else "parent view"]
         if self.sort is not SortKey.TREE:
             words.append(f"by {self.sort}")
@@ -264,10 +264,10 @@ class TreeView(TreeWindow):
 
 
 def _depth(row: Row) -> int:
-    """How far a row is indented; every group stands outside of every process."""
+    """Return how far a row is indented; every group is outside of every process."""
     return len(row.guides) - (0 if row.kind is RowKind.PROCESS else 1000)
 
 
 def process_key(row: Row | None) -> ProcessKey | None:
-    """Return the process that a row shows, None for groups and for no row."""
+    """Return the process of a row; None for a group or no row."""
     return row.key if row is not None and isinstance(row.key, ProcessKey) else None

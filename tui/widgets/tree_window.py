@@ -1,4 +1,4 @@
-"""The window onto the tree: which rows are in hand, and where cursor and scroll stand in it."""
+"""The window of the tree: which rows are loaded, and the positions of cursor and scroll in it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from core.model.view import Find, Grouping, Row, RowKey, SearchMatches, SortKey,
 from tui.widgets.cursor_pane import CursorPane
 
 _MOVING = (SortKey.CPU, SortKey.MEMORY)
-"""Orders in which rows change places all the time: there the view stays, unless told to follow."""
+"""Orders in which rows move all the time: the scroll position stays, unless `follow` is on."""
 
 
 class TreeWindow(CursorPane):
-    """Holds the latest window, a page more on either side than is in sight, and asks for the next in time.
+    """Holds the latest window, one page larger on either side than the screen, and requests the next in time.
 
-    The cursor stays with a process (`cursor_key`), not with a line number. In stable orders the
-    scroll position stays with it too; in orders that move, only with `follow`.
+    The cursor stays on a process (`cursor_key`), not on a line number. In stable orders the scroll position
+    follows that process too; in moving orders only with `follow`.
     """
 
     class Wanted(Message):
-        """The view needs this window."""
+        """The view requests this window."""
 
         def __init__(self, request: ViewRequest) -> None:
             super().__init__()
@@ -48,17 +48,17 @@ class TreeWindow(CursorPane):
         return self.window.total
 
     def row_at(self, index: int) -> Row | None:
-        """Return a row if the window holds it."""
+        """Return a row if the window contains it."""
         offset = index - self.window.top
         return self.window.rows[offset] if 0 <= offset < len(self.window.rows) else None
 
     @property
     def cursor_row(self) -> Row | None:
-        """The row under the cursor, None while its window is on the way."""
+        """The row under the cursor, None until its window arrives."""
         return self.row_at(self.cursor)
 
     def ask(self) -> None:
-        """Ask for the window around what is in sight, unless that is what was asked for last."""
+        """Request the window around the visible rows, unless the last request was the same."""
         anchored = self._seeking or self.follow or (self.top > 0 and self.sort not in _MOVING)
         anchor = self.cursor_key if anchored else None
         first = max(0, self.top - self.page)
@@ -80,7 +80,7 @@ class TreeWindow(CursorPane):
             self.post_message(self.Wanted(request))
 
     def show(self, window: Window, now_ns: int) -> None:
-        """Take a new window. One that answers an older question is not shown: the right one comes."""
+        """Show a new window. One that answers an outdated request is dropped: the right one will follow."""
         asked = window.request
         if (asked.grouping, asked.sort, asked.reverse, asked.filter) != (
             self.grouping,
@@ -101,14 +101,14 @@ class TreeWindow(CursorPane):
         self.redraw()
 
     def _take(self, window: Window) -> None:
-        """Put cursor and scroll where the same processes are now."""
+        """Move cursor and scroll to where the same processes are now."""
         screen_line = self.cursor - self.top
         self.window = window
         index = self._index_of(self.cursor_key)
         if index is None and window.request.anchor == self.cursor_key:
             index = window.anchor_index  # hidden in a folded node, or gone
         elif index is None and self.cursor_key is not None and self._stays():
-            self._seeking = True  # perhaps it is only far away: the next window starts from it
+            self._seeking = True  # it may only be far away: the next window is anchored at it
             self.ask()
             return
         if index is not None:
@@ -127,13 +127,13 @@ class TreeWindow(CursorPane):
             self.ask()
 
     def _stays(self) -> bool:
-        """Return whether the cursor is to stay with a process that is out of sight now."""
+        """Return whether the cursor is to stay on a process that is outside of the window now."""
         return self._seeking or self.follow or self.sort not in _MOVING
 
     def _index_of(self, key: RowKey | None) -> int | None:
         if key is None:
             return None
-        # The neighbourhood first: mostly nothing moved at all.
+        # The same index first: in most windows nothing moved.
         row = self.cursor_row
         if row is not None and row.key == key:
             return self.cursor
@@ -143,7 +143,7 @@ class TreeWindow(CursorPane):
         return None
 
     def _uncovered(self) -> bool:
-        """Return whether a row in sight is not in the window, or soon will not be."""
+        """Return whether the window lacks a visible row, or is about to."""
         margin = self.page // 2
         first = max(0, self.top - margin)
         last = min(self.window.total, self.top + self.page + margin)
@@ -161,45 +161,45 @@ class TreeWindow(CursorPane):
         self.ask()
 
     def show_filter(self, text: str) -> None:
-        """Filter by `text`; what is wrong with it comes with the next window."""
+        """Filter by `text`; the next window reports what is wrong with it."""
         self.filter = text
         self.ask()
 
     def set_order(self, sort: SortKey, reverse: bool) -> None:
-        """Order siblings; the cursor stays with its process."""
+        """Sort siblings; the cursor stays on its process."""
         self.sort, self.reverse = sort, reverse
         self.ask()
 
     def set_grouping(self, grouping: Grouping) -> None:
-        """Show containers or parents."""
+        """Group by container or by parent."""
         self.grouping = grouping
         self.ask()
 
     def ask_below(self, key: RowKey) -> None:
-        """Ask which nodes of this subtree can be folded; the empty text: of the whole tree."""
+        """Request the nodes of this subtree that can fold; the empty text: of the whole tree."""
         self._below = key
         self.ask()
 
     def go_to(self, key: RowKey) -> None:
-        """Put the cursor on a row that may be far away; the next window has it."""
+        """Move the cursor to a row that may be far away; the next window contains it."""
         index = self._index_of(key)
         if index is not None:
             self.move_to(index)
             return
         self.cursor_key = key
-        self.cursor = self.top + self.page // 2  # there on the screen it will stand
+        self.cursor = self.top + self.page // 2  # where it will be on the screen
         self._seeking = True
         self.ask()
 
     def ask_find(self, text: str, step: int) -> None:
-        """Ask where `text` is, counted from the cursor."""
+        """Request the match of `text` at `step` from the cursor."""
         self._find = Find(text, self.cursor_key, step)
         self.ask()
 
     @abstractmethod
     def answer_find(self, found: SearchMatches) -> None:
-        """Take the answer to `ask_find`."""
+        """Handle the answer to `ask_find`."""
 
     @abstractmethod
     def answer_below(self, keys: tuple[RowKey, ...]) -> None:
-        """Take the answer to `ask_below`."""
+        """Handle the answer to `ask_below`."""

@@ -195,7 +195,7 @@ def test_a_dangling_link_names_what_is_missing_and_where_to_mount_it(fake) -> No
     fake.link("/lib/modules/6.1.0-56-amd64/build", "/usr/src/linux-headers-6.1.0-56-amd64")
     with pytest.raises(HeadersNotFound) as error:
         find_header_dirs(fake.host, "6.1.0-56-amd64", arch="amd64")
-    assert f"leads nowhere: /usr does not exist below {fake.root}; mount it there" in str(error.value)
+    assert f"broken link: /usr does not exist below {fake.root}; mount it there" in str(error.value)
 
 
 @pytest.mark.parametrize("directory", ["/usr/src", "/usr/src/kernels", "/lib", "/lib/modules"])
@@ -203,7 +203,7 @@ def test_a_directory_of_candidates_that_leads_nowhere_is_one(fake, directory: st
     fake.link(directory, "/mnt/elsewhere/x")
     with pytest.raises(HeadersNotFound) as caught:
         find_header_dirs(fake.host, "6.1.0-56-amd64", arch="amd64")
-    reason = f"leads nowhere: /mnt does not exist below {fake.root}; mount it there"
+    reason = f"broken link: /mnt does not exist below {fake.root}; mount it there"
     assert verdict(caught.value, directory).reason == reason
     assert reason in str(caught.value)
 

@@ -63,7 +63,7 @@ def test_a_link_in_the_place_of_a_file_is_refused(co_re: Path, victim: Path, nam
     path.symlink_to(victim)
     ok, said = build(planned(co_re))
     assert not ok
-    assert f"{path}: is a symbolic link, which is not followed" in said
+    assert f"{path}: is a symbolic link, which a build does not follow" in said
     assert victim.read_text() == "precious\n"
     looked = with_states(planned(co_re))
     assert any(str(path) in warning for warning in looked.warnings)
@@ -83,7 +83,7 @@ def test_a_link_in_the_place_of_a_directory_is_refused(
     path.symlink_to(tmp_path / to)
     ok, said = build(planned(co_re))
     assert not ok
-    assert f"{path}: is a symbolic link, which is not followed" in said
+    assert f"{path}: is a symbolic link, which a build does not follow" in said
     assert not os.listdir(tmp_path / "elsewhere")
     assert not (tmp_path / "nowhere").exists()
 
@@ -126,7 +126,7 @@ def test_a_strange_build_directory_keeps_nobody_who_looks(co_re: Path) -> None:
     for name in (".ninja_log", "toolchain.txt"):
         os.mkfifo(co_re / "build/ebpf" / name)
     made = with_states(planned(co_re))
-    assert any("is not a plain file" in warning for warning in made.warnings)
+    assert any("is not a regular file" in warning for warning in made.warnings)
     assert edge_seconds(made.out) == {}
 
 

@@ -119,7 +119,7 @@ def test_output_may_be_cut_anywhere(cuts: list[int]) -> None:
         ("EdgeFinished", "b c.bc", False),
     ]
     assert output.failed == {"b c.bc": b"b.c:1:1: error: no\n1 error generated."}
-    assert output.said == b"ninja: build stopped: subcommand failed.\n"
+    assert output.messages == b"ninja: build stopped: subcommand failed.\n"
 
 
 @given(st.binary(max_size=200))

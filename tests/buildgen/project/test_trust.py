@@ -305,7 +305,7 @@ def test_build_says_in_one_line_how_to_confirm_and_then_builds(checkout: Checkou
     refused = cli(checkout, "build")
     assert refused.returncode == 2
     assert refused.stderr.splitlines() == [
-        f"ebpf-tui: {checkout.root} belongs to nobody, so nothing of it runs until you confirm it: "
+        f"ebpf-tui: {checkout.root} belongs to nobody, so nothing in it runs until you confirm it: "
         f"ebpf-tui config confirm {checkout.root}"
     ]
     assert checkout.ran() == {}

@@ -67,7 +67,7 @@ async def on_build_screen(pilot: Pilot[None]) -> None:
 async def test_opening_my_own_project_runs_nothing_of_it(project: Path, read_only: bool) -> None:
     async with opened(settings=Settings(read_only=read_only), live=True, size=(160, 40)) as pilot:
         await on_build_screen(pilot)
-        assert "runs only when you build" in words(pilot)
+        assert "runs only during a build" in words(pilot)
         await press(pilot, "4")
         await pilot.app.workers.wait_for_complete()
         await press(pilot, "3")
@@ -88,7 +88,7 @@ async def test_my_own_project_is_built_without_a_question_and_shows_what_runs(pr
 async def test_of_somebody_else_nothing_runs_before_the_question_is_answered(theirs: Path) -> None:
     async with opened(size=(160, 40)) as pilot:
         await on_build_screen(pilot)
-        assert "belongs to nobody, so nothing of it runs until you confirm it" in words(pilot)
+        assert "belongs to nobody, so nothing in it runs until you confirm it" in words(pilot)
         for keys in (["b", "escape"], ["b", "enter"], ["B", "q"], ["w", "b", "escape"]):
             await press(pilot, *keys[:-1])
             await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmProject))
@@ -126,7 +126,7 @@ async def test_once_confirmed_it_is_built_as_its_owner(theirs: Path) -> None:
         await until(pilot, lambda: "ok: built 1" in text(pilot))
         assert ran(theirs) == {str(NOBODY)}
         assert confirmed_directories() == {str(theirs)}
-        assert "so nothing of it runs" not in words(pilot)
+        assert "so nothing in it runs" not in words(pilot)
 
 
 @as_root
@@ -135,5 +135,5 @@ async def test_read_only_does_not_even_ask(theirs: Path) -> None:
         await on_build_screen(pilot)
         await press(pilot, "b", "B", "w")
         assert not isinstance(pilot.app.screen, ConfirmProject)
-        assert "read-only: nothing is built" in words(pilot)
+        assert "Read-only: nothing is built" in words(pilot)
         assert ran(theirs) == set()

@@ -64,7 +64,7 @@ def objects(pilot: Pilot[None]) -> ObjectsScreen:
 
 
 async def test_an_object_says_how_it_differs_from_the_build_before(pilot: Pilot[None]) -> None:
-    assert "since the build before: " in text(pilot)
+    assert "since the previous build: " in text(pilot)
     assert "1 programs" in text(pilot)
     await press(pilot, "d")
     await until(pilot, lambda: "insns" in text(pilot) and "changed" in text(pilot))
@@ -193,7 +193,7 @@ async def test_what_is_large_is_read_when_it_is_asked_for(pilot: Pilot[None]) ->
     with open(shown, "r+b") as file:
         file.truncate(5 << 20)  # zeros behind it: still a good object
     await press(pilot, "r")
-    await until(pilot, lambda: "enter reads it" in text(pilot))
+    await until(pilot, lambda: "press enter to read it" in text(pilot))
     assert "license GPL" not in text(pilot)
     await press(pilot, "enter")
     await until(pilot, lambda: "license GPL" in text(pilot))
@@ -223,7 +223,7 @@ async def test_what_is_no_object_neither_blocks_nor_ends_the_screen(pilot: Pilot
         case "directory":
             shown.mkdir()
     await press(pilot, "r")
-    said = {"sparse": "enter reads it", "loop": "the shipped probe"}.get(kind, "not a regular file")
+    said = {"sparse": "press enter to read it", "loop": "the shipped probe"}.get(kind, "not a regular file")
     await until(pilot, lambda: said in text(pilot))
     if kind == "sparse":
         await press(pilot, "enter")

@@ -52,13 +52,13 @@ async def test_the_tree_is_in_the_browser_keys_work_and_it_only_looks(served: Se
         await page.type("2")
         await page.wait_for("[2 Build]")
         await page.type("B")
-        await page.wait_for("read-only: nothing is built")
+        await page.wait_for("Read-only: nothing is built")
         await page.type("1")
         await page.wait_for("[1 Processes]")
         await page.type("K")  # although --allow-signals was given
-        await page.wait_for("read-only: no signals are sent")
+        await page.wait_for("Read-only: no signals are sent")
         await page.type("L")
-        await page.wait_for("read-only: the probe")
+        await page.wait_for("Read-only: the probe")
         picture = await page.picture()
         assert len(picture) > 10_000
         if where := os.environ.get("SERVE_PICTURE"):
