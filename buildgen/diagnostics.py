@@ -43,10 +43,10 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """`cause` and `fix` may use the groups of `says`, and {triple}, {kernel}, {arch}, {libbpf}, {libc}."""
+    """`cause` and `fix` may use the groups of `pattern`, and {triple}, {kernel}, {arch}, {libbpf}, {libc}."""
 
-    says: bytes
-    """A pattern, compiled only when a build fails: forty patterns would slow down every start."""
+    pattern: bytes
+    """Compiled only when a build fails: forty patterns would slow down every start."""
     cause: str
     fix: str
 
@@ -240,7 +240,7 @@ def diagnose(output: str, log: bytes, arch: Arch | None = None) -> Diagnosis:
     file = first["file"].decode("utf-8", "surrogateescape") if first else None
     line = int(first["line"][:9]) if first else None
     for row in _ROWS:
-        match = re.search(row.says, log)
+        match = re.search(row.pattern, log)
         if match:
             words = _words(match, arch or local_arch())
             return Diagnosis(output, row.cause.format_map(words), row.fix.format_map(words), file, line)

@@ -28,21 +28,21 @@ def edge_seconds(out: Path) -> dict[str, float]:
     return seconds
 
 
-def seconds_left(known: Mapping[str, float], running: Mapping[str, float], waiting: int) -> float | None:
+def seconds_left(earlier: Mapping[str, float], running: Mapping[str, float], waiting: int) -> float | None:
     """Return an estimate of the seconds that a build still takes; None without earlier durations.
 
-    `known` has the earlier durations of edges, `running` the seconds since each running edge started, and
-    `waiting` is the number of edges not started yet. These are assumed to take the mean of `known` each, and
-    to run with the current parallelism.
+    `earlier` has the last durations of edges, `running` the seconds since each running edge started, and
+    `waiting` is the number of edges not started yet. Each of these is assumed to take the mean of `earlier`,
+    and to run with the current parallelism.
     """
-    if not known or not (running or waiting):
+    if not earlier or not (running or waiting):
         return None
-    mean = sum(known.values()) / len(known)
-    left = sum(max(0.0, known.get(output, mean) - so_far) for output, so_far in running.items())
+    mean = sum(earlier.values()) / len(earlier)
+    left = sum(max(0.0, earlier.get(output, mean) - so_far) for output, so_far in running.items())
     return (left + waiting * mean) / max(1, len(running))
 
 
-def of_outputs(known: Mapping[str, float], outputs: Collection[str]) -> dict[str, float]:
+def of_outputs(earlier: Mapping[str, float], outputs: Collection[str]) -> dict[str, float]:
     """Return the durations of these objects and of their bitcode."""
     wanted = {*outputs, *(output.removesuffix(".o") + ".bc" for output in outputs)}
-    return {output: seconds for output, seconds in known.items() if output in wanted}
+    return {output: seconds for output, seconds in earlier.items() if output in wanted}

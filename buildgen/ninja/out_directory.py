@@ -55,17 +55,17 @@ def _opened(
 
     No part may be a link, or a directory that others can write to.
     """
-    here = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if start is None else os.dup(start)
+    directory = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if start is None else os.dup(start)
     try:
         place = base
         for part in parts:
-            inner = open_below(here, part, place, make=make)
-            os.close(here)
-            here, place = inner, place / part
-            _refuse_owner(plan, str(place), os.fstat(here))
-        yield here
+            inner = open_below(directory, part, place, make=make)
+            os.close(directory)
+            directory, place = inner, place / part
+            _refuse_owner(plan, str(place), os.fstat(directory))
+        yield directory
     finally:
-        os.close(here)
+        os.close(directory)
 
 
 def _base(plan: BuildPlan) -> tuple[Path, tuple[str, ...]]:

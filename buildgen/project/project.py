@@ -110,12 +110,12 @@ def _discover(root: Path) -> Project:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    for here, directories, files in os.walk(root):
-        deep = len(Path(here).relative_to(root).parts) >= _DEEPEST
+    for directory, directories, files in os.walk(root):
+        deep = len(Path(directory).relative_to(root).parts) >= _DEEPEST
         directories[:] = (
             [] if deep else [d for d in directories if d not in _SKIPPED and not d.startswith(".")]
         )
-        yield from (Path(here, name) for name in files if name.endswith(".c"))
+        yield from (Path(directory, name) for name in files if name.endswith(".c"))
 
 
 def _refuse_twins(objects: Sequence[ObjectSpec], file: Path | None) -> None:

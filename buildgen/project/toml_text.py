@@ -48,12 +48,12 @@ def line_of(text: str, table: Sequence[str], key: str | None) -> int | None:
     """
     wanted = [*table, key] if key is not None else [*table]
     head: int | None = None
-    here: list[str] = []
+    section_path: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
         if section := _HEAD.match(line):
-            path = here = _parts(section[1])
+            path = section_path = _parts(section[1])
         elif assignment := _KEY.match(line):
-            path = here + _parts(assignment[1])
+            path = section_path + _parts(assignment[1])
         else:
             continue
         if path[: len(wanted)] == wanted:

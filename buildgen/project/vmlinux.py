@@ -50,11 +50,11 @@ def wants_vmlinux(source: Path, include: Iterable[Path]) -> bool:
     places = list(include)
     todo, seen = [source], {source}
     while todo:
-        here = todo.pop()
-        for name in _included(here):
+        header = todo.pop()
+        for name in _included(header):
             if name == b"vmlinux.h":
                 return True
-            for place in (here.parent, *places):
+            for place in (header.parent, *places):
                 path = place / os.fsdecode(name)
                 if path not in seen and path.is_file():
                     seen.add(path)

@@ -164,7 +164,10 @@ def test_a_header_of_the_projects_own(tmp_path: Path, needs_llvm: None) -> None:
 
 def test_a_type_that_is_only_declared(tmp_path: Path, needs_llvm: None) -> None:
     source = "struct later;\nint f(struct later *l) { return l->x; }\n"
-    assert "struct later is declared, but no header that this source includes defines it" in said(clang(tmp_path, source)).cause
+    assert (
+        "struct later is declared, but no header that this source includes defines it"
+        in said(clang(tmp_path, source)).cause
+    )
 
 
 def test_a_generation_of_instructions_that_llvm_does_not_know(tmp_path: Path, needs_llvm: None) -> None:
@@ -242,7 +245,9 @@ def test_a_struct_that_is_defined_where_it_is_embedded(tmp_path: Path, needs_llv
 
 def test_a_declaration_of_nothing_is_no_embedded_struct(tmp_path: Path, needs_llvm: None) -> None:
     found = said(clang(tmp_path, "struct s { int; int a; };\n", "-Werror"))
-    assert found.cause.startswith("a warning that is treated as an error: declaration does not declare anything")
+    assert found.cause.startswith(
+        "a warning that is treated as an error: declaration does not declare anything"
+    )
 
 
 def test_damaged_bitcode(tmp_path: Path, needs_llvm: None) -> None:

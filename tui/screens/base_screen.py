@@ -50,7 +50,7 @@ class BaseScreen(Screen[None]):
         self.query_one(HeaderBar).show(frame.header)
 
     def live_scopes(self) -> tuple[str, ...]:
-        """Return the scopes whose keys are live now, those of the focused widget first."""
+        """Return the scopes with live keys, those of the focused widget first."""
         focused: tuple[str, ...] = getattr(self.focused, "SCOPES", ())
         if isinstance(self.focused, Input):  # it receives every letter
             return focused

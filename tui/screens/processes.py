@@ -105,8 +105,8 @@ class ProcessesScreen(BaseScreen):
         self.tree.search(event.value)
 
     @on(TreeView.Searched)
-    def _show_found(self, event: TreeView.Searched) -> None:
-        self.search_line.show_found(event.text, event.found)
+    def _show_matches(self, event: TreeView.Searched) -> None:
+        self.search_line.show_matches(event.text, event.matches)
 
     @on(SearchInput.Left, "SearchInput")
     def _leave_search(self, event: SearchInput.Left) -> None:

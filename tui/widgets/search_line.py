@@ -24,11 +24,11 @@ class SearchLine(PromptLine):
         hint = "part of a row, or src: ctr: pod: user: pid: …"
         super().__init__("search", SearchInput(compact=True, select_on_focus=True), hint)
 
-    def show_found(self, text: str, found: SearchMatches) -> None:
+    def show_matches(self, text: str, matches: SearchMatches) -> None:
         """Show the result of a search."""
-        self.note.show(found.problem, place(found) if text.strip() else "")
+        self.note.show(matches.problem, place(matches) if text.strip() else "")
 
 
-def place(found: SearchMatches) -> str:
+def place(matches: SearchMatches) -> str:
     """Return the position among the matches, `3 of 17`, or `no match`."""
-    return f"{count(found.number)} of {count(found.total)}" if found.key is not None else "no match"
+    return f"{count(matches.number)} of {count(matches.total)}" if matches.key is not None else "no match"

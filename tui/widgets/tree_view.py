@@ -67,15 +67,15 @@ class TreeView(TreeWindow):
     class Searched(Message):
         """A search was answered."""
 
-        def __init__(self, text: str, found: SearchMatches) -> None:
+        def __init__(self, text: str, matches: SearchMatches) -> None:
             super().__init__()
             self.text = text
-            self.found = found
+            self.matches = matches
 
     def __init__(self) -> None:
         super().__init__()
         self.searched = ""
-        self.found = SearchMatches()
+        self.matches = SearchMatches()
         self.tagged: frozenset[ProcessKey] = frozenset()
         self.columns: tuple[str, ...] = ()
         self._unfold_below = False
@@ -132,11 +132,11 @@ class TreeView(TreeWindow):
 
     def search(self, text: str) -> None:
         """Go to the first row from the cursor on that contains `text`; an empty text ends the search."""
-        self.searched, self.found = text, SearchMatches()
+        self.searched, self.matches = text, SearchMatches()
         if text.strip():
             self.ask_find(text, 0)
         else:
-            self.post_message(self.Searched(text, self.found))
+            self.post_message(self.Searched(text, self.matches))
         self.redraw()
 
     def action_match(self, step: int) -> None:
@@ -146,14 +146,14 @@ class TreeView(TreeWindow):
         else:
             self.notify("No search: press ctrl+f to start one", timeout=3)
 
-    def answer_find(self, found: SearchMatches) -> None:
+    def answer_find(self, matches: SearchMatches) -> None:
         """Go to the match, unfolding the rows that hide it."""
-        self.found = found
-        if found.hidden_by:
-            self._set_folded(self.folded - found.hidden_by)
-        if found.key is not None:
-            self.go_to(found.key)
-        self.post_message(self.Searched(self.searched, found))
+        self.matches = matches
+        if matches.hidden_by:
+            self._set_folded(self.folded - matches.hidden_by)
+        if matches.key is not None:
+            self.go_to(matches.key)
+        self.post_message(self.Searched(self.searched, matches))
 
     def set_columns(self, columns: tuple[str, ...]) -> None:
         """Show these columns, as far as they fit; empty: all."""
@@ -224,8 +224,8 @@ class TreeView(TreeWindow):
             words.append("follow")
         if self.tagged:
             words.append(f"{len(self.tagged)} tagged")
-        if self.searched.strip() and not self.found.problem:
-            words.append(f"“{fit_in(self.searched, 24)}” {place(self.found)}")
+        if self.searched.strip() and not self.matches.problem:
+            words.append(f"“{fit_in(self.searched, 24)}” {place(self.matches)}")
         return words
 
     def draw_row(self, index: int, width: int, thumb: bool | None) -> Strip:

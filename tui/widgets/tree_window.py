@@ -197,7 +197,7 @@ class TreeWindow(CursorPane):
         self.ask()
 
     @abstractmethod
-    def answer_find(self, found: SearchMatches) -> None:
+    def answer_find(self, matches: SearchMatches) -> None:
         """Handle the answer to `ask_find`."""
 
     @abstractmethod

@@ -118,7 +118,12 @@ def test_nothing_to_build(tmp_path: Path) -> None:
             "project.arches",
             "ppc64el",
         ),
-        ('[project]\nname = 1\n[object.a]\nsources=["src/tracer.c"]\n', 2, "project.name", "must be a string that is not empty"),
+        (
+            '[project]\nname = 1\n[object.a]\nsources=["src/tracer.c"]\n',
+            2,
+            "project.name",
+            "must be a string that is not empty",
+        ),
         (
             '[project]\nminimal_kernel = "x"\n[object.a]\nsources=["src/tracer.c"]\n',
             2,

@@ -92,7 +92,7 @@ def test_the_choice(tools: Bin, tmp_path: Path) -> None:
     (tools.path / "llc-15").unlink()
     with pytest.raises(ToolchainError, match=r"is LLVM 15\.0\.6; missing of the same major: llc"):
         find_toolchain(str(own), tools.environ)
-    with pytest.raises(ToolchainError, match="clang-99, chosen by EBPF_CLANG or ebpf.toml, does not exist"):
+    with pytest.raises(ToolchainError, match=r"clang-99, chosen by EBPF_CLANG or ebpf\.toml, does not exist"):
         find_toolchain("clang-99", tools.environ)
 
 
