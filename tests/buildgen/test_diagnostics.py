@@ -349,7 +349,7 @@ def test_licence(tmp_path: Path, needs_llvm: None) -> None:
     if b"rejected" not in log and b"GPL" not in log:
         pytest.skip("programs cannot be loaded here")
     found = said(log)
-    assert "GPL compatible" in found.cause
+    assert "GPL-compatible" in found.cause
     assert '"Dual BSD/GPL"' in found.fix
 
 

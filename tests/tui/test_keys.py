@@ -454,7 +454,7 @@ async def signals_are_off_unless_allowed(pilot: Pilot[None]) -> None:
     for key in ("f9", "K"):
         await press(pilot, key)
         assert pilot.app.screen is processes(pilot)
-        assert "signals are off" in text(pilot)
+        assert "Signals are off" in text(pilot)
         pilot.app.clear_notifications()
 
 

@@ -87,7 +87,7 @@ async def test_neither_groups_nor_recordings_get_signals(sleepers: list[subproce
     async with opened(settings=ALLOWED, live=True) as pilot:
         assert tree(pilot).cursor_row is not None
         await press(pilot, "f9")
-        assert "no process here" in text(pilot)
+        assert "No process selected" in text(pilot)
     async with opened(FixtureEngine([view(sleepers[0])]), settings=ALLOWED) as pilot:
         await go_to(pilot, sleepers[0].pid)
         await press(pilot, "f9")

@@ -114,7 +114,7 @@ def link(name: str, to: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
 )
 def test_names_that_lead_elsewhere_are_refused(fake: FakeRoot, cache: Path, name: str) -> None:
     host = archive_of(fake, ("include/linux/kconfig.h", b""), (name, b"x"))
-    with pytest.raises(KheadersError, match="no kernel header"):
+    with pytest.raises(KheadersError, match="not a kernel header"):
         unpacked(host)
     assert list(cache.iterdir()) == []  # nothing half unpacked stays
     assert not list(cache.parent.rglob("evil*"))

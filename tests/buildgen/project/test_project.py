@@ -103,8 +103,8 @@ def test_nothing_to_build(tmp_path: Path) -> None:
         ("[project]\nsource = []\n", 2, "project.source", "unknown key; valid keys are name, sources"),
         ("x = 1\n", 1, "x", "unknown key; valid keys are project, object"),
         ("[projects]\n", 1, "projects", "valid keys are project, object"),
-        ('[project]\n\nsources = "a"\n', 3, "project.sources", "must be a list of texts"),
-        ("[project]\nsources = [1]\n", 2, "project.sources", "must be a list of texts"),
+        ('[project]\n\nsources = "a"\n', 3, "project.sources", "must be a list of strings"),
+        ("[project]\nsources = [1]\n", 2, "project.sources", "must be a list of strings"),
         ('[project]\nsources = ["no/*.c"]\n', 2, "project.sources", "'no/*.c' matches no file below"),
         (
             '[project]\ninclude = ["none"]\n[object.a]\nsources=["src/tracer.c"]\n',

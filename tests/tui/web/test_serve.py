@@ -77,7 +77,7 @@ async def test_q_ends_the_session_and_a_fifth_tab_is_told(served: Served, tmp_pa
             await page.wait_for("1 Processes")
         assert len(served.sessions()) == 4
         fifth = await browser.page(served.url)
-        await fifth.wait_for("4 sessions are open, which is the most")
+        await fifth.wait_for("4 sessions are open, which is the limit")
         assert len(served.sessions()) == 4
         await pages[0].type("q")
         await until(lambda: len(served.sessions()) == 3)
