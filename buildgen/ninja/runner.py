@@ -114,7 +114,7 @@ class BuildRun:
         return subprocess.Popen(
             self._command(),
             cwd=entered(out),
-            umask=0o022,  # what it makes is not for others to write to
+            umask=0o022,  # others must not be able to write to its outputs
             env=environment(self._owner, self.plan.project.root, NINJA_STATUS=status, TERM="xterm"),
             stdin=subprocess.DEVNULL,
             stdout=terminal,
