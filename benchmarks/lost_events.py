@@ -19,7 +19,8 @@ from pathlib import Path
 import psutil
 
 from benchmarks.lib.load import ROOT, compiled
-from core.model.entities import Tiers, TierState
+from core.model.counters import Counter
+from core.model.entities import LadderStep, Tiers, TierState
 from core.probe.loader import Probe, ProbeOptions
 from core.resolve.engine import Engine
 from core.resolve.process_cache import MAX_ENDED
@@ -77,7 +78,7 @@ def storm(program: Path, engine: Engine, middle: int, sleepers: list[subprocess.
 def main() -> None:
     on = TierState(True)
     probe = Probe(LOCAL, ProbeOptions(ring_bytes=4096))
-    engine = Engine(ProbeFeed(probe, HostSources(LOCAL), Tiers(on, on, on, "events+maps")))
+    engine = Engine(ProbeFeed(probe, HostSources(LOCAL), Tiers(on, on, on, LadderStep.EVENTS_AND_MAPS)))
     engine.start()
     sleepers: list[subprocess.Popen[bytes]] = []
     own = psutil.Process()
@@ -86,12 +87,12 @@ def main() -> None:
         storm(program, engine, 1, sleepers)
         storm(program, engine, -1, sleepers)
         before = own.memory_info().rss
-        lost, resyncs = engine.lost, engine.stats.get("resync")
+        lost, resyncs = engine.lost, engine.stats.get(Counter.RESYNC)
         times = [storm(program, engine, middle, sleepers) for _ in range(ROUNDS // 2) for middle in (1, -1)]
     started = time.perf_counter_ns()
     all_of_them = list(psutil.process_iter(["ppid", "cmdline"]))
     listed = (time.perf_counter_ns() - started) / 1e6
-    resyncs = engine.stats.get("resync") - resyncs
+    resyncs = engine.stats.get(Counter.RESYNC) - resyncs
     print(f"{ROUNDS} storms of {FORKS} forks: {engine.lost - lost} events lost, {resyncs} resyncs")
     print(f"the cache equals /proc after    {statistics.median(times):7.1f} ms   (target: 1000)")
     print(f"the longest of them             {max(times):7.1f} ms")

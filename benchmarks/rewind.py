@@ -12,14 +12,14 @@ import time
 
 import msgspec
 
-from core.model.entities import Origin, ProcessEntry, ProcessKey, Tier, Tiers, TierState, Usage
+from core.model.entities import LadderStep, Origin, ProcessEntry, ProcessKey, Tier, Tiers, TierState, Usage
 from core.model.view import ProcessView, ViewRequest
 from core.session.timeline import HeaderFacts, Timeline
 from core.tree.tree import Tree
 
 SECOND = 1_000_000_000
 PROCESSES, FORKS, FRAMES, BUSY, SECONDS = 10_000, 200, 10, 500, 60
-FACTS = HeaderFacts(Tiers(TierState(True), TierState(True), TierState(True), "events+maps"))
+FACTS = HeaderFacts(Tiers(TierState(True), TierState(True), TierState(True), LadderStep.EVENTS_AND_MAPS))
 
 
 def process(pid: int, start_ns: int) -> ProcessView:

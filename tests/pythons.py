@@ -67,7 +67,7 @@ def _candidates() -> Iterator[Path]:
 
 def _ask(executable: Path) -> Python | None:
     """Ask an executable what it is. None: it does not run (a shim of pyenv), or is another implementation."""
-    command = [executable, "-I", "-c", _ASK]
+    command = [str(executable), "-I", "-c", _ASK]
     try:
         answer = subprocess.run(command, capture_output=True, timeout=30, check=True).stdout
         implementation, version, prefix = json.loads(answer)
@@ -92,7 +92,14 @@ def environment(python: Python) -> Path:
                 shutil.rmtree(older)
             _run(python.executable, "-m", "venv", "--without-pip", place)
             # pip of ours: an installation of Debian has none without its package python3-venv.
-            pip = [sys.executable, "-m", "pip", "--python", place / "bin/python", "--no-input"]
+            pip: list[str | Path] = [
+                sys.executable,
+                "-m",
+                "pip",
+                "--python",
+                place / "bin/python",
+                "--no-input",
+            ]
             _run(*pip, "install", "--quiet", "--editable", ROOT, *_pins())
             (place / "whole").touch()
     return place / "bin/python"

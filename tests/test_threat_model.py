@@ -14,7 +14,7 @@ PATH = re.compile(r"`(tests/[\w/]+)(\.py)?(?:::(\w+))?`")
 
 
 @cache
-def tests_in(file: str) -> set[str]:
+def named_in(file: str) -> set[str]:
     tree = ast.parse((ROOT / file).read_text())
     return {
         node.name
@@ -28,7 +28,7 @@ def test_every_test_that_the_page_names_exists() -> None:
     assert len(named) > 30
     for path, suffix, name in named:
         assert (ROOT / f"{path}{suffix}").exists(), f"{path}{suffix} is named, and does not exist"
-        assert not name or name in tests_in(f"{path}{suffix}"), f"{path}{suffix} has no {name}"
+        assert not name or name in named_in(f"{path}{suffix}"), f"{path}{suffix} has no {name}"
 
 
 def test_every_row_names_a_test() -> None:

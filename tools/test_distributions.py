@@ -139,7 +139,14 @@ def fresh(release: str, kept: Path) -> Path:
     place = kept / release
     if not place.exists():
         unfinished = Path(tempfile.mkdtemp(prefix=f"{release}.", dir=kept))
-        command = ["debootstrap", "--variant=minbase", f"--include={ASKED_FOR}", release, unfinished, MIRROR]
+        command = [
+            "debootstrap",
+            "--variant=minbase",
+            f"--include={ASKED_FOR}",
+            release,
+            str(unfinished),
+            MIRROR,
+        ]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode:
             raise StepFailed(f"debootstrap ended with {done.returncode}: {done.stdout[-1500:].strip()}")

@@ -268,14 +268,14 @@ def loaded(path: Path) -> bytes:
     vsnprintf = ctypes.CDLL(None).vsnprintf
     vsnprintf.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p)
 
-    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
     def hear(_level: int, form: bytes, arguments: int) -> int:
         buffer = ctypes.create_string_buffer(65536)
         vsnprintf(buffer, len(buffer), form, arguments)
         lines.append(buffer.value)
         return 0
 
-    lib.libbpf_set_print(hear)
+    callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(hear)
+    lib.libbpf_set_print(callback)
     lib.bpf_object__load.argtypes = (ctypes.c_void_p,)
     opened = lib.bpf_object__open(str(path).encode())
     if opened:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from core.model.entities import ContainerContext, ProcessEntry, Tiers, TierState, Usage
+from core.model.entities import ContainerContext, LadderStep, ProcessEntry, Tiers, TierState, Usage
 from core.model.events import Exec, Exit, Lost, Sample, SnapshotRecord
 from core.model.view import ViewRequest
 from core.resolve.engine import Engine
@@ -35,7 +36,7 @@ def _seed() -> bytes:
     entry = ProcessEntry(10, 500, exec_id=1, comm=b"x", cmdline=b"x\0", cgroup=b"/a")
     container = ContainerContext("a" * 64, "docker", pod="p", outer=ContainerContext("b", "lxc", pod_uid="u"))
     messages = (
-        Head(FORMAT, 1000, HostFacts("h", "k", "a"), Tiers(on, on, on, "events+maps"), True),
+        Head(FORMAT, 1000, HostFacts("h", "k", "a"), Tiers(on, on, on, LadderStep.EVENTS_AND_MAPS), True),
         Named(1000, b"/a", container),
         Snapshot(1001, [SnapshotRecord(entry, Usage(1, 1, "S", 1, 0.5))]),
         Sweep(1002, [Sample(10, 500, 1, 0, b"x", 0, False, Usage(2, 1, "S", 1))]),
@@ -49,7 +50,7 @@ def _seed() -> bytes:
 _mutate = mutator(TOKENS)
 
 
-def _mutate_message(rng: random.Random, data: bytes, others: list[bytes]) -> bytes:
+def _mutate_message(rng: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
     """Change the stream; mostly one message of it, whose length is set right again."""
     if rng.random() < 0.2:
         return _mutate(rng, data, others)

@@ -8,7 +8,8 @@ from pathlib import Path
 from buildgen.diagnostics import Diagnosis
 from buildgen.events import BuildEvent, Diagnosed, Done, EdgeFinished, EdgeStarted, Planned
 from buildgen.headers.find import Candidate
-from buildgen.plan.plan import BuildPlan, Target
+from buildgen.headers.tree import Holds
+from buildgen.plan.plan import BuildPlan, Target, TargetStatus
 from buildgen.project.flags import Flag, Variant
 from buildgen.project.project import Project
 from buildgen.project.toolchain import Tool, Toolchain
@@ -87,7 +88,9 @@ def _past(size: int, insns: int) -> tuple[Built, ...]:
 def _target(name: str, source: str, arch: str, variant: Variant, state: str) -> Target:
     label = f"{arch}/{variant.base}/{name}.o"
     blocked = _NO_HEADERS if state == "blocked" else None
-    return Target(name, label, OUT / label, ROOT / source, parse_arch(arch), variant, state, blocked)  # type: ignore[arg-type]
+    return Target(
+        name, label, OUT / label, ROOT / source, parse_arch(arch), variant, TargetStatus(state), blocked
+    )
 
 
 def half_way(board: Board) -> None:
@@ -134,12 +137,12 @@ def findings() -> Findings:
     amd64 = f"linux-headers-{RELEASE}"
     common = "linux-headers-6.1.0-56-common"
 
-    def candidate(path: str, release: str, holds: str, reason: str, to: str = "") -> Candidate:
+    def candidate(path: str, release: str, holds: Holds, reason: str, to: str = "") -> Candidate:
         chosen = holds != "none" and "older" not in reason
         resolved = SRC / (to or path)
         return Candidate(
             Path(path) if to else resolved, resolved, release, None, "amd64", holds, chosen, reason
-        )  # type: ignore[arg-type]
+        )
 
     candidates = (
         candidate(amd64, RELEASE, "arch", "the headers of the running kernel"),

@@ -44,7 +44,7 @@ NO_PROBE = Tiers(
     TierState(True),
     TierState(False, "needs CAP_BPF and CAP_PERFMON, this process has neither: run `sudo ebpf-tui`"),
     TierState(True),
-    "procfs",
+    LadderStep.PROCFS,
 )
 
 WEB = ContainerContext(
@@ -380,7 +380,9 @@ class FixtureEngine:
         now_ns = self._line.at_ns if self._line.held else self.now_ns
         if isinstance(key, str):
             group = self._tree.group(key)
-            return group and group_explanation(group, self.cpu_history, SPAN_NS, now_ns)
+            if group is None:
+                return None
+            return group_explanation(group, self.cpu_history, SPAN_NS, now_ns)
         view = self._views.get(key) if key is not None else None
         if view is None:
             return None

@@ -32,7 +32,7 @@ async def opened(
         yield pilot
 
 
-def not_opened() -> Feed:
+def not_opened(after: Feed) -> Feed:
     """Stands for the probe: opening it is the engine's business, and a fixture does not."""
     raise AssertionError("nobody opens a probe here")
 

@@ -8,6 +8,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,8 +100,11 @@ async def test_without_an_editor_o_says_how_to_set_one(project: Path) -> None:
         assert "No editor is set: export EDITOR=vim" in words(pilot)
 
 
-def on_build_screen(project: Path, editor: str, **environ: str) -> Terminal:
-    places = {"XDG_CACHE_HOME": str(project / "cache"), "XDG_CONFIG_HOME": os.environ["XDG_CONFIG_HOME"]}
+def on_build_screen(project: Path, editor: str, **environ: Any) -> Terminal:
+    places: dict[str, Any] = {
+        "XDG_CACHE_HOME": str(project / "cache"),
+        "XDG_CONFIG_HOME": os.environ["XDG_CONFIG_HOME"],
+    }
     terminal = Terminal(size=(120, 30), EDITOR=editor, **places, **environ)
     terminal.wait_for(b"nginx", 30)
     terminal.write(b"2")

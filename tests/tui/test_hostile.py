@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.style import Style
 
-from core.model.entities import ContainerContext, Tiers, TierState
+from core.model.entities import ContainerContext, LadderStep, Tiers, TierState
 from core.model.view import Frame
 from core.text.safe import safe_text
 from tests.tui.fixture_engine import ALL_ON, FixtureEngine, process
@@ -58,7 +58,7 @@ async def test_hostile_names_are_shown_and_do_nothing() -> None:
 async def test_hostile_containers_hosts_and_reasons() -> None:
     worst = safe_text(WORST)
     container = ContainerContext(id="f" * 64, runtime="docker", name=worst, image=worst, pod=worst)
-    tiers = Tiers(TierState(True), TierState(False, WORST.decode()), TierState(True), "procfs")
+    tiers = Tiers(TierState(True), TierState(False, WORST.decode()), TierState(True), LadderStep.PROCFS)
     host = FixtureEngine([process(1, 0, "/x", container=container)], tiers=tiers, message=WORST.decode())
     async with opened(host, size=(120, 20)) as pilot:
         frame = pilot.app.frame  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from core.model.view import Frame
 from tests.places import ROOT
 from tests.tui.harness import engine, lines, opened, press, processes, settle, text, words
 from tui.app import EbpfApp
@@ -106,7 +107,12 @@ async def test_many_frames_at_once_are_drawn_as_one() -> None:
         drawn: list[int] = []
         screen = processes(pilot)
         show = screen.show_frame
-        screen.show_frame = lambda frame: (drawn.append(frame.header.now_ns), show(frame))[1]  # type: ignore[method-assign]
+
+        def show_and_note(frame: Frame) -> None:
+            drawn.append(frame.header.now_ns)
+            show(frame)
+
+        screen.show_frame = show_and_note  # type: ignore[method-assign]
         host = engine(pilot)
         for step in range(100):  # without a chance to draw in between
             host.now_ns += step

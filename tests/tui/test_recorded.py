@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core.model.events import Exec, Exit, Fork
-from core.sources.recording.file import End, Events, Head, Named, read
+from core.sources.recording.file import End, Events, Head, Named, User, read
 from tests.places import ROOT, SHOP
 from tests.tui.harness import lines, settle
 from tests.tui.pictures import find, play
@@ -80,7 +80,7 @@ def test_nothing_of_the_machine_that_recorded_is_in_it() -> None:
     """No host's name, no user, no path of a checkout: whoever makes it anew reads more than this."""
     users = {"root", "www-data", "deploy", "orders"}
     told = b"\n".join(repr(message).encode() for message in read(SHOP))
-    assert {message.name for message in read(SHOP) if hasattr(message, "uid")} == users
+    assert {message.name for message in read(SHOP) if isinstance(message, User)} == users
     for word in (b"hunter2", b"s3cr3t", b"/work/", b"/root", b".venv", b"pyenv", b"/tmp/ebpf"):
         assert word not in told
 

@@ -11,6 +11,7 @@ from buildgen.errors import KernelReleaseError
 from buildgen.headers.find import Candidate, HeaderDirs, HeadersNotFound, find_header_dirs
 from core.system.arch import ArchError
 from core.system.host import LOCAL
+from tests.buildgen.header_trees import FakeRoot
 
 
 def names(headers: HeaderDirs, root: Path) -> list[str]:
@@ -22,7 +23,7 @@ def verdict(headers: HeaderDirs | HeadersNotFound, ending: str) -> Candidate:
     return found
 
 
-def test_debian_takes_one_flavour_and_its_common_half(fake) -> None:
+def test_debian_takes_one_flavour_and_its_common_half(fake: FakeRoot) -> None:
     fake.debian("6.1.0-56", "amd64", "cloud-amd64", "rt-amd64").debian("6.1.0-55", "amd64")
     headers = find_header_dirs(fake.host, "6.1.0-56-cloud-amd64", arch="amd64")
     assert names(headers, fake.root) == [
@@ -50,7 +51,7 @@ def test_debian_takes_one_flavour_and_its_common_half(fake) -> None:
     assert verdict(headers, "/lib/modules/6.1.0-56-cloud-amd64/build").chosen
 
 
-def test_the_plain_flavour_goes_before_cloud_and_rt_when_none_is_exact(fake) -> None:
+def test_the_plain_flavour_goes_before_cloud_and_rt_when_none_is_exact(fake: FakeRoot) -> None:
     fake.debian("6.1.0-56", "aws-amd64", "amd64", "rt-amd64")
     headers = find_header_dirs(fake.host, "6.18.44-fc-v595", arch="amd64")
     assert names(headers, fake.root)[0] == "/usr/src/linux-headers-6.1.0-56-amd64"
@@ -60,7 +61,7 @@ def test_the_plain_flavour_goes_before_cloud_and_rt_when_none_is_exact(fake) -> 
     assert "nearest complete" in headers.warnings[0]
 
 
-def test_cross_compiling_takes_the_same_kernel_of_the_other_architecture(fake) -> None:
+def test_cross_compiling_takes_the_same_kernel_of_the_other_architecture(fake: FakeRoot) -> None:
     fake.debian("6.1.0-56", "amd64").debian("6.1.0-55", "arm64", kernel_arch="arm64")
     fake.debian("6.1.0-56", "arm64", "cloud-arm64", kernel_arch="arm64")
     headers = find_header_dirs(fake.host, "6.1.0-56-amd64", arch="aarch64")
@@ -73,7 +74,7 @@ def test_cross_compiling_takes_the_same_kernel_of_the_other_architecture(fake) -
     assert verdict(headers, "src/linux-headers-6.1.0-56-amd64").reason == "configured for amd64, not arm64"
 
 
-def test_two_versions_are_never_mixed(fake) -> None:
+def test_two_versions_are_never_mixed(fake: FakeRoot) -> None:
     """An arch half whose own common half is not installed does not borrow another version's."""
     fake.arch_half(
         "/usr/src/linux-headers-6.1.0-56-amd64",
@@ -88,7 +89,7 @@ def test_two_versions_are_never_mixed(fake) -> None:
     assert "only a common half" in verdict(error.value, "6.1.0-55-common").reason
 
 
-def test_a_source_link_left_over_from_another_series_is_not_followed(fake) -> None:
+def test_a_source_link_left_over_from_another_series_is_not_followed(fake: FakeRoot) -> None:
     fake.arch_half("/usr/src/linux-headers-6.1.0-56-amd64", "6.1.0-56-amd64")
     fake.common_half("/usr/src/linux-headers-5.10.0-9-common")
     fake.link("/usr/src/linux-headers-6.1.0-56-amd64/source", "/usr/src/linux-headers-5.10.0-9-common")
@@ -96,7 +97,7 @@ def test_a_source_link_left_over_from_another_series_is_not_followed(fake) -> No
         find_header_dirs(fake.host, "6.1.0-56-amd64", arch="amd64")
 
 
-def test_ubuntu_generic_has_links_into_its_base(fake) -> None:
+def test_ubuntu_generic_has_links_into_its_base(fake: FakeRoot) -> None:
     base, generic = "/usr/src/linux-headers-6.8.0-45", "/usr/src/linux-headers-6.8.0-45-generic"
     fake.common_half(base).arch_half(generic, "6.8.0-45-generic")
     fake.path(f"{generic}/Makefile").unlink()
@@ -111,7 +112,7 @@ def test_ubuntu_generic_has_links_into_its_base(fake) -> None:
     assert names(find_header_dirs(fake.host, "6.8.0-45-generic", arch="amd64"), fake.root) == [generic]
 
 
-def test_ubuntu_hwe_base_is_found_by_its_version(fake) -> None:
+def test_ubuntu_hwe_base_is_found_by_its_version(fake: FakeRoot) -> None:
     base, generic = "/usr/src/linux-hwe-6.11-headers-6.11.0-21", "/usr/src/linux-headers-6.11.0-21-generic"
     fake.common_half(base).arch_half(generic, "6.11.0-21-generic")
     headers = find_header_dirs(fake.host, "6.11.0-21-generic", arch="amd64")
@@ -119,7 +120,7 @@ def test_ubuntu_hwe_base_is_found_by_its_version(fake) -> None:
     assert verdict(headers, "headers-6.11.0-21").version == (6, 11, 0, 21)
 
 
-def test_redhat_respins_of_one_abi(fake) -> None:
+def test_redhat_respins_of_one_abi(fake: FakeRoot) -> None:
     for respin in ("5.14.0-503.11.1.el9_5.x86_64", "5.14.0-503.19.1.el9_5.x86_64"):
         fake.full(f"/usr/src/kernels/{respin}", respin)
         fake.link(f"/lib/modules/{respin}/build", f"/usr/src/kernels/{respin}")
@@ -132,7 +133,7 @@ def test_redhat_respins_of_one_abi(fake) -> None:
     assert "5.14.0-503" in third.warnings[0]
 
 
-def test_suse_object_tree(fake) -> None:
+def test_suse_object_tree(fake: FakeRoot) -> None:
     source, objects = "/usr/src/linux-6.4.0-150600.21", "/usr/src/linux-6.4.0-150600.21-obj/x86_64/default"
     fake.common_half(source).arch_half(
         objects, "6.4.0-150600.21-default", makefile="include ../../../linux-6.4.0-150600.21/Makefile\n"
@@ -143,7 +144,7 @@ def test_suse_object_tree(fake) -> None:
     assert names(headers, fake.root) == [objects, source]
 
 
-def test_arch_linux_keeps_a_real_directory_called_build(fake) -> None:
+def test_arch_linux_keeps_a_real_directory_called_build(fake: FakeRoot) -> None:
     fake.full("/usr/lib/modules/6.9.7-arch1-1/build", None)
     fake.link("/lib", "usr/lib").link("/usr/src/linux", "../lib/modules/6.9.7-arch1-1/build")
     headers = find_header_dirs(fake.host, "6.9.7-arch1-1", arch="amd64")
@@ -151,7 +152,7 @@ def test_arch_linux_keeps_a_real_directory_called_build(fake) -> None:
     assert headers.warnings == ()
 
 
-def test_alpine_and_raspberry_pi(fake) -> None:
+def test_alpine_and_raspberry_pi(fake: FakeRoot) -> None:
     fake.full("/usr/src/linux-headers-6.6.31-0-lts", "6.6.31-0-lts")
     pi = "/usr/src/linux-headers-6.6.62+rpt"
     fake.common_half(f"{pi}-common-rpi")
@@ -166,7 +167,7 @@ def test_alpine_and_raspberry_pi(fake) -> None:
     assert names(headers, fake.root) == [f"{pi}-rpi-2712", f"{pi}-common-rpi"]
 
 
-def test_content_goes_before_the_name(fake) -> None:
+def test_content_goes_before_the_name(fake: FakeRoot) -> None:
     """A directory whose name promises the release but that is empty (datadog #10906, bcc PR 3588)."""
     fake.file("/usr/src/linux-headers-6.1.0-56-amd64/.config")
     fake.full("/usr/src/kernels/renamed", "6.1.0-56-amd64")
@@ -175,7 +176,7 @@ def test_content_goes_before_the_name(fake) -> None:
     assert "neither include/linux/kconfig.h nor" in verdict(headers, "6.1.0-56-amd64").reason
 
 
-def test_the_nearest_tree_and_the_minimum(fake) -> None:
+def test_the_nearest_tree_and_the_minimum(fake: FakeRoot) -> None:
     for release in ("4.19.0-9-amd64", "5.19.1", "6.6.4", "6.12.1"):
         fake.full(f"/usr/src/kernels/{release}", release)
 
@@ -191,7 +192,7 @@ def test_the_nearest_tree_and_the_minimum(fake) -> None:
     assert not verdict(headers, "4.19.0-9-amd64").chosen
 
 
-def test_a_dangling_link_names_what_is_missing_and_where_to_mount_it(fake) -> None:
+def test_a_dangling_link_names_what_is_missing_and_where_to_mount_it(fake: FakeRoot) -> None:
     fake.link("/lib/modules/6.1.0-56-amd64/build", "/usr/src/linux-headers-6.1.0-56-amd64")
     with pytest.raises(HeadersNotFound) as error:
         find_header_dirs(fake.host, "6.1.0-56-amd64", arch="amd64")
@@ -199,7 +200,7 @@ def test_a_dangling_link_names_what_is_missing_and_where_to_mount_it(fake) -> No
 
 
 @pytest.mark.parametrize("directory", ["/usr/src", "/usr/src/kernels", "/lib", "/lib/modules"])
-def test_a_directory_of_candidates_that_leads_nowhere_is_one(fake, directory: str) -> None:
+def test_a_directory_of_candidates_that_leads_nowhere_is_one(fake: FakeRoot, directory: str) -> None:
     fake.link(directory, "/mnt/elsewhere/x")
     with pytest.raises(HeadersNotFound) as caught:
         find_header_dirs(fake.host, "6.1.0-56-amd64", arch="amd64")
@@ -208,27 +209,27 @@ def test_a_directory_of_candidates_that_leads_nowhere_is_one(fake, directory: st
     assert reason in str(caught.value)
 
 
-def test_another_respin_is_not_another_flavour(fake) -> None:
+def test_another_respin_is_not_another_flavour(fake: FakeRoot) -> None:
     fake.full("/usr/src/kernels/5.14.0-503.11.1.el9_5.x86_64", "5.14.0-503.11.1.el9_5.x86_64")
     headers = find_header_dirs(fake.host, "5.14.0-503.15.1.el9_5.x86_64", arch="amd64")
     assert "the nearest complete" in headers.warnings[0]
     assert "flavour" not in headers.warnings[0]
 
 
-def test_absolute_links_stay_below_the_root(fake) -> None:
+def test_absolute_links_stay_below_the_root(fake: FakeRoot) -> None:
     """/usr/src/… exists on this machine too: it must not be taken for the other host's."""
     fake.full("/opt/headers", "6.1.0-56-amd64").link("/lib/modules/6.1.0-56-amd64/build", "/opt/headers")
     assert names(find_header_dirs(fake.host, "6.1.0-56-amd64", arch="amd64"), fake.root) == ["/opt/headers"]
 
 
-def test_nothing_at_all_is_one_error_that_says_where_it_looked(fake) -> None:
+def test_nothing_at_all_is_one_error_that_says_where_it_looked(fake: FakeRoot) -> None:
     with pytest.raises(HeadersNotFound) as error:
         find_header_dirs(fake.host, "6.1.0-56-amd64", arch="amd64")
     assert "/usr/src/kernels, /usr/src/linux-*, /lib/modules" in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_hostile_names_and_loops_are_verdicts_not_exceptions(fake) -> None:
+def test_hostile_names_and_loops_are_verdicts_not_exceptions(fake: FakeRoot) -> None:
     fake.link("/usr/src/linux-6.1-loop", "linux-6.1-loop").file("/usr/src/linux-6.2-file")
     fake.full("/usr/src/linux-6.1.0\x1b[2J", None)
     headers = find_header_dirs(fake.host, "6.1.0", arch="amd64")
@@ -237,7 +238,7 @@ def test_hostile_names_and_loops_are_verdicts_not_exceptions(fake) -> None:
     assert all("\x1b" not in c.reason + (c.release or "") + c.flavour for c in headers.candidates)
 
 
-def test_words_that_cannot_be_read(fake) -> None:
+def test_words_that_cannot_be_read(fake: FakeRoot) -> None:
     with pytest.raises(KernelReleaseError):
         find_header_dirs(fake.host, "no version", arch="amd64")
     with pytest.raises(ArchError):

@@ -98,7 +98,7 @@ def test_it_is_left_alone_when_the_package_is_there(carrying: FakeRoot, cache: P
 )
 def test_it_is_for_the_running_kernel_only(carrying: FakeRoot, cache: Path, options: dict[str, str]) -> None:
     with pytest.raises(HeadersNotFound) as error:
-        find_header_dirs(carrying.host, **options)  # type: ignore[arg-type]
+        find_header_dirs(carrying.host, **options)
     assert f"embedded in the running kernel, {RELEASE}" in verdict(error.value.candidates).reason
     assert not cache.exists()
 

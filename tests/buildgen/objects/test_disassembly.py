@@ -135,9 +135,9 @@ def test_another_map_is_a_change(tmp_path: Path, target: str, needs_llvm: None) 
             "-g",
             *include,
             "-c",
-            file,
+            str(file),
             "-o",
-            file.with_suffix(".o"),
+            str(file.with_suffix(".o")),
         ]
         subprocess.run(command, check=True)
         made.append(read_object(file.with_suffix(".o")))

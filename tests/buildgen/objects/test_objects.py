@@ -212,8 +212,10 @@ def test_relocations_name_the_fields(rich: Path) -> None:
 def test_relocations_and_lines_point_at_instructions(rich: Path) -> None:
     found = read_object(rich)
     slots = {section.name: section.size // 8 for section in found.sections}
-    for one in (*found.core_relocations, *found.lines):
-        assert one.insn < slots[one.section]
+    for relocation in found.core_relocations:
+        assert relocation.insn < slots[relocation.section]
+    for line in found.lines:
+        assert line.insn < slots[line.section]
     assert {one.insn for one in found.lines if one.section == "xdp"} == {0}
     fork = [one.insn for one in found.core_relocations if one.section == "tp_btf/sched_process_fork"]
     assert max(fork) > 0

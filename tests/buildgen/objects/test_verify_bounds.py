@@ -197,7 +197,7 @@ def test_arrays_that_take_too_much_are_not_made(tmp_path: Path) -> None:
     assert (one.verdict, one.permitted) == ("not asked", True)
     assert "4,104 MiB of kernel memory" in one.reason
     assert "at most 128 MiB" in one.reason
-    tui = [sys.executable, "-m", "tui.cli.main", "verify", made]
+    tui = [sys.executable, "-m", "tui.cli.main", "verify", str(made)]
     ran = subprocess.run(tui, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     assert ran.stdout.startswith("not asked good")

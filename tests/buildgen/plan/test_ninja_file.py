@@ -104,7 +104,7 @@ def screen(output: NinjaOutput) -> bytes:
 def test_output_may_be_cut_anywhere(cuts: list[int]) -> None:
     output = NinjaOutput()
     rest = screen(output)
-    events = []
+    events: list[object] = []
     for cut in cuts:
         events += output.feed(rest[:cut])
         rest = rest[cut:]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from buildgen.owner import invoking_user
 from buildgen.session import history as build_history
 from buildgen.session.history import KEPT, Built, built, read_history, remember
 from tests.places import ROOT
@@ -111,7 +112,7 @@ def home() -> Iterator[Path]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="sudo is for root")
 def test_under_sudo_it_is_the_invoking_users(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    owner = build_history.invoking_user({"SUDO_UID": str(NOBODY), "SUDO_GID": str(NOBODY)})
+    owner = invoking_user({"SUDO_UID": str(NOBODY), "SUDO_GID": str(NOBODY)})
     assert owner is not None
     mine = type(owner)(owner.uid, owner.gid, owner.name, home)
     monkeypatch.setattr(build_history, "invoking_user", lambda: mine)

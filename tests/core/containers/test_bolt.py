@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.containers.bolt import BoltError, bolt_values
+from core.containers.bolt import BoltError, ReadAt, bolt_values
 from tests.core.containers.bolt_pages import LEAF, SIZE, branch, leaf, meta, page
 
 
@@ -32,7 +31,7 @@ PAGES = [
 FILE = b"".join(PAGES)
 
 
-def reader(data: bytes) -> Callable[[int, int], bytes]:
+def reader(data: bytes) -> ReadAt:
     return lambda size, offset: data[offset : offset + size]
 
 

@@ -733,8 +733,8 @@ def test_any_state_gives_an_answer(root: Root, content: bytes) -> None:
     ):
         root.write(path, content)
     names = root.names()
-    for path in (DOCKER_PATH, CRI_PATH, PODMAN_PATH, CRIO_PATH, b"/web", f"/{A}".encode()):
-        context = names.container_of(path)
+    for cgroup in (DOCKER_PATH, CRI_PATH, PODMAN_PATH, CRIO_PATH, b"/web", f"/{A}".encode()):
+        context = names.container_of(cgroup)
         for value in msgspec.structs.astuple(context):
             assert not isinstance(value, str) or value == safe_text(value)
     names.refresh()

@@ -70,7 +70,12 @@ def test_nothing_is_read_while_nothing_changes(tmp_path: Path, monkeypatch: pyte
         frozen.refresh()
     looked: list[bytes] = []
     look = FrozenCgroups._look
-    monkeypatch.setattr(FrozenCgroups, "_look", lambda self, path: looked.append(path) or look(self, path))
+
+    def look_and_note(self: FrozenCgroups, path: bytes) -> bool:
+        looked.append(path)
+        return look(self, path)
+
+    monkeypatch.setattr(FrozenCgroups, "_look", look_and_note)
     for _ in range(10):
         frozen.refresh()
     assert len(looked) <= 100

@@ -172,6 +172,11 @@ def _replace(change: Callable[[bytearray], object]) -> Callable[[Path], object]:
     return apply
 
 
+def _make_fifo(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
 def _sql(script: str) -> Callable[[Path], object]:
     def apply(file: Path) -> None:
         connection = sqlite3.connect(file)
@@ -223,7 +228,7 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
             "labels of the container are not understood",
         ),
         (lambda file: os.truncate(file, 1 << 30), "more than"),
-        (lambda file: (file.unlink(), os.mkfifo(file)), "not a regular file"),
+        (_make_fifo, "not a regular file"),
     ],
 )  # fmt: skip
 def test_a_database_that_is_not_what_it_should_be(

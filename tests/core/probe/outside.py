@@ -13,7 +13,7 @@ from core.model.entities import TICK_NS, ProcessEntry
 
 def status(pid: int, name: str) -> list[str]:
     text = Path(f"/proc/{pid}/status").read_bytes().decode("latin-1")
-    return re.findall(rf"^{name}:\t(.*)$", text, re.MULTILINE)[0].split()
+    return str(re.findall(rf"^{name}:\t(.*)$", text, re.MULTILINE)[0]).split()
 
 
 def ids(pid: int, name: str) -> tuple[int, ...]:

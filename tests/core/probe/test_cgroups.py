@@ -31,7 +31,7 @@ class Hierarchies:
     """Directories of this test in every mounted cgroup hierarchy, by `v2`, `name=…` or the controllers."""
 
     def __init__(self) -> None:
-        self.mounts = {}
+        self.mounts: dict[str, Path] = {}
         for line in Path("/proc/self/mounts").read_text().splitlines():
             _, where, kind, options, *_ = line.split()
             if kind in ("cgroup", "cgroup2"):

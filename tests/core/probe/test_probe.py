@@ -39,7 +39,7 @@ def test_the_life_of_a_process(probe: Probe) -> None:
     assert isinstance(end, Exit)
     assert end.exit_code >> 8 == 3
     assert {e.start_ns for e in (fork, end, gone)} == {execution.entry.start_ns}  # type: ignore[union-attr]
-    assert fork.ts_ns < execution.ts_ns < end.ts_ns < gone.ts_ns  # type: ignore[union-attr]
+    assert fork.ts_ns < execution.ts_ns < end.ts_ns < gone.ts_ns
 
 
 def test_the_snapshot_is_proc(probe: Probe) -> None:

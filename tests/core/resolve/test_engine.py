@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 
 from core.containers.names import ContainerNames
+from core.model.counters import Counter
 from core.model.entities import LadderStep, ProcessEntry, Tiers, TierState, Usage
-from core.model.events import Event, Exec, Exit, Fork, Lost, MapFill, Reaped, Sample, SnapshotRecord
+from core.model.events import Argv, Event, Exec, Exit, Fork, Lost, MapFill, Reaped, Sample, SnapshotRecord
 from core.probe.maps import KernelMaps
 from core.resolve.engine import Engine
+from core.resolve.process_cache import Process
 from core.sources.feed import HostFacts
 from core.sources.procfs import ProcfsError, Stat
 from core.system.host import LOCAL
@@ -67,6 +70,12 @@ class World:
             for one in self.living.values()
         ]
 
+    def settle_users(self, wait_s: float = 0.0) -> bool:
+        return False
+
+    def argvs(self, pids: Sequence[int]) -> dict[int, Argv]:
+        return {}
+
     def map_fill(self) -> tuple[MapFill, ...]:
         return ()
 
@@ -111,8 +120,8 @@ def test_a_fork_whose_parent_runs_another_image_than_is_cached_breaks_the_line()
     assert child is not None
     assert child.parent is engine.cache.get(10)
     assert child.parent_missing
-    assert engine.stats.get("inode error fork_parent_missing") == 1
-    assert engine.stats.get("broken lineage") == 1
+    assert engine.stats.get(Counter.FORK_PARENT_MISSING) == 1
+    assert engine.stats.get(Counter.BROKEN_LINEAGE) == 1
 
 
 def test_a_fork_whose_parents_exec_was_lost_finds_it_below() -> None:
@@ -124,14 +133,14 @@ def test_a_fork_whose_parents_exec_was_lost_finds_it_below() -> None:
     assert child is not None
     assert not child.parent_missing
     assert child.entry.inode == 777
-    assert engine.stats.get("inode error fork_parent_missing") == 0
+    assert engine.stats.get(Counter.FORK_PARENT_MISSING) == 0
 
 
 def test_an_exit_of_an_unknown_process_is_a_miss() -> None:
     world, engine = started(INIT)
     world.ring = [Exit(5, 99, 99, 0)]
     engine.pump()
-    assert engine.stats.get("miss") == 1
+    assert engine.stats.get(Counter.MISS) == 1
 
 
 def test_what_is_replayed_after_the_snapshot_misses_and_flags_nobody() -> None:
@@ -151,10 +160,10 @@ def test_nor_those_who_came_and_went_before_it() -> None:
     world.ring = [fork(11, 10), Exit(5, 11, 11 * 1001, 0), Reaped(6, 11, 11 * 1001)]
     engine = Engine(world)
     engine.start()
-    assert engine.stats.get("broken lineage") == engine.stats.get("miss") == 0
+    assert engine.stats.get(Counter.BROKEN_LINEAGE) == engine.stats.get(Counter.MISS) == 0
     world.ring = [fork(12, 10)]
     engine.pump()
-    assert engine.stats.get("broken lineage") == 1
+    assert engine.stats.get(Counter.BROKEN_LINEAGE) == 1
 
 
 def test_children_that_the_exit_did_not_move_yet_are_moved_when_their_parent_is_reaped() -> None:
@@ -170,7 +179,7 @@ def test_children_that_the_exit_did_not_move_yet_are_moved_when_their_parent_is_
     world.ring = [Reaped(6, 10, SHELL.start_ns)]
     engine.pump()
     assert process.parent is engine.cache.get(1)
-    assert engine.stats.get("reparent success") == 1
+    assert engine.stats.get(Counter.REPARENT_SUCCESS) == 1
 
 
 def test_an_exec_tells_of_a_new_parent_as_well() -> None:
@@ -239,9 +248,9 @@ def test_a_loss_is_counted_and_answered_by_a_resync() -> None:
     world.born(entry(12, ppid=1))
     world.ring = [Lost(5, 7)]
     engine.pump()
-    assert (engine.lost, engine.stats.get("lost"), engine.stats.get("resync")) == (7, 7, 1)
+    assert (engine.lost, engine.stats.get(Counter.LOST), engine.stats.get(Counter.RESYNC)) == (7, 7, 1)
     assert [process.entry.pid for process in engine.cache] == [1, 12]
-    assert engine.stats.get("flushed vanished") == 1
+    assert engine.stats.get(Counter.FLUSHED_VANISHED) == 1
 
 
 def test_a_repeated_fork_of_the_reaped_changes_nothing() -> None:
@@ -252,7 +261,7 @@ def test_a_repeated_fork_of_the_reaped_changes_nothing() -> None:
     engine.pump()
     assert engine.cache.get(11) is None
     assert isinstance(birth, Fork)
-    assert engine.stats.get("miss") == 0
+    assert engine.stats.get(Counter.MISS) == 0
 
 
 def test_who_shows_the_same_as_at_the_last_sweep_is_not_compared_again(
@@ -265,10 +274,15 @@ def test_who_shows_the_same_as_at_the_last_sweep_is_not_compared_again(
     engine.sweep()  # CPU shares need two
     compared: list[int] = []
     compare = engine._sweeper._compare
+
+    def compare_and_note(process: Process, *more: Any) -> None:
+        compared.append(process.entry.pid)
+        compare(process, *more)
+
     monkeypatch.setattr(
         engine._sweeper,
         "_compare",
-        lambda process, *more: (compared.append(process.entry.pid), compare(process, *more))[1],
+        compare_and_note,
     )
     engine.sweep()
     assert compared == []
@@ -296,5 +310,5 @@ def test_cgroups_that_came_and_went_are_forgotten() -> None:
         engine.sweep()
         engine.refresh_names()
     kept = (names._contexts, names._answers, names._frozen._states)
-    assert max(map(len, kept)) < 1_500
+    assert max(len(one) for one in kept) < 1_500
     assert all(b"/docker/" + b"a" * 64 in one for one in (names._contexts, names._frozen._states))

@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from core.model.counters import Counter
 from core.model.entities import TICK_NS, Origin
 from core.model.events import CgroupMove, Exec, Exit, Fork, Reaped
 from core.resolve.metrics import Counters
@@ -63,7 +64,7 @@ def test_a_lost_exec_of_the_process_itself_is_flagged() -> None:
     process = cache.insert(entry(10, inode=5), Origin.SNAPSHOT)
     cache.exec(Exec(6, entry(10, exec_id=3, inode=7), previous_inode=6))
     assert process.parent_missing
-    assert cache._stats.get("inode error exec_parent_missing") == 1
+    assert cache._stats.get(Counter.EXEC_PARENT_MISSING) == 1
 
 
 def test_events_are_idempotent_by_identity() -> None:
@@ -233,7 +234,7 @@ def test_an_exec_that_changes_nothing_is_merged() -> None:
     assert (process.entry.exec_id, process.entry.exec_ns) == (2, 6)
     cache.exec(Exec(7, entry(10, exec_id=3, cmdline=b"b\0")))
     assert [image.cmdline for image in process.images] == [b"a\0"]
-    assert cache._stats.get("merged exec") == 1
+    assert cache._stats.get(Counter.MERGED_EXEC) == 1
 
 
 def test_a_reused_pid_is_not_taken_for_the_parent() -> None:
@@ -269,7 +270,7 @@ def test_validity_of_a_lineage() -> None:
     assert child.validity() == (Validity.VALID, init)
     cache.reparent(init, stray, 20)
     assert child.validity() == (Validity.WRONG_PARENT, init)
-    assert cache._stats.get("broken lineage") == 1
+    assert cache._stats.get(Counter.BROKEN_LINEAGE) == 1
 
 
 PIDS = st.integers(min_value=1, max_value=6)

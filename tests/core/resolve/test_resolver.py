@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from core.model.counters import Counter
 from core.model.entities import Origin, Outcome, ProcessEntry, Tier, TierState, Usage
 from core.probe.layout import EXE_CUT
 from core.probe.maps import MapsMiss
@@ -132,7 +133,7 @@ def test_procfs_with_another_inode_keeps_the_kernels_word_and_says_so() -> None:
     assert answer.entry is not None
     assert answer.entry.inode == 99
     assert "the kernel saw inode 99" in answer.entry.problem
-    assert world.stats.get("inode error procfs_mismatch") == 1
+    assert world.stats.get(Counter.PROCFS_MISMATCH) == 1
 
 
 def test_procfs_is_asked_once_per_pid_and_30_seconds() -> None:
@@ -181,7 +182,7 @@ def test_a_cut_path_and_an_unknown_cgroup_are_read_from_proc() -> None:
     entry = world.resolver.resolve(5).entry
     assert entry is not None
     assert (entry.exe, entry.cgroup, entry.problem) == (b"/the/whole/end", b"/box", "")
-    assert world.stats.get("path error") == 1
+    assert world.stats.get(Counter.PATH_ERROR) == 1
     entry = World(Table(cut), Table()).resolver.resolve(5).entry
     assert entry is not None
     assert entry.problem == EXE_CUT
@@ -193,7 +194,7 @@ def test_a_mismatch_in_proc_breaks_the_line() -> None:
     found = world.cache.get(5)
     assert found is not None
     assert found.parent_missing
-    assert world.stats.get("broken lineage") == 1
+    assert world.stats.get(Counter.BROKEN_LINEAGE) == 1
 
 
 def test_switched_off_tiers_say_why() -> None:

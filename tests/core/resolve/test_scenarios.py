@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from core.model.counters import Counter
 from core.model.entities import LadderStep, Tiers, TierState
 from core.model.events import Lost
 from core.probe.loader import ProbeOptions
@@ -155,7 +156,7 @@ def test_storms(fast_engine: Engine, scenario: Scenario, name: str, run: int) ->
     engine = fast_engine
     with running(engine, [scenario(name), *STORMS[name]]) as pids:
         is_true(engine, pids)
-        assert engine.stats.get("miss") == 0
+        assert engine.stats.get(Counter.MISS) == 0
     assert differences(engine, pids) == []
 
 
@@ -227,7 +228,7 @@ def test_a_loss_is_counted_and_mended(scenario: Scenario, run: int) -> None:
         engine.start()
         with running(engine, [scenario("storm"), "500" if SHORT else "5000"]) as pids:
             assert engine.lost > 0
-            assert 0 < engine.stats.get("resync") <= engine.lost
+            assert 0 < engine.stats.get(Counter.RESYNC) <= engine.lost
             assert differences(engine, pids) == []
         assert differences(engine, pids, sweeps=True) == []
         assert len(engine.cache.ended) <= MAX_ENDED
@@ -272,7 +273,7 @@ def test_start_during_forks(scenario: Scenario, run: int) -> None:
             settle(engine)
             assert differences(engine, sweeps=True) == []
             assert cached(engine, forker.pid).validity()[0] is Validity.VALID
-            assert engine.stats.get("broken lineage") == 0
+            assert engine.stats.get(Counter.BROKEN_LINEAGE) == 0
             assert engine.lost == 0
     finally:
         forker.kill()

@@ -105,7 +105,8 @@ def start(device: int, folder: str, uid: int) -> int:
 
 def main() -> None:
     signal.alarm(LIFE_S)
-    folder, uid, count = sys.argv[1], *(int(number) for number in [*sys.argv[2:], 0, 1][:2])
+    folder = sys.argv[1]
+    uid, count = (int(number) for number in [*sys.argv[2:], "0", "1"][:2])
     device = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={device},rootmode=40000,user_id={uid},group_id=0".encode()
     if libc.mount(b"slow-server", folder.encode(), b"fuse", 2 | 4, options):

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.model.entities import ContainerContext, LadderStep, ProcessEntry, Tiers, TierState, Usage
-from core.model.events import CgroupMove, Exec, Exit, Lost, Reaped, Sample, SnapshotRecord
+from core.model.events import CgroupMove, Event, Exec, Exit, Lost, Reaped, Sample, SnapshotRecord
 from core.model.view import ViewRequest
 from core.resolve.engine import Engine
 from core.session.session import open_replay
@@ -573,7 +573,7 @@ def test_time_never_goes_back(tmp_path: Path) -> None:
 
 def test_losses_that_come_together_are_one(tmp_path: Path) -> None:
     path = tmp_path / "r"
-    events = [Lost(1001, 2), Exit(1001, 10, 500, 0), Lost(1002, 3), Reaped(1002, 10, 500)]
+    events: list[Event] = [Lost(1001, 2), Exit(1001, 10, 500, 0), Lost(1002, 3), Reaped(1002, 10, 500)]
     path.write_bytes(zstd.compress(packed(HEAD, Sweep(1000, []), Events(1002, events), End(3000))))
     feed = ReplayFeed(path, speed=0)
     feed.sweep()

@@ -260,7 +260,8 @@ def test_the_anchor_stays_where_it_is_when_rows_come_above_it() -> None:
     moved = window(tree, top=50, height=10, anchor=anchor, anchor_offset=3)
     assert moved.rows[3].key == anchor
     assert moved.top == 60
-    tree.drop(ProcessKey(*anchor))  # type: ignore[misc]
+    assert isinstance(anchor, ProcessKey)
+    tree.drop(anchor)
     gone = window(tree, top=60, height=10, anchor=anchor, anchor_offset=3)
     assert (gone.anchor_index, gone.top) == (None, 60)
 

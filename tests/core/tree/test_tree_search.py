@@ -51,6 +51,7 @@ def test_it_starts_from_any_row_and_stays_where_it_stands_when_that_matches(tree
 
 
 def test_what_is_folded_away_is_found_and_it_says_where(tree: Tree) -> None:
+    assert WEB.id is not None
     found = find(tree, "blue", key(3), folded=frozenset({"host", key(3), WEB.id}))
     assert found.key == key(5)
     assert found.hidden_by == {"host", key(3)}

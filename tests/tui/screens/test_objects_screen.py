@@ -22,6 +22,7 @@ from tests.tui.build_project import until
 from tests.tui.harness import lines, opened, press, text
 from tui.screens import object_views as views
 from tui.screens.objects import ObjectsScreen
+from tui.widgets.list_pane import Line
 
 SOURCE = """\
 #include <linux/bpf.h>
@@ -161,7 +162,12 @@ async def test_hostile_names_and_very_many_lines(pilot: Pilot[None]) -> None:
     node.lazy = None
     node.children = code
     draw = screen.inside.line_at
-    screen.inside.line_at = lambda index: (drawn.append(index), draw(index))[1]  # type: ignore[method-assign]
+
+    def draw_and_note(index: int) -> Line:
+        drawn.append(index)
+        return draw(index)
+
+    screen.inside.line_at = draw_and_note  # type: ignore[method-assign]
     await press(pilot, "space")
     assert screen.inside.row_count > 20_500
     assert "[b]r0 = 0[/b]" in text(pilot)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_frames_without_news_write_nothing() -> None:
         ({}, True),
     ],
 )
-def test_no_color_is_taken_as_specified(environ: dict[str, str], coloured: bool) -> None:
+def test_no_color_is_taken_as_specified(environ: dict[str, Any], coloured: bool) -> None:
     terminal = Terminal(**environ)
     try:
         terminal.wait_for(b"nginx")

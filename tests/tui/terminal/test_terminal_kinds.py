@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ EVERY_SCREEN = (b"\r/x", b"\x1b", b"2", b"3", b"4", b"5", b"?", b"\x1b", b"1", b
 
 
 @contextmanager
-def shown(*args: str, **environ: str | None) -> Iterator[Terminal]:
+def shown(*args: str, **environ: Any) -> Iterator[Terminal]:
     terminal = Terminal(*args, **environ)
     try:
         yield terminal

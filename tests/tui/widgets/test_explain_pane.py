@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
-from core.model.entities import ContainerContext, ProcessEntry, Tiers, TierState, Usage
+from core.model.entities import ContainerContext, LadderStep, ProcessEntry, Tiers, TierState, Usage
 from core.model.events import Sample, SnapshotRecord
 from core.model.view import RowKey
 from core.session.session import open_replay
@@ -153,7 +153,11 @@ async def test_a_recording_is_explained_and_its_texts_steer_nothing(tmp_path: Pa
     path = tmp_path / "evil.rec"
     state = TierState(True)
     writer = Writer(path)
-    writer.write(Head(FORMAT, NOW, HostFacts("vm", "6.1", "amd64"), Tiers(state, state, state, "x"), True))
+    writer.write(
+        Head(
+            FORMAT, NOW, HostFacts("vm", "6.1", "amd64"), Tiers(state, state, state, LadderStep.PROCFS), True
+        )
+    )
     evil = ContainerContext(
         id="e" * 64,
         runtime=HOSTILE,
