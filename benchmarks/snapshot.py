@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks.lib.load import alive, load
-from core.resolve.exec_images import lacks_argv
+from core.sources.cmdlines import lacks_argv
 from core.sources.feed import open_feed
 from core.system.host import LOCAL
 
