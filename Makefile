@@ -2,7 +2,16 @@
 # Both set themselves up (tools/setup): minutes the first time, a moment afterwards.
 
 PYTHON := .venv/bin/python
-LOOKS_AT_THE_HOST := tests/core tests/tui/cli tests/tui/web $(wildcard tests/test_*.py)
+# One more than there are processors: many tests wait for a terminal, a daemon or an event.
+WORKERS := $(shell echo $$(($$(nproc) + 1)))
+# Needs no root, no BPF, no containers, no compiler.
+FAST := tests/core/explain tests/core/model tests/core/text tests/core/tree \
+	tests/core/resolve/test_engine.py tests/core/resolve/test_process_cache.py \
+	tests/core/resolve/test_resolver.py tests/core/system/test_arch.py tests/core/system/test_host.py \
+	tests/core/containers/test_bolt.py tests/core/containers/test_cgroup_file.py \
+	tests/core/containers/test_container_id.py tests/buildgen/headers/test_headers.py \
+	tests/buildgen/plan tests/buildgen/project/test_project.py tests/buildgen/test_kernel_release.py \
+	tests/tui/test_keys.py tests/tui/widgets tests/tui/test_hostile.py tests/test_threat_model.py
 
 # Under sudo, leave no files in the checkout that its owner cannot remove.
 ifeq ($(shell id -u),0)
@@ -13,11 +22,13 @@ export HYPOTHESIS_STORAGE_DIRECTORY := /root/.cache/hypothesis
 endif
 endif
 
-.PHONY: help run test test-kernels test-scenarios test-distributions fuzz check architecture screenshots snapshots bench probe clean set-up
+.PHONY: help run test test-fast test-mutants test-kernels test-scenarios test-distributions fuzz check architecture screenshots snapshots bench probe clean set-up
 
 help:
 	@echo 'make run          set up and open the screens on this host (as root: with the eBPF probe)'
 	@echo 'make test         set up and run the whole test suite'
+	@echo 'make test-fast    run what needs no root, no containers and no compiler'
+	@echo 'make test-mutants break the security modules and list what no test notices (hours)'
 	@echo 'make test-kernels test the kernel tier on Linux 6.1 and 6.12 in emulated machines (about 20 minutes)'
 	@echo 'make test-scenarios run every scenario of tests/scenarios 20 times on this kernel (about 15 minutes)'
 	@echo 'make fuzz         fuzz every parser of foreign bytes for FUZZ_SECONDS (300) each'
@@ -38,12 +49,18 @@ set-up:
 	@tools/setup test
 	@$(PYTHON) -m tests.pythons
 
-# Builds and screens in parallel; then, one at a time, tests that examine the whole host or load the probe.
+# Side by side, except what looks at the whole host or loads probes into it: one worker takes all of that
+# (HOST in tests/conftest.py). docs/testing.md says what is slow and why.
 test: set-up
-	@failed=0; \
-	$(PYTHON) -m pytest -n logical --dist worksteal $(LOOKS_AT_THE_HOST:%=--ignore %) || failed=1; \
-	$(PYTHON) -m pytest $(LOOKS_AT_THE_HOST) || failed=1; \
-	exit $$failed
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup
+
+test-fast:
+	@tools/setup test
+	$(PYTHON) -m pytest -q -n $(WORKERS) --dist worksteal -m 'not slow' $(FAST)
+
+test-mutants: set-up
+	$(PYTHON) -m pip install --quiet --group mutants
+	$(PYTHON) tools/mutants.py
 
 test-kernels: set-up
 	$(PYTHON) tools/test_kernels.py
