@@ -16,8 +16,10 @@ import random
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
+import venv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -123,6 +125,7 @@ class Copies:
             for file in filter(None, files):
                 (copy / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / file, copy / file)
+            _make_environment(copy)
             self._free.put(copy)
 
     def survives(self, mutant: Mutant | None, tests: list[str]) -> bool:
@@ -132,10 +135,10 @@ class Copies:
             if mutant is not None:
                 (copy / mutant.module).write_text(mutant.code)
             options = ["-x", "-q", "-p", "no:cacheprovider", "-o", "timeout=60"]
-            environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+            environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
             try:
                 ran = subprocess.run(
-                    [sys.executable, "-m", "pytest", *options, *tests],
+                    [copy / ".venv/bin/python", "-m", "pytest", *options, *tests],
                     cwd=copy, env=environment, capture_output=True, timeout=400, check=False,
                 )  # fmt: skip
             except subprocess.TimeoutExpired:
@@ -148,6 +151,17 @@ class Copies:
 
     def remove(self) -> None:
         shutil.rmtree(self._folder)
+
+
+def _make_environment(copy: Path) -> None:
+    """Make an environment in which the copy is what is installed, also for children that are isolated."""
+    venv.create(copy / ".venv", symlinks=True)
+    ours, theirs = (Path(sysconfig.get_path("purelib", vars=base)) for base in ({}, _paths_below(copy)))
+    (theirs / "copy.pth").write_text(f"{copy}\n{ours}\n")  # of ours no .pth file is read: it names ROOT
+
+
+def _paths_below(copy: Path) -> dict[str, str]:
+    return {"base": str(copy / ".venv"), "platbase": str(copy / ".venv")}
 
 
 def check(module: str, copies: Copies, jobs: int) -> int:
