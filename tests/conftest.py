@@ -16,6 +16,7 @@ from tests.needs import lacks, needs
 from tests.places import ROOT
 
 HOST = (
+    "tests/core/bpf/",
     "tests/core/containers/test_containers_cli.py",
     "tests/core/containers/test_containers_real.py",
     "tests/core/containers/test_containers_watched.py",

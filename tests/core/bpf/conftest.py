@@ -4,47 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from core.bpf import syscall
-
-HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
-
-
-@dataclass
-class RunningAgent:
-    """A process that has loaded agent.bpf.o: ids of its objects by name, and its descriptors."""
-
-    pid: int
-    maps: dict[str, int]
-    programs: dict[str, int]
-    links: dict[str, int]
-    fds: dict[str, dict[str, int]]
+from tests.core.bpf.running_agent import RunningAgent, compiled, id_of
+from tests.places import ROOT
 
 
 @pytest.fixture(scope="session")
 def agent_object(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compiled("agent", tmp_path_factory.mktemp("agent"))
-
-
-def compiled(name: str, directory: Path) -> Path:
-    """Compile NAME.bpf.c of this directory."""
-    clang = shutil.which("clang")
-    if clang is None:
-        pytest.skip("no clang")
-    target = directory / f"{name}.bpf.o"
-    include = f"-I/usr/include/{os.uname().machine}-linux-gnu"
-    command = [clang, "-target", "bpf", "-mcpu=v3", "-g", "-O2", include, "-c", HERE / f"{name}.bpf.c"]
-    subprocess.run([*command, "-o", target], check=True)
-    return target
 
 
 @pytest.fixture(scope="module")
@@ -71,26 +44,3 @@ def agent(agent_object: Path) -> Iterator[RunningAgent]:
         )
     finally:
         child.communicate()
-
-
-def id_of(pid: int, fd: int, field: bytes) -> int:
-    """The id of what a process has open, from its fdinfo: the outside truth."""
-    lines = Path(f"/proc/{pid}/fdinfo/{fd}").read_bytes().splitlines()
-    (value,) = [line.split(b":\t")[1] for line in lines if line.startswith(field + b":")]
-    return int(value)
-
-
-def bpftool(*arguments: str) -> object:
-    """What bpftool says, as JSON. `skipped: why` without one."""
-    tool = shutil.which("bpftool")
-    if tool is None:
-        pytest.skip("no bpftool")
-    ran = subprocess.run([tool, "-j", *arguments], capture_output=True, check=False, timeout=60)
-    return json.loads(ran.stdout)
-
-
-def needs_ids() -> None:
-    try:
-        list(syscall.ids("program"))
-    except PermissionError:
-        pytest.skip("listing ids needs CAP_SYS_ADMIN")

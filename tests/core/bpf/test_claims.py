@@ -19,8 +19,7 @@ from core.bpf.process_facts import ProcessFacts, read_facts
 from core.bpf.snapshot import HostBpf
 from core.bpf.types import TypeNames
 from core.system.host import LOCAL
-from tests.core.bpf.conftest import RunningAgent
-from tests.core.bpf.test_contents import update
+from tests.core.bpf.running_agent import RunningAgent, update
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from core.bpf.code import jited, xlated
 from core.bpf.instructions import decode
 from core.bpf.types import TypeNames
-from tests.core.bpf.conftest import RunningAgent, bpftool
+from tests.core.bpf.running_agent import RunningAgent, bpftool
 
 
 def test_code_is_that_of_bpftool(agent: RunningAgent) -> None:

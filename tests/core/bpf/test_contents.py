@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
-import subprocess
 from typing import Any
 
 import pytest
@@ -17,22 +15,12 @@ from core.bpf.listing import Lister
 from core.bpf.records import Map
 from core.bpf.types import TypeNames
 from core.bpf.values import Decoder, Value
-from tests.core.bpf.conftest import RunningAgent, bpftool
+from tests.core.bpf.running_agent import IMAGE, RunningAgent, bpftool, update
 
 
 def contents(agent: RunningAgent, name: str) -> Contents:
     found = next(found for found in Lister().maps([]) if found.id == agent.maps[name])
     return Contents(found, TypeNames())
-
-
-def update(number: int, key: bytes, value: bytes) -> None:
-    if not shutil.which("bpftool"):
-        pytest.skip("no bpftool")
-    words = ["bpftool", "map", "update", "id", str(number), "key", *map(str, key), "value", *map(str, value)]
-    subprocess.run(words, check=True)
-
-
-IMAGE = struct.pack("=I4xQ16sII3s5xQ", 4121, 123456789, b"nginx", (5 << 5) | 0b11101, 7, b"\1\2\3", 0xABCD)
 
 
 def test_a_struct_is_that_of_bpftool(agent: RunningAgent) -> None:

@@ -22,7 +22,8 @@ from core.bpf.records import Attachment, Hold, HoldKind, HostSnapshot, Kind, Ref
 from core.bpf.snapshot import HostBpf
 from core.bpf.words import HoldWords
 from core.system.host import LOCAL
-from tests.core.bpf.conftest import ROOT, RunningAgent, bpftool, compiled
+from tests.core.bpf.running_agent import RunningAgent, bpftool, compiled
+from tests.places import ROOT
 
 Places = dict[str, Any]
 
@@ -212,7 +213,7 @@ def test_what_a_registered_table_of_functions_keeps(host: HostBpf, tmp_path: Pat
     if not shutil.which("bpftool"):
         pytest.skip("no bpftool")
     built = compiled("congestion", tmp_path)
-    register = ["bpftool", "struct_ops", "register", built]
+    register = ["bpftool", "struct_ops", "register", str(built)]
     if subprocess.run(register, check=False, capture_output=True).returncode:
         pytest.skip("no struct_ops here")
     try:
@@ -344,7 +345,6 @@ def test_a_bpffs_below_a_fuse_mount_is_a_row(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_shipped_object_is_that_of_its_source() -> None:
-    sys.path.insert(0, str(ROOT))
     from tools.build_probe import SOURCES, is_up_to_date
 
     assert [stem for stem in SOURCES if not is_up_to_date(stem)] == []

@@ -14,7 +14,8 @@ import pytest
 from core.bpf import names, syscall
 from core.bpf.listing import Lister
 from core.bpf.records import Refused
-from tests.core.bpf.conftest import RunningAgent, bpftool
+from tests.core.bpf.running_agent import RunningAgent, bpftool
+from tests.places import ROOT
 
 Json = dict[str, Any]
 
@@ -131,7 +132,7 @@ def test_without_rights_it_says_so() -> None:
     nothing = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"]
     ran = subprocess.run(
         [*nothing, sys.executable, "-c", code],
-        cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False,
+        cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "CAP_SYS_ADMIN" in ran.stdout, ran.stderr
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
 import time
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from core.bpf import syscall
 from core.bpf.load_events import LoadEvent, LoadEvents, LoadKind, parse
+from tests.core.bpf.running_agent import load
 
 
 @pytest.fixture
@@ -33,17 +33,6 @@ def one_cpu() -> Iterator[None]:
     os.sched_setaffinity(0, {min(before)})
     yield
     os.sched_setaffinity(0, before)
-
-
-def load() -> int:
-    code = ctypes.create_string_buffer(struct.pack("=BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0))
-    licence = ctypes.create_string_buffer(b"GPL")
-    places = ctypes.addressof(code), ctypes.addressof(licence)
-    call = struct.pack("=IIQQIIQII16s", 1, 2, *places, 0, 0, 0, 0, 0, b"short_lived")
-    try:
-        return syscall.bpf(5, call)
-    except PermissionError:
-        pytest.skip("loading eBPF needs root")
 
 
 def collect(events: LoadEvents, number: int, kind: LoadKind) -> LoadEvent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from core.bpf.rates import Counters, counting, measure, rates, read_counters
 from core.bpf.records import Map
 from core.bpf.snapshot import HostBpf
 from core.system.host import LOCAL
-from tests.core.bpf.conftest import RunningAgent, bpftool
+from tests.core.bpf.running_agent import RunningAgent, bpftool
 
 BUSY = "on_sys_enter_with_a_name_longer_than_15"
 
@@ -162,9 +163,9 @@ def test_looking_changes_nothing(agent: RunningAgent, host: HostBpf) -> None:
 
 
 @pytest.fixture
-def host(agent: RunningAgent) -> HostBpf:  # type: ignore[misc]
+def host(agent: RunningAgent) -> Iterator[HostBpf]:
     loaded = HostBpf(LOCAL)
-    yield loaded  # type: ignore[misc]
+    yield loaded
     loaded.close()
 
 

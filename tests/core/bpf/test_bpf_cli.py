@@ -13,12 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.core.bpf.conftest import RunningAgent, agent, agent_object  # noqa: F401
-from tests.core.bpf.test_contents import IMAGE, update
-from tests.core.bpf.test_load_events import load
+from tests.core.bpf.running_agent import IMAGE, RunningAgent, load, update
+from tests.places import ROOT
 from tui.output import ExitCode
 
-ROOT = Path(__file__).parents[1]
 PROGRAM = [sys.executable, "-m", "tui.cli.main"]
 BUSY = "on_sys_enter_with_a_name_longer_than_15"
 
@@ -43,7 +41,7 @@ def only(rows: list[Json], number: int) -> Json:
     return row
 
 
-def test_the_summary_names_the_agent(agent: RunningAgent) -> None:  # noqa: F811
+def test_the_summary_names_the_agent(agent: RunningAgent) -> None:
     answer = as_json("bpf")
     assert answer["schema"] == "ebpf-tui/bpf/1"
     assert answer["programs"] >= len(agent.programs)
@@ -55,7 +53,7 @@ def test_the_summary_names_the_agent(agent: RunningAgent) -> None:  # noqa: F811
     assert "programs," in shown.splitlines()[0]
 
 
-def test_programs_say_where_they_run_and_who_holds_them(agent: RunningAgent) -> None:  # noqa: F811
+def test_programs_say_where_they_run_and_who_holds_them(agent: RunningAgent) -> None:
     answer = as_json("bpf", "programs")
     assert answer["schema"] == "ebpf-tui/bpf-programs/1"
     busy = only(answer["programs"], agent.programs[BUSY])
@@ -68,7 +66,7 @@ def test_programs_say_where_they_run_and_who_holds_them(agent: RunningAgent) -> 
     assert f"({agent.pid})" in line
 
 
-def test_stats_are_counted_only_when_asked(agent: RunningAgent) -> None:  # noqa: F811
+def test_stats_are_counted_only_when_asked(agent: RunningAgent) -> None:
     answer = as_json("bpf", "programs", "--stats", "0.3")
     rate = only(answer["programs"], agent.programs[BUSY])["rate"]
     assert rate["runs"] > 0
@@ -82,7 +80,7 @@ def test_stats_are_counted_only_when_asked(agent: RunningAgent) -> None:  # noqa
     assert mine["rate"]["runs"] > 0
 
 
-def test_maps_links_and_btf(agent: RunningAgent) -> None:  # noqa: F811
+def test_maps_links_and_btf(agent: RunningAgent) -> None:
     maps = as_json("bpf", "maps")["maps"]
     counters = only(maps, agent.maps["counters"])
     assert (counters["type"], counters["entries"], counters["max_entries"]) == ("percpu_array", 2, 2)
@@ -95,7 +93,7 @@ def test_maps_links_and_btf(agent: RunningAgent) -> None:  # noqa: F811
         assert run("bpf", name).returncode == ExitCode.OK
 
 
-def test_one_program_with_its_code(agent: RunningAgent) -> None:  # noqa: F811
+def test_one_program_with_its_code(agent: RunningAgent) -> None:
     number = str(agent.programs[BUSY])
     shown = run("bpf", "program", number).stdout
     assert BUSY in shown
@@ -108,7 +106,7 @@ def test_one_program_with_its_code(agent: RunningAgent) -> None:  # noqa: F811
     assert {row["id"] for row in answer["maps"]} == set(answer["map_ids"])
 
 
-def test_one_map_with_its_entries(agent: RunningAgent) -> None:  # noqa: F811
+def test_one_map_with_its_entries(agent: RunningAgent) -> None:
     update(agent.maps["images"], struct.pack("=I", 4121), IMAGE)
     number = str(agent.maps["images"])
     (entry,) = as_json("bpf", "map", number, "--dump", "5")["dump"]
@@ -149,7 +147,7 @@ def test_loads_are_seen_as_they_happen() -> None:
             os.close(fd)
 
 
-def test_what_maps_say_about_a_process(agent: RunningAgent) -> None:  # noqa: F811
+def test_what_maps_say_about_a_process(agent: RunningAgent) -> None:
     mine = os.getpid()
     planted = struct.pack("=I4xQ16sII3s5xQ", mine, 0, b"planted", 0, 0, b"", 0)
     update(agent.maps["images"], struct.pack("=I", mine), planted)
@@ -169,7 +167,7 @@ def test_what_maps_say_about_a_process(agent: RunningAgent) -> None:  # noqa: F8
     assert run("bpf", "pid", "4194304").returncode == ExitCode.FAILED
 
 
-def test_secrets_in_values_are_hidden_in_plain_text(agent: RunningAgent) -> None:  # noqa: F811
+def test_secrets_in_values_are_hidden_in_plain_text(agent: RunningAgent) -> None:
     from tui.cli.bpf_text import value_text
 
     assert "hunter2" not in value_text({b"args": b"mysql\0-phunter2"})
@@ -206,7 +204,7 @@ def test_a_bad_question_is_one_line(arguments: list[str], code: ExitCode) -> Non
 
 
 @pytest.mark.parametrize("key", ["4294967296", "hex:0", "x", "hex:0102", "-9999999999"])
-def test_a_bad_key_is_one_line(agent: RunningAgent, key: str) -> None:  # noqa: F811
+def test_a_bad_key_is_one_line(agent: RunningAgent, key: str) -> None:
     ran = run("bpf", "map", str(agent.maps["images"]), f"--key={key}")
     assert ran.returncode in (ExitCode.USAGE, ExitCode.FAILED)
     one_line(ran)
@@ -233,7 +231,7 @@ def test_without_rights_it_ends_with_3_and_what_helps(rights: tuple[str, ...]) -
         assert "CAP_SYS_ADMIN" in one_line(ran)
 
 
-def test_the_iterators_list_with_less(agent: RunningAgent) -> None:  # noqa: F811
+def test_the_iterators_list_with_less(agent: RunningAgent) -> None:
     rights = with_rights("bpf", "perfmon")
     answer = as_json("bpf", "programs", before=rights)
     busy = only(answer["programs"], agent.programs[BUSY])
@@ -244,7 +242,7 @@ def test_the_iterators_list_with_less(agent: RunningAgent) -> None:  # noqa: F81
     assert ran.returncode == ExitCode.NOT_PERMITTED
 
 
-def test_no_probe_loads_nothing(agent: RunningAgent) -> None:  # noqa: F811
+def test_no_probe_loads_nothing(agent: RunningAgent) -> None:
     answer = json.loads(run("--no-probe", "bpf", "programs", "--json").stdout)
     assert not [row for row in answer["programs"] if row["ours"]]
     busy = only(answer["programs"], agent.programs[BUSY])
