@@ -24,8 +24,8 @@ from pathlib import Path
 from buildgen.errors import ObjectError
 from buildgen.objects.btf import BtfError, decode_btf
 from buildgen.objects.elf import read_content, read_elf
-from buildgen.objects.verify import verify_object
 from buildgen.verifier.model import ProgramVerdict
+from buildgen.verifier.verify import verify_object
 
 _SELFTESTS = "tools/testing/selftests/bpf"
 _PARTS = (
@@ -84,10 +84,10 @@ def prepared(tree: Path, scratch: Path) -> list[str | Path]:
         (include / "bpf" / name).write_bytes((tree / "tools/lib/bpf" / name).read_bytes())
     doc = [
         sys.executable,
-        tree / "scripts/bpf_doc.py",
+        str(tree / "scripts/bpf_doc.py"),
         "--header",
         "--file",
-        tree / "include/uapi/linux/bpf.h",
+        str(tree / "include/uapi/linux/bpf.h"),
     ]
     listed = subprocess.run(doc, capture_output=True, check=True)
     (include / "bpf/bpf_helper_defs.h").write_bytes(listed.stdout)

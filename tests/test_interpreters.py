@@ -86,7 +86,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         python_module("core.system.interpreter"),
         python_module("tui.web.tab_process", "{}"),
         python_module("tui.cli.main", "--version"),
-        python_module("buildgen.objects.verifier", "/nonexistent", "0"),
+        python_module("buildgen.verifier.child", "/nonexistent", "0"),
     ],
     ids=lambda command: command[-2],
 )

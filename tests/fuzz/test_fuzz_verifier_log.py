@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from buildgen.objects.checker import Answer
 from buildgen.objects.read import read_object
-from buildgen.objects.verify import verdict_json, verdict_of
+from buildgen.verifier.checker import Answer
 from buildgen.verifier.model import ObjectVerdict
 from buildgen.verifier.places import Places
+from buildgen.verifier.verify import verdict_json, verdict_of
 from tests.fuzz.harness import CORPUS, corpus, fuzz, mutator
 
 _TOKENS = (

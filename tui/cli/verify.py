@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(settings: Settings, file: Path, with_log: str | None, as_json: bool) -> None:
     from buildgen.errors import ObjectError, VerifyError
-    from buildgen.objects.verify import verdict_json, verify_object
+    from buildgen.verifier.verify import verdict_json, verify_object
 
     try:
         verdict = verify_object(file)

@@ -16,11 +16,11 @@ from textual.message import Message
 from buildgen.errors import BuildgenError
 from buildgen.objects import Comparison, ObjectFile, Program, compare, read_object
 from buildgen.objects.disassembly import disassemble
-from buildgen.objects.verify import verify_object
 from buildgen.plan.ninja_file import PREVIOUS
 from buildgen.project.toolchain import find_toolchain
 from buildgen.session.board import UNASKED, read_board
 from buildgen.verifier.model import ObjectVerdict
+from buildgen.verifier.verify import verify_object
 from core.text.safe import safe_text
 from tui.keymap import bindings
 from tui.read_only import changes

@@ -17,7 +17,7 @@ from buildgen.objects import ObjectFile, compare, read_object
 from buildgen.objects.disassembly import disassemble
 from buildgen.objects.helpers import helper_name
 from buildgen.project.toolchain import find_toolchain
-from tests.buildgen.objects.rejected_programs import CASES, compiled, source
+from tests.buildgen.verifier.rejected_programs import CASES, compiled, source
 from tests.needs import lacks
 from tests.places import ROOT
 

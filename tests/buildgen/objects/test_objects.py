@@ -23,7 +23,7 @@ from buildgen.plan.plan import plan
 from buildgen.project.project import load_project
 from core.system.arch import local_arch
 from tests.buildgen.objects.libbpf_view import library, view
-from tests.buildgen.objects.rejected_programs import compiled
+from tests.buildgen.verifier.rejected_programs import compiled
 from tests.needs import lacks
 
 RICH = """

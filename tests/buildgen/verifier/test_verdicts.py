@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.buildgen.objects.rejected_programs import compiled
-from tests.buildgen.verifier.verdict_programs import CASES, LICENCE, PRELUDE, source
 
-from buildgen.objects.verify import verify_object
 from buildgen.verifier.model import ObjectVerdict, ProgramVerdict
 from buildgen.verifier.nearest import nearest
+from buildgen.verifier.verify import verify_object
+from tests.buildgen.verifier.rejected_programs import compiled
+from tests.buildgen.verifier.verdict_programs import CASES, LICENCE, PRELUDE, source
 
 ROOT = Path(__file__).parents[2]
 
@@ -265,7 +265,7 @@ SEC("tc") int first(struct __sk_buff *skb) {{ bpf_tail_call(skb, &table, 1); ret
 
 
 def ran(path: Path, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    tui = [*before, sys.executable, "-m", "tui.cli.main", "verify", path, *arguments]
+    tui = [*before, sys.executable, "-m", "tui.cli.main", "verify", str(path), *arguments]
     return subprocess.run(tui, cwd=ROOT, capture_output=True, text=True, check=False)
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from buildgen.errors import ObjectError
-from buildgen.objects.verify import verify_object
 from buildgen.verifier.model import ObjectVerdict, ProgramVerdict
-from tests.buildgen.objects.rejected_programs import CASES, PRELUDE, compiled, source
+from buildgen.verifier.verify import verify_object
+from tests.buildgen.verifier.rejected_programs import CASES, PRELUDE, compiled, source
 from tests.needs import lacks
 from tests.places import ROOT
 

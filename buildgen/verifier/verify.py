@@ -1,6 +1,6 @@
 """Whether this kernel takes the programs of an object: the verdict on each, and why not.
 
-What is asked is asked in a child process (buildgen.objects.checker): a file that crashes libbpf costs one
+What is asked is asked in a child process (buildgen.verifier.checker): a file that crashes libbpf costs one
 verdict. The child's answers are read here, with the object's own lines and CO-RE relocations beside them.
 """
 
@@ -15,11 +15,11 @@ from typing import Any
 
 from buildgen.diagnostics import diagnose
 from buildgen.errors import ObjectError
-from buildgen.objects.checker import Answer, Checked, check, first_said
 from buildgen.objects.elf import read_content
 from buildgen.objects.model import LineInfo, ObjectFile, Program
 from buildgen.objects.read import read_object
 from buildgen.verifier.before import not_permitted, refused_unseen, stopped_before
+from buildgen.verifier.checker import Answer, Checked, check, first_said
 from buildgen.verifier.log import Log, read_log
 from buildgen.verifier.model import (
     NOT_EXPLAINED,

@@ -1,6 +1,6 @@
 """Loads each program of an object on its own, and says what libbpf and the kernel's verifier made of it.
 
-Runs as a process of its own (buildgen.objects.checker starts it): libbpf reads files that anybody may have
+Runs as a process of its own (buildgen.verifier.checker starts it): libbpf reads files that anybody may have
 made, in C. The object is standard input; the arguments are the number of the first program to load, the
 seconds of processor time, and how many bytes and how many maps there may be. Before it reads anything it
 gives up all rights that loading does not need. Writes one JSON object a line: the names of all programs and
@@ -21,8 +21,8 @@ import sys
 from collections.abc import Iterator
 from ctypes import CFUNCTYPE, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_void_p
 
-from buildgen.objects.confine import CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN, confine
-from buildgen.objects.map_memory import Shape, entries_to_set, is_map_of_maps, memory_of, smaller
+from buildgen.verifier.confine import CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN, confine
+from buildgen.verifier.map_memory import Shape, entries_to_set, is_map_of_maps, memory_of, smaller
 
 NO_LIBBPF = 3
 """Exit code when libbpf.so.1 is not there."""

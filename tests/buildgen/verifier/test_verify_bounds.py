@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from buildgen.errors import VerifyError
-from buildgen.objects import checker
-from buildgen.objects.map_memory import Shape, memory_of, smaller
 from buildgen.objects.section_names import MAP_TYPES
-from buildgen.objects.verify import verify_object
+from buildgen.verifier import checker
+from buildgen.verifier.map_memory import Shape, memory_of, smaller
 from buildgen.verifier.model import ObjectVerdict
-from tests.buildgen.objects.rejected_programs import CASES, PRELUDE, compiled, source
+from buildgen.verifier.verify import verify_object
+from tests.buildgen.verifier.rejected_programs import CASES, PRELUDE, compiled, source
 from tests.places import ROOT
 
 pytestmark = [

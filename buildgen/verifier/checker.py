@@ -1,4 +1,4 @@
-"""Asks buildgen.objects.verifier, in a process of its own, what becomes of each program of an object.
+"""Asks buildgen.verifier.child, in a process of its own, what becomes of each program of an object.
 
 The process reads foreign bytes in C, so what it says is not believed to be well-formed, and whatever happens
 to it is an answer: it may crash, be killed, take for ever, or say too much.
@@ -17,7 +17,7 @@ import msgspec
 
 from buildgen.errors import ObjectError, VerifyError
 from buildgen.objects.bounded_run import Ran, run
-from buildgen.objects.verifier import ADMIN, NO_LIBBPF
+from buildgen.verifier.child import ADMIN, NO_LIBBPF
 from core.system.distribution import install_hint
 from core.system.interpreter import NEUTRAL, python_module
 from core.text.safe import safe_text
@@ -159,7 +159,7 @@ def _run(path: Path, content: bytes, first: int, deadline: float, admin: bool) -
         with open(file, "wb", closefd=False) as writing:
             writing.write(content)
         ran = run(
-            python_module("buildgen.objects.verifier", *arguments),
+            python_module("buildgen.verifier.child", *arguments),
             identity=None,  # it loads programs, and gives up all other rights itself
             seconds=left,
             most=_MOST_ANSWERS,
