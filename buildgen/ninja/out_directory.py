@@ -102,7 +102,7 @@ def _refuse_strange(plan: BuildPlan, directory: int, path: Path, *, at_top: bool
                 continue
             about = entry.stat(follow_symlinks=False)
             if stat.S_ISLNK(about.st_mode):
-                problem = "is a symbolic link, which a build does not follow; remove it"
+                problem = "is a symbolic link, which is not followed; remove it"
             elif not stat.S_ISREG(about.st_mode):
                 problem = "is not a regular file; remove it"
             elif about.st_nlink > 1 and not entry.name.endswith(_KEPT):

@@ -74,7 +74,7 @@ def test_root_is_not_led_into_places_that_are_not_his(project: Path, tmp_path: P
     (project / "build").symlink_to(tmp_path / "roots")
     events = list(run_build(plan(load_project(project))))
     (said,) = [e.diagnosis for e in events if isinstance(e, Diagnosed)]
-    assert "build: is a symbolic link, which a build does not follow" in said.cause
+    assert "build: is a symbolic link, which is not followed" in said.cause
     assert not list((tmp_path / "roots").iterdir())
 
 

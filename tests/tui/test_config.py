@@ -42,7 +42,7 @@ def load(tmp_path: Path, text: str) -> Config:
         ("[view]\nascii = 1", 2, "must be true or false"),
         ("[view]\ncolour = 1", 2, "is not a valid key; valid keys are theme, columns, ascii, mouse"),
         ("keys = 3", 1, "must be a table: [keys]"),
-        ("[colours]", 1, "there are keys, view"),
+        ("[colours]", 1, "valid keys are keys, view"),
         ("[keys", None, "config.toml: "),
         ("[view]\ntheme = " + "[" * 5000, None, "config.toml: "),
     ],

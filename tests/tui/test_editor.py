@@ -83,7 +83,7 @@ def test_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({}, "No editor is set"),
         ({"EDITOR": "vim '"}, "no closing quotation"),
-        ({"VISUAL": "''"}, "no program"),
+        ({"VISUAL": "''"}, "does not name a program"),
     ],
 )
 def test_an_editor_that_cannot_be_understood_is_one_line(environ: dict[str, str], said: str) -> None:

@@ -53,7 +53,7 @@ async def test_a_thread_that_fails_is_told_and_the_session_goes_on(
     async with opened(size=(120, 30)) as pilot:
         await press(pilot, key)
         for _ in range(600):
-            if "looking failed" in words(pilot):
+            if "Refresh failed" in words(pilot):
                 break
             await pilot.pause(0.05)
         assert "Refresh failed: no [bold]luck" in words(pilot)

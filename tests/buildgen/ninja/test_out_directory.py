@@ -63,7 +63,7 @@ def test_a_link_in_the_place_of_a_file_is_refused(co_re: Path, victim: Path, nam
     path.symlink_to(victim)
     ok, said = build(planned(co_re))
     assert not ok
-    assert f"{path}: is a symbolic link, which a build does not follow" in said
+    assert f"{path}: is a symbolic link, which is not followed" in said
     assert victim.read_text() == "precious\n"
     looked = with_states(planned(co_re))
     assert any(str(path) in warning for warning in looked.warnings)
@@ -83,7 +83,7 @@ def test_a_link_in_the_place_of_a_directory_is_refused(
     path.symlink_to(tmp_path / to)
     ok, said = build(planned(co_re))
     assert not ok
-    assert f"{path}: is a symbolic link, which a build does not follow" in said
+    assert f"{path}: is a symbolic link, which is not followed" in said
     assert not os.listdir(tmp_path / "elsewhere")
     assert not (tmp_path / "nowhere").exists()
 
@@ -149,7 +149,7 @@ def test_what_others_can_write_to_is_no_place_to_build_in(co_re: Path, name: str
     else:
         assert not ok
         assert str(path) in said
-        assert ("belongs to nobody" if how == "owner" else "everybody") in said
+        assert ("belongs to nobody" if how == "owner" else "writable by every user") in said
 
 
 @as_root
@@ -168,7 +168,7 @@ def test_an_out_elsewhere_is_not_below_what_others_control(co_re: Path, tmp_path
     assert build(planned(co_re, sticky / "out")) == (True, "")
     ok, said = build(planned(co_re, sticky))
     assert not ok
-    assert "everybody" in said
+    assert "writable by every user" in said
 
 
 def test_with_an_open_umask_nothing_is_made_that_others_can_write_to(co_re: Path) -> None:

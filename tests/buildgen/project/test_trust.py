@@ -221,7 +221,7 @@ def test_what_somebody_else_can_change_must_be_confirmed(checkout: Checkout, the
 @as_root
 def test_a_parent_that_others_can_rename_in_counts(checkout: Checkout) -> None:
     checkout.root.parent.chmod(0o777)
-    assert "everybody" in judge(load_project(checkout.root)).reason
+    assert "writable by every user" in judge(load_project(checkout.root)).reason
     checkout.root.parent.chmod(0o1777)
     assert judge(load_project(checkout.root)).may_build
     os.chown(checkout.root.parent, NOBODY, NOBODY)
