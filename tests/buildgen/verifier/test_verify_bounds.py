@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,27 @@ static void __attribute__((constructor)) start(void) {
     monkeypatch.setitem(globals(), "FAKE", FAKE + escape)
     assert all(one.accepted for one in with_fake("", made, monkeypatch).programs)
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)  # it was there to the end
+
+
+def test_what_a_check_has_started_ends_with_it(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = """
+static void __attribute__((constructor)) start(void) {
+    if (fork() == 0) {
+        dprintf(open("PID", O_WRONLY | O_CREAT, 0600), "%d", getpid());
+        alarm(60);
+        pause();
+    }
+}
+""".replace("PID", str(tmp_path / "pid"))
+    monkeypatch.setitem(globals(), "FAKE", FAKE + started)
+    assert all(one.accepted for one in with_fake("", made, monkeypatch).programs)
+    status = Path(f"/proc/{(tmp_path / 'pid').read_text()}/status")
+    until = time.monotonic() + 20  # it would end by itself after 60 s
+    while status.exists() and "State:\tZ" not in status.read_text():
+        assert time.monotonic() < until, "it runs on"
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])

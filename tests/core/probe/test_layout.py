@@ -162,3 +162,11 @@ def test_sources_and_object_are_of_one_make() -> None:
         digest.update((folder / name).read_bytes())
     recorded = (folder / "process.bpf.o.sources").read_text().split()[0]
     assert recorded == digest.hexdigest(), "run `make probe`"
+
+
+def test_a_snapshot_that_is_cut_ends_with_its_last_whole_record() -> None:
+    head = [0, 0, *[0] * 8, b"", 0, 0, *[0] * 4, b"", *[0] * 13, b""]
+    head[26] = 4  # as long is the first text behind the facts
+    record = layout.FACTS.pack(*head) + b"/sh\0"
+    assert len(layout.decode_snapshot(record * 2)) == 2
+    assert len(layout.decode_snapshot((record * 2)[:-1])) == 1

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from core.sources.bounded_read import MAX_STUCK, PATIENCE
+from core.sources import bounded_read
+from core.sources.bounded_read import PATIENCE
 from core.sources.procfs import Procfs
 from core.system.host import LOCAL
 from tests.core.sources.misbehaving import FuseProgram, fuse_program
@@ -125,8 +126,15 @@ def test_an_answer_that_comes_late_is_used(tmp_path: Path) -> None:
             time.sleep(0.01)
 
 
-def test_no_more_readers_than_promised_are_left_behind(tmp_path: Path) -> None:
-    folders = [tmp_path / str(number) for number in range(MAX_STUCK + 4)]
+@pytest.mark.parametrize("recent_s", [60.0, 0.0])
+def test_no_more_readers_than_promised_are_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recent_s: float
+) -> None:
+    """Suspects are not asked while many answers are overdue; later they are, and the oldest reader ends."""
+    most = 3
+    monkeypatch.setattr(bounded_read, "MAX_STUCK", most)
+    monkeypatch.setattr(bounded_read, "_RECENT_S", recent_s)
+    folders = [tmp_path / str(number) for number in range(3 * most)]
     programs: list[FuseProgram] = []
     try:
         for folder in folders:
@@ -138,7 +146,7 @@ def test_no_more_readers_than_promised_are_left_behind(tmp_path: Path) -> None:
             entry, _ = procfs.entry(program.pid)
             assert entry.exe == os.fsencode(program.path)
             assert "exe's file: " in entry.problem
-        assert len(readers()) <= 2 * MAX_STUCK + 1
+        assert len(readers()) <= 2 * most + 1
         assert procfs.entry(os.getpid())[0].problem == ""
     finally:
         for program in programs:
