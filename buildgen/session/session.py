@@ -73,7 +73,14 @@ class BuildFailed:
     problem: str
 
 
-BuildMessage = BoardRead | Confirmed | BuildBegun | BuildProgress | BuildFailed | WatchMessage
+@dataclass(frozen=True, slots=True)
+class ReadFailed:
+    """The projects could not be read for a reason that nobody foresaw; `problem` is one safe line."""
+
+    problem: str
+
+
+BuildMessage = BoardRead | ReadFailed | Confirmed | BuildBegun | BuildProgress | BuildFailed | WatchMessage
 
 
 class BuildSession:
@@ -155,6 +162,8 @@ class BuildSession:
                     return problem
                 self._confirmed = {_key(row) for row in rows}
                 self.read()
+            case ReadFailed(problem):
+                return f"Refresh failed: {problem}; press r to retry"
             case BuildBegun(plan):
                 assert self.board is not None
                 self.board.begin_project(plan)
@@ -226,7 +235,10 @@ class BuildSession:
 
     def _read(self, saved: frozenset[str] | None) -> None:
         projects = [(self._projects.directory, None), self._projects.own]
-        self._post(BoardRead(read_board(self._host, projects), saved))
+        try:
+            self._post(BoardRead(read_board(self._host, projects), saved))
+        except Exception as error:  # the worker's boundary: the owner reports it to the person
+            self._post(ReadFailed(safe_text(str(error) or type(error).__name__)))
 
     def _confirm(self, plan: BuildPlan, rows: tuple[TargetRow, ...]) -> None:
         try:

@@ -150,7 +150,8 @@ async def _build(pilot: Pilot[None], then: Callable[[Board], None], cursor: int)
     await press(pilot, "2")
     screen = pilot.app.screen
     assert isinstance(screen, BuildScreen)
-    await pilot.app.workers.wait_for_complete()
+    while screen.board is None:  # the real projects, which the made-up ones replace
+        await pilot.pause(0.01)
     await settle(pilot)
     made = board()
     then(made)

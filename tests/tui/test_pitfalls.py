@@ -9,11 +9,12 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from buildgen.session import session
 from core.model.view import Frame
 from tests.places import ROOT
 from tests.tui.harness import engine, lines, opened, press, processes, settle, text, words
 from tui.app import EbpfApp
-from tui.screens import build, headers, objects
+from tui.screens import headers, objects
 from tui.widgets.lines import width_of
 
 TABLE = ROOT / "docs/pitfalls.md"
@@ -40,7 +41,7 @@ def test_the_table_names_tests_that_exist() -> None:
 
 @pytest.mark.parametrize(
     ("module", "name", "key"),
-    [(headers, "search", "3"), (objects, "read_board", "4"), (build, "read_board", "2")],
+    [(headers, "search", "3"), (objects, "read_board", "4"), (session, "read_board", "2")],
     ids=["headers", "objects", "build"],
 )
 async def test_a_thread_that_fails_is_told_and_the_session_goes_on(

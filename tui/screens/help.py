@@ -49,7 +49,7 @@ class HelpScreen(ModalScreen[None]):
         for scope, live in groupby(self._live, lambda command: command.scope):
             text.append(f"{SCOPES[scope]}\n", style="bold")
             for command in live:
-                text.append(f"  {command.shown_keys:<12}", style="bold")
+                text.append(f"  {command.shown_keys:<11} ", style="bold")
                 text.append(f"{command.title:<16}{command.help}\n")
         if any(command.scope == "processes" for command in self._live):
             text.append("Filter syntax\n", style="bold")
