@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from buildgen.events import Diagnosed, Done
 from buildgen.ninja.runner import run_build
 from buildgen.owner import builder_of
 from buildgen.plan.plan import plan
-from buildgen.project.project import load_project
+from buildgen.project.project import Project, load_project
 from buildgen.project.trust import Trust
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,13 +39,20 @@ def is_up_to_date(stem: str) -> bool:
     return built and recorded.read_text().split()[0] == digest_of(stem)
 
 
+def _alike_everywhere(project: Project) -> Project:
+    """Return the project with objects that do not name the directory of this checkout."""
+    here = f"-ffile-prefix-map={ROOT}=/ebpf-tui"
+    objects = tuple(replace(spec, flags=(*spec.flags, here)) for spec in project.objects)
+    return replace(project, objects=objects)
+
+
 def main() -> int:
     stale = {Path(stem).name: stem for stem in SOURCES if not is_up_to_date(stem)}
     if not stale:
         print("the committed probe is up to date")
         return 0
     ours = Trust(ROOT, builder=builder_of(ROOT))  # running this already runs code of the checkout
-    made = plan(load_project(ROOT), variants=("co-re",), arches=("local",), trust=ours)
+    made = plan(_alike_everywhere(load_project(ROOT)), variants=("co-re",), arches=("local",), trust=ours)
     for event in run_build(made):
         if isinstance(event, Diagnosed):
             print(f"{event.diagnosis.cause}: {event.diagnosis.fix}", file=sys.stderr)
