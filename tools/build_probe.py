@@ -22,9 +22,12 @@ from buildgen.project.trust import Trust
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {
-    "core/probe/process.bpf": ("process.bpf.c", "kernel_types.h", "record.h"),
+    "core/probe/process.bpf": (
+        "process.bpf.c", "kernel_types.h", "record.h",
+        "scratch.h", "pids.h", "paths.h", "cgroups.h", "facts.h", "store.h",
+    ),
     "core/bpf/host.bpf": ("host.bpf.c",),
-}
+}  # fmt: skip
 """Object, without its ending -> what it is built from, in its directory."""
 
 
