@@ -18,8 +18,9 @@ import msgspec
 from core.probe.libbpf import LibbpfMissing, load_libbpf
 from core.probe.loader import SHIPPED_OBJECT, Probe
 from core.probe.refusals import ProbeUnavailable
+from core.system.distribution import install_libbpf
 from core.system.host import Host
-from core.system.privileges import Capability, as_root, current_privileges, install_libbpf
+from core.system.privileges import Capability, as_root, current_privileges
 from core.text.safe import safe_text
 
 KERNEL_FLOOR = (5, 8)

@@ -8,7 +8,7 @@ from pathlib import Path
 from core.probe.libbpf import LibbpfMissing, load_libbpf
 from core.probe.refusals import ProbeUnavailable
 from core.system.host import Host
-from core.system.privileges import current_privileges, install_libbpf
+from core.system.privileges import current_privileges
 from core.text.safe import safe_text
 
 
@@ -26,6 +26,9 @@ def check_host(host: Host, object_file: Path) -> None:
     try:
         load_libbpf()
     except LibbpfMissing as error:
+        # Only who lacks it pays for the import.
+        from core.system.distribution import install_libbpf  # noqa: PLC0415
+
         raise ProbeUnavailable(str(error), install_libbpf(host)) from None
     own = current_privileges()
     missing = own.missing_for_probe()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shlex
 
@@ -36,6 +38,9 @@ _PACKAGES = {
                      "arch": "linux-api-headers", "alpine": "linux-headers"},
 }  # fmt: skip
 
+_LIBBPF_SINCE = {"debian": 12.0, "ubuntu": 23.04, "rhel": 9.2, "rocky": 9.2, "almalinux": 9.2, "centos": 9.0}
+"""The first release with libbpf 1.0 in its own packages."""
+
 _KERNEL_NAMES = {
     kind: re.compile(pattern)
     for kind, pattern in {
@@ -60,6 +65,23 @@ def install_hint(package: str, host: Host = LOCAL) -> str:
     kind = family(host)
     names = _PACKAGES[package].get(kind)
     return f"{_INSTALL[kind]} {names}" if names else f"install the package that provides {package}"
+
+
+def install_libbpf(host: Host) -> str:
+    """Return the command that installs libbpf 1.0 or newer on this host, or advice if there is none."""
+    fields = _os_release(host)
+    since = _LIBBPF_SINCE.get(fields.get("ID", ""))
+    try:
+        too_old = since is not None and float(fields.get("VERSION_ID", "")) < since
+    except ValueError:
+        too_old = False
+    if too_old:
+        return f"{fields['ID']} {fields['VERSION_ID']} has no libbpf 1.0; upgrade it or build libbpf"
+    kind = family(host)
+    if not kind:
+        return "install the package libbpf (1.0 or newer)"
+    sudo = "" if os.geteuid() == 0 else "sudo "
+    return f"{sudo}{_INSTALL[kind]} {_PACKAGES['libbpf runtime'][kind]}"
 
 
 def headers_hint(release: str, host: Host = LOCAL, arch: Arch | None = None) -> str:
@@ -121,20 +143,24 @@ def _debian_flavour(arch: Arch) -> str:
 
 
 def _distribution(host: Host) -> list[str]:
-    return _os_release(host, "/etc/os-release") or _os_release(host, "/usr/lib/os-release")
-
-
-def _os_release(host: Host, path: str) -> list[str]:
     """Return the words of ID and ID_LIKE, the closest distribution first (os-release(5))."""
-    try:
-        lines = host.text(path).splitlines()
-    except OSError:
-        return []
-    values = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-    words: list[str] = []
-    for key in ("ID", "ID_LIKE"):
+    fields = _os_release(host)
+    words = [fields.get("ID", ""), *fields.get("ID_LIKE", "").split()]
+    return [word.lower().removeprefix("opensuse-") for word in words if word]
+
+
+def _os_release(host: Host) -> dict[str, str]:
+    """Return the fields of os-release(5), unquoted; a field that cannot be read is left out."""
+    for path in ("/etc/os-release", "/usr/lib/os-release"):
         try:
-            words += [word for part in shlex.split(values.get(key, "")) for word in part.split()]
-        except ValueError:  # an unclosed quote
+            lines = host.text(path).splitlines()
+        except OSError:
             continue
-    return [word.lower().removeprefix("opensuse-") for word in words]
+        fields: dict[str, str] = {}
+        for line in lines:
+            name, equals, value = line.partition("=")
+            if equals and not name.startswith("#"):
+                with contextlib.suppress(ValueError):  # an unclosed quote
+                    fields[name.strip()] = " ".join(shlex.split(value))
+        return fields
+    return {}

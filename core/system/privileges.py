@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from core.system.host import Host
-
 
 class Capability(IntEnum):
     """The capabilities that this program uses (linux/capability.h)."""
@@ -106,54 +104,3 @@ def as_root() -> str:
     if shutil.which("sudo"):
         return f"run it as root: sudo {name}"
     return f"run it as root: su -c {name}"
-
-
-_INSTALL = {
-    "debian": "apt-get install",
-    "fedora": "dnf install",
-    "suse": "zypper install",
-    "arch": "pacman -S",
-    "alpine": "apk add",
-}
-_FAMILIES = {"ubuntu": "debian", "rhel": "fedora", "centos": "fedora", "amzn": "fedora"}
-_LIBBPF = {"debian": "libbpf1", "suse": "libbpf1"}
-_LIBBPF_SINCE = {"debian": 12.0, "ubuntu": 23.04, "rhel": 9.2, "rocky": 9.2, "almalinux": 9.2, "centos": 9.0}
-"""The first release with libbpf 1.0 in its own packages."""
-
-
-def _os_release(host: Host) -> dict[str, str]:
-    for path in ("/etc/os-release", "/usr/lib/os-release"):
-        try:
-            lines = host.text(path).splitlines()
-        except OSError:
-            continue
-        fields = (line.partition("=") for line in lines)
-        return {name.strip(): value.strip().strip("\"'") for name, _, value in fields}
-    return {}
-
-
-def distribution(host: Host) -> str:
-    """Return `debian`, `fedora`, `suse`, `arch` or `alpine` from os-release(5), or an empty text."""
-    fields = _os_release(host)
-    for name in [fields.get("ID", ""), *fields.get("ID_LIKE", "").split()]:
-        family = "suse" if "suse" in name else _FAMILIES.get(name, name)
-        if family in _INSTALL:
-            return family
-    return ""
-
-
-def install_libbpf(host: Host) -> str:
-    """Return the command that installs libbpf 1.0 or newer on this host, or advice if there is none."""
-    fields = _os_release(host)
-    since = _LIBBPF_SINCE.get(fields.get("ID", ""))
-    try:
-        too_old = since is not None and float(fields.get("VERSION_ID", "")) < since
-    except ValueError:
-        too_old = False
-    if too_old:
-        return f"{fields['ID']} {fields['VERSION_ID']} has no libbpf 1.0; upgrade it or build libbpf"
-    family = distribution(host)
-    package = _LIBBPF.get(family, "libbpf")
-    if not family:
-        return f"install the package {package} (1.0 or newer)"
-    return f"{'' if os.geteuid() == 0 else 'sudo '}{_INSTALL[family]} {package}"

@@ -22,8 +22,8 @@ from core.probe.loader import SHIPPED_OBJECT, ProbeOptions
 from core.probe.refusals import EVENT_PROGRAMS
 from core.resolve.engine import Engine
 from core.sources.feed import open_feed
+from core.system.distribution import install_libbpf
 from core.system.host import LOCAL
-from core.system.privileges import install_libbpf
 from tests.needs import lacks
 from tests.places import ROOT
 from tests.world import differences, settle

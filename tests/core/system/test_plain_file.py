@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from core.system.distribution import _distribution
+from core.system.distribution import _distribution, family
 from core.system.host import Host
 from core.system.plain_file import NotPlainError, read_plain, read_start
-from core.system.privileges import distribution
 from tests.core.system.hostile_places import place
 
 KINDS = ["fifo", "zero", "huge", "folder", "loop"]
@@ -45,7 +44,7 @@ def test_another_root_may_hold_anything(tmp_path: Path, kind: str, name: str) ->
     (tmp_path / name).parent.mkdir(parents=True)
     place(tmp_path / name, kind)
     host = Host(tmp_path)
-    assert distribution(host) == ""
+    assert family(host) == ""
     assert _distribution(host) == []
     assert host.hostname() == os.uname().nodename
     assert host.kernel_release() == os.uname().release
@@ -57,4 +56,4 @@ def test_an_absolute_link_of_another_root_stays_below_it(tmp_path: Path) -> None
     (tmp_path / "etc").mkdir()
     (tmp_path / "real").write_text("ID=debian\n")
     (tmp_path / "etc/os-release").symlink_to("/real")
-    assert distribution(Host(tmp_path)) == "debian"
+    assert family(Host(tmp_path)) == "debian"

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from core.system.distribution import family, install_libbpf
 from core.system.host import Host
 from core.system.privileges import (
     Capability,
     Privileges,
     as_root,
     current_privileges,
-    distribution,
-    install_libbpf,
 )
 
 ALL = (1 << 41) - 1
@@ -70,7 +69,7 @@ def test_a_program_outside_of_sudos_path_is_named_in_full(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("release", "family", "advice"),
+    ("release", "kind", "advice"),
     [
         ('ID=debian\nVERSION_ID="12"\n', "debian", "apt-get install libbpf1"),
         ('ID=debian\nVERSION_ID="11"\n', "debian", "no libbpf 1.0"),
@@ -78,9 +77,9 @@ def test_a_program_outside_of_sudos_path_is_named_in_full(monkeypatch: pytest.Mo
         ('ID=ubuntu\nID_LIKE=debian\nVERSION_ID="24.04"\n', "debian", "apt-get install libbpf1"),
         ('ID=ubuntu\nID_LIKE=debian\nVERSION_ID="22.04"\n', "debian", "no libbpf 1.0"),
         ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', "debian", "apt-get install libbpf1"),
-        ("ID=fedora\nVERSION_ID=41\n", "fedora", "dnf install libbpf"),
-        ('ID="rhel"\nVERSION_ID="8.10"\n', "fedora", "no libbpf 1.0"),
-        ('ID="rocky"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.4"\n', "fedora", "dnf install libbpf"),
+        ("ID=fedora\nVERSION_ID=41\n", "redhat", "dnf install libbpf"),
+        ('ID="rhel"\nVERSION_ID="8.10"\n', "redhat", "no libbpf 1.0"),
+        ('ID="rocky"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.4"\n', "redhat", "dnf install libbpf"),
         ('ID="opensuse-leap"\nID_LIKE="suse opensuse"\n', "suse", "zypper install libbpf1"),
         ("ID=arch\n", "arch", "pacman -S libbpf"),
         ("ID=alpine\nVERSION_ID=3.20.1\n", "alpine", "apk add libbpf"),
@@ -88,15 +87,15 @@ def test_a_program_outside_of_sudos_path_is_named_in_full(monkeypatch: pytest.Mo
         ("garbage\n=\n\x00\xff", "", "install the package libbpf"),
     ],
 )
-def test_advice_fits_the_distribution(tmp_path: Path, release: str, family: str, advice: str) -> None:
+def test_advice_fits_the_distribution(tmp_path: Path, release: str, kind: str, advice: str) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/os-release").write_text(release)
-    assert distribution(Host(tmp_path)) == family
+    assert family(Host(tmp_path)) == kind
     assert advice in install_libbpf(Host(tmp_path))
 
 
 def test_usr_lib_is_the_second_place(tmp_path: Path) -> None:
     (tmp_path / "usr/lib").mkdir(parents=True)
     (tmp_path / "usr/lib/os-release").write_text("ID=arch\n")
-    assert distribution(Host(tmp_path)) == "arch"
-    assert distribution(Host(tmp_path / "nothing")) == ""
+    assert family(Host(tmp_path)) == "arch"
+    assert family(Host(tmp_path / "nothing")) == ""
