@@ -22,6 +22,7 @@ from core.bpf.listing import Lister
 from core.bpf.rates import counting, read_counters
 from core.bpf.snapshot import HostBpf
 from core.system.host import LOCAL
+from core.system.interpreter import python
 
 OBJECTS = 500
 DESCRIPTORS = 20_000
@@ -91,7 +92,7 @@ def holders() -> None:
     each = DESCRIPTORS // HOLDERS
     code = f"import os,sys; n=[os.dup(0) for _ in range({each})]; print(flush=True); sys.stdin.read()"
     children = [
-        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        subprocess.Popen(python("-c", code), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         for _ in range(HOLDERS)
     ]
     for child in children:

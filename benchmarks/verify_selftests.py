@@ -26,6 +26,7 @@ from buildgen.objects.btf import BtfError, decode_btf
 from buildgen.objects.elf import read_content, read_elf
 from buildgen.verifier.model import ProgramVerdict
 from buildgen.verifier.verify import verify_object
+from core.system.interpreter import python
 
 _SELFTESTS = "tools/testing/selftests/bpf"
 _PARTS = (
@@ -83,7 +84,7 @@ def prepared(tree: Path, scratch: Path) -> list[str | Path]:
     for name in ("bpf_helpers.h", "bpf_tracing.h", "bpf_core_read.h", "bpf_endian.h", "usdt.bpf.h"):
         (include / "bpf" / name).write_bytes((tree / "tools/lib/bpf" / name).read_bytes())
     doc = [
-        sys.executable,
+        *python(),
         str(tree / "scripts/bpf_doc.py"),
         "--header",
         "--file",

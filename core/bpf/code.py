@@ -102,18 +102,20 @@ def jited(program: int) -> list[CodeLine]:
     """
     with syscall.opened("program", program) as fd:
         code = _copied(fd, 16, 24)
-    tool = shutil.which("llvm-mc") or next(filter(None, map(shutil.which, _VERSIONED)), None)
+    tool = next(filter(None, (shutil.which(name, path=_SYSTEM_PATH) for name in _DISASSEMBLERS)), None)
     if tool is None:
         return [CodeLine(at, code[at : at + 16].hex(" ")) for at in range(0, len(code), 16)]
     hexadecimal = " ".join(f"0x{byte:02x}" for byte in code)
     ran = subprocess.run(
         [tool, "--disassemble", "--show-encoding"], input=hexadecimal, capture_output=True, text=True,
-        check=False, timeout=30,
+        check=False, timeout=30, cwd="/",
     )  # fmt: skip
     return list(_machine_lines(ran.stdout))
 
 
-_VERSIONED = tuple(f"llvm-mc-{version}" for version in range(22, 10, -1))
+_DISASSEMBLERS = ("llvm-mc", *(f"llvm-mc-{version}" for version in range(22, 10, -1)))
+_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+"""Where a disassembler is looked for, whatever PATH says: it runs with our rights."""
 
 
 def _machine_lines(listing: str) -> Iterator[CodeLine]:

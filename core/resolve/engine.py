@@ -23,7 +23,7 @@ from core.resolve.resolver import Resolver
 from core.resolve.sweep import Sweeper
 from core.sources.cmdlines import lacks_argv, with_argv
 from core.sources.feed import Feed
-from core.sources.procfs import ProcfsError
+from core.sources.procfs import ProcfsError, names_no_file
 
 _ARGV_PIECE = 256
 """How many processes the first piece of argv covers."""
@@ -267,7 +267,7 @@ class Engine:
             if cached is not None and cached.entry.exec_id >= entry.exec_id > 0:
                 continue  # an event already reported this image or a later one
             unread = lacks_argv(entry) and not record.locked
-            if not unread or entry.problem or not entry.cgroup:
+            if not unread or entry.problem or not entry.cgroup or names_no_file(entry):
                 entry = self.resolver.completed(entry)
             process = self.cache.insert(entry, Origin.SNAPSHOT)
             if unread and lacks_argv(entry):
@@ -296,7 +296,7 @@ class Engine:
 
     def _exec(self, event: Exec) -> Process:
         entry = event.entry
-        if entry.cmdline_truncated or entry.problem:
+        if entry.cmdline_truncated or entry.problem or names_no_file(entry):
             event = msgspec.structs.replace(event, entry=self.resolver.completed(entry))
         process = self.cache.exec(event)
         if entry.ppid != process.entry.ppid and process.exited_ns is None:

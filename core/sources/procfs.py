@@ -202,6 +202,11 @@ class Procfs:
         )
 
 
+def names_no_file(entry: ProcessEntry) -> bool:
+    """Return whether a process of the kernel tier has an executable without a path: ask /proc why."""
+    return not entry.kthread and (not entry.exe or entry.exe in _DETACHED)
+
+
 def without_lost_path(entry: ProcessEntry) -> ProcessEntry:
     """Return an entry of the kernel tier; an `exe` that is only the root of a detached mount is removed."""
     if entry.exe not in _DETACHED:

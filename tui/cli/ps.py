@@ -18,7 +18,7 @@ def command(settings: Settings, as_json: bool) -> None:
     with live_engine(settings) as engine:
         engine.start()
     if as_json:
-        emit("ps", list_object(engine))
+        emit("ps", list_object(engine))  # each row has its note
     else:
         print_list(engine)
-    narrate_unread(engine)
+        narrate_unread(engine)

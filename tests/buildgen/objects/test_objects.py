@@ -392,7 +392,7 @@ def test_things_that_are_no_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for path, said in (
         (tmp_path / "fifo", "not a regular file"),
-        (tmp_path, "directory"),
+        (tmp_path, "not a regular file"),
         (tmp_path / "no", "No such"),
     ):
         with pytest.raises(ObjectError, match=said):

@@ -19,8 +19,7 @@ from buildgen.verifier.nearest import nearest
 from buildgen.verifier.verify import verify_object
 from tests.buildgen.verifier.rejected_programs import compiled
 from tests.buildgen.verifier.verdict_programs import CASES, LICENCE, PRELUDE, source
-
-ROOT = Path(__file__).parents[2]
+from tests.places import ROOT
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="loading programs needs root"),
@@ -293,7 +292,7 @@ def test_the_text_says_what_the_json_says(tmp_path: Path) -> None:
     assert run.returncode == 1
     assert run.stdout.startswith("REJECTED  null")
     assert "why: a map lookup returns NULL" in run.stdout
-    assert "to do: check the result" in run.stdout
+    assert "fix: check the result" in run.stdout
     (one,) = json.loads(ran(made, "--json").stdout)["programs"]
     assert one["cause"].startswith("a map lookup returns NULL")
     assert [set(at) for at in one["trace"]] == [{"file", "line", "what"}] * len(one["trace"])

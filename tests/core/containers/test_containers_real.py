@@ -204,7 +204,7 @@ def test_what_no_file_tells_is_asked_for_only_when_that_is_allowed(
 
     unknown = names.container_of(f"/docker/{'ab' * 32}".encode())
     assert unknown.name is None
-    assert "/sock does not know it" in (unknown.reason or "")
+    assert "/sock does not have this container" in (unknown.reason or "")
     dockerd.remove("ebpf-tui-asked")
 
 

@@ -111,7 +111,10 @@ def test_a_file_that_tells_the_name_goes_before_the_socket(root: Path) -> None:
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (lambda c: c.sendall(answer(b"{}", "404 Not Found")), "/run/docker.sock does not know it"),
+        (
+            lambda c: c.sendall(answer(b"{}", "404 Not Found")),
+            "/run/docker.sock does not have this container",
+        ),
         (lambda c: c.sendall(answer(b"{}", "500 Oh")), "status 500"),
         (lambda c: c.sendall(answer(b'{"Name": 7}')), "not understood"),
         (lambda c: c.sendall(answer(b'{"Id": "other", "Name": "/web"}')), "another container"),

@@ -158,7 +158,7 @@ def test_my_own_file_is_mine_also_in_a_sticky_directory(tmp_path: Path) -> None:
     (tmp_path / "tmp").chmod(0o1777)
     (tmp_path / "tmp/mine").touch(mode=0o644)
     assert files.not_only(ME, tmp_path / "tmp/mine") == ""
-    assert "everybody" in files.not_only(ME, tmp_path / "tmp")
+    assert "every user" in files.not_only(ME, tmp_path / "tmp")
     assert files.not_only(ME, tmp_path / "tmp", as_parent=True) == ""
 
 

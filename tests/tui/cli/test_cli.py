@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,8 +43,9 @@ def one_line(ran: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_the_list_is_what_there_is() -> None:
-    files = {path.stem for path in (ROOT / "tui/cli").glob("[a-z]*.py")}
-    assert files == set(COMMANDS)
+    files = (ROOT / "tui/cli").glob("[a-z]*.py")
+    commands = {path.stem for path in files if re.search(r"^def command\(", path.read_text(), re.MULTILINE)}
+    assert commands == set(COMMANDS)
 
 
 SHORT_HELP = [["-h"], ["config", "show", "-h"], *([name, "-h"] for name in COMMANDS)]
@@ -108,7 +110,8 @@ def test_closed_streams_do_not_hurt() -> None:
 
 def test_a_terminal_that_lacks_characters_gets_escapes() -> None:
     ran = shell('"$@" ps', PYTHONIOENCODING="latin-1")
-    assert (ran.returncode, ran.stderr) == (ExitCode.OK, "")
+    assert ran.returncode == ExitCode.OK
+    assert all(line.startswith(("facts missing for", "could not read")) for line in ran.stderr.splitlines())
 
 
 def test_a_working_directory_that_is_gone_does_not_hurt(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ CALLS = {
     "audit": "audit",
     "cgroup": "cgroup /proc/self/cgroup",
     "containers": "containers",
+    "bpf": "bpf",
     "record": "record --duration 0.2 --json file",
     "serve": "serve --help",
     "replay": "replay --json recording",

@@ -181,7 +181,7 @@ async def test_the_command_that_is_copied_is_the_one_that_flags_prints() -> None
         await until(pilot, lambda: "flags of prebuilt" in text(pilot))
         await press(pilot, "c")
         assert pilot.app.clipboard == json.loads(ran.stdout)["command"]
-        assert "copied: " in text(pilot)
+        assert "Copied: " in text(pilot)
 
 
 async def test_resolver_counts_what_grew_while_it_was_watched() -> None:
@@ -213,5 +213,5 @@ async def test_the_resolver_screen_says_how_fast_and_how_full() -> None:
             assert ("10.2 µs" in shown) == (size[0] >= 100)
             for name, value in (("proc_cache", "9 822 of 16 384"), ("pid_cache", "1 204 of 16 384")):
                 assert any(line.strip("▸ ").startswith(name) and value in line for line in lines(pilot))
-            for name in ("events/s", "lost", "drift", "past", "COUNTER"):
+            for name in ("events/s", "lost", "drift", "history", "COUNTER"):
                 assert name in shown
