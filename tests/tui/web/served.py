@@ -15,6 +15,9 @@ from tests.places import ROOT
 CHECKOUT_ENV = {**os.environ, "PYTHONPATH": str(ROOT)}
 """The server and its sessions run what is here, not what is installed."""
 
+DIRECTORY = ROOT / "docs"
+"""Where the server is started: a directory from which nothing can be imported."""
+
 
 class Served:
     """`ebpf-tui serve`, running. `sessions` are the processes of its tabs."""
@@ -25,7 +28,7 @@ class Served:
         self.process = subprocess.Popen(
             [*limited, sys.executable, "-P", "-m", "tui.cli.main", *options, "serve", "--json"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            cwd="/", env=CHECKOUT_ENV,
+            cwd=DIRECTORY, env=CHECKOUT_ENV,
         )  # fmt: skip
         assert self.process.stdout is not None
         self.told: dict[str, Any] = json.loads(self.process.stdout.readline())

@@ -17,7 +17,7 @@ from aiohttp import ClientSession, ClientTimeout, WSServerHandshakeError
 
 from tests.places import ROOT
 from tests.tui.web.chromium import PROGRAM, Chromium
-from tests.tui.web.served import CHECKOUT_ENV, Served
+from tests.tui.web.served import CHECKOUT_ENV, DIRECTORY, Served
 from tui.web.gate import STRANGER_SECONDS
 
 needs_chromium = pytest.mark.needs(PROGRAM or "chromium")
@@ -175,7 +175,7 @@ async def test_a_session_that_does_not_end_by_itself_is_killed(served: Served) -
         await ws.receive(timeout=20)
         (pid,) = served.sessions()
         # It starts in a neutral directory, and goes to the project's before it shows anything.
-        await until(lambda: Path(f"/proc/{pid}/cwd").readlink() == Path.cwd())
+        await until(lambda: Path(f"/proc/{pid}/cwd").readlink() == DIRECTORY)
         os.kill(pid, signal.SIGSTOP)
         await ws.close()
         await until(lambda: not served.sessions())
