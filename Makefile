@@ -22,7 +22,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := /root/.cache/hypothesis
 endif
 endif
 
-.PHONY: help run test test-fast test-mutants test-kernels test-scenarios test-distributions fuzz check architecture screenshots snapshots bench probe clean set-up
+.PHONY: help run test test-fast test-mutants test-kernels test-scenarios test-distributions fuzz check architecture share screenshots snapshots bench probe clean set-up
 
 help:
 	@echo 'make run          set up and open the screens on this host (as root: with the eBPF probe)'
@@ -35,6 +35,7 @@ help:
 	@echo 'make test-distributions test set-up and every screen in Debian 12, 13 and sid (about 15 minutes)'
 	@echo 'make check        run ruff, mypy --strict and import-linter'
 	@echo 'make architecture print packages, layers and imports; fail on a cycle'
+	@echo 'make share        write the man page and shell completions to build/share'
 	@echo 'make screenshots  redraw screenshots/'
 	@echo 'make snapshots    accept the current screens as the snapshots that the tests compare with'
 	@echo 'make bench        measure the figures in docs/performance.md'
@@ -82,6 +83,9 @@ test-distributions: set-up
 
 architecture: set-up
 	$(PYTHON) tools/architecture.py
+
+share: set-up
+	$(PYTHON) tools/share.py build/share
 
 screenshots: set-up
 	$(PYTHON) tools/screenshots.py
