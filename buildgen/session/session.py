@@ -96,7 +96,7 @@ class BuildSession:
         self._run: BuildRun | None = None
         self._cancelled = threading.Event()
         """Also cancels a build that has not begun."""
-        self._builder: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._confirmed: set[tuple[Path, str]] = set()
         """The targets to build when the projects have been read again."""
         self._queue: list[tuple[BuildPlan, list[TargetRow]]] = []
@@ -147,8 +147,8 @@ class BuildSession:
         """End everything that runs; returns when that is done."""
         self.cancel()
         self.saves.end(wait=True)
-        if self._builder is not None:
-            self._builder.join(timeout=_END_S)  # what ninja runs is ended before we are
+        for thread in self._threads:
+            thread.join(timeout=_END_S)  # what they run (ninja, clang --version) ends before we do
 
     # --- messages ------------------------------------------------------------------------------
 
@@ -225,13 +225,13 @@ class BuildSession:
             return
         plan, rows = self._queue.pop(0)
         self.building = True
-        self._builder = self._start("build", self._build, plan, [row.target for row in rows])
+        self._start("build", self._build, plan, [row.target for row in rows])
 
-    def _start(self, name: str, work: Callable[..., None], *arguments: object) -> threading.Thread:
+    def _start(self, name: str, work: Callable[..., None], *arguments: object) -> None:
         context = contextvars.copy_context()  # `post` may need what is set where the session was made
         thread = threading.Thread(target=context.run, args=(work, *arguments), name=name, daemon=True)
+        self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]
         thread.start()
-        return thread
 
     def _read(self, saved: frozenset[str] | None) -> None:
         projects = [(self._projects.directory, None), self._projects.own]
