@@ -49,7 +49,7 @@ class Shape(NamedTuple):
 
 
 def memory_of(map_: Shape, cpus: int) -> int:
-    """Return the bytes of kernel memory that a map takes when it is made, on a machine of so many CPUs."""
+    """Return the bytes of kernel memory that a map takes when it is created, with this number of CPUs."""
     kind = _kind(map_)
     key, value = (size + 7 & ~7 for size in (map_.key_size, map_.value_size))
     entries = map_.max_entries

@@ -169,19 +169,7 @@ class HostIterators:
         self._learned = True
 
     def _read(self, name: str) -> bytes:
-        """Read a whole iterator. The kernel answers EAGAIN after a million skipped objects."""
-        link = self._bpf.call("bpf_link__fd", self._links[name])
-        fd = self._bpf.call("bpf_iter_create", link)
-        chunks: list[bytes] = []
-        try:
-            while True:
-                with contextlib.suppress(BlockingIOError, InterruptedError):
-                    chunk = os.read(fd, 1 << 20)
-                    if not chunk:
-                        return b"".join(chunks)
-                    chunks.append(chunk)
-        finally:
-            os.close(fd)
+        return self._bpf.read_iterator(self._links[name])
 
     def _program(self, name: str) -> int:
         return self._bpf.pointer("bpf_object__find_program_by_name", self._object, name.encode())

@@ -1,7 +1,7 @@
 """The whole host at one time: lists, holds and attachments, read by what this process is allowed to use.
 
 The ladder: CAP_SYS_ADMIN reads everything; CAP_BPF and CAP_PERFMON load our iterators, which list objects,
-count elements and name holders, but without what only a descriptor tells; less reads nothing.
+count elements and name holders, but without what only a descriptor gives; less reads nothing.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def _marked(objects: tuple[_Object, ...], own: set[int]) -> tuple[_Object, ...]:
 def _by_iterators(
     iterators: HostIterators,
 ) -> tuple[tuple[Program, ...], tuple[Map, ...], tuple[Link, ...]]:
-    """Return what our iterators list; what only a descriptor tells is None, 0 or empty."""
+    """Return what our iterators list; what only a descriptor gives is None, 0 or empty."""
     programs = tuple(
         Program(
             id=number, type=names.program_type(type_), name=name, tag=tag.hex(), loaded_ns=loaded, uid=-1,

@@ -116,7 +116,7 @@ def opened(kind: str, number: int) -> Iterator[int]:
 def info(kind: str, fd: int, known: bytes = b"") -> bytearray:
     """Return the info structure of an object, zeros where this kernel's is shorter.
 
-    `known` is what the caller fills in first: addresses and sizes of buffers of his own.
+    `known` is what the caller fills in first: addresses and sizes of the caller's own buffers.
     """
     size = _INFO_SIZE[kind]
     answer = ctypes.create_string_buffer(known, size)

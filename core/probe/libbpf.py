@@ -6,6 +6,7 @@ to `log_lines()`, never to the terminal. libbpf 1.0 is enough for everything her
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -113,6 +114,23 @@ class Libbpf:
         if not result:
             raise LibbpfError(ctypes.get_errno(), name, log_lines())
         return result
+
+    def read_iterator(self, link: int) -> bytes:
+        """Return everything that an iterator prints; `link` is the pointer to its bpf_link.
+
+        The kernel returns EAGAIN after a million skipped objects. Raises LibbpfError, OSError.
+        """
+        fd = self.call("bpf_iter_create", self.call("bpf_link__fd", link))
+        chunks: list[bytes] = []
+        try:
+            while True:
+                with contextlib.suppress(BlockingIOError, InterruptedError):
+                    chunk = os.read(fd, 1 << 20)
+                    if not chunk:
+                        return b"".join(chunks)
+                    chunks.append(chunk)
+        finally:
+            os.close(fd)
 
     def free(self, name: str, pointer: int) -> None:
         """Call a function that frees an object."""

@@ -6,7 +6,6 @@ is loaded again. `Probe.missing` and ProbeUnavailable report what is missing.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import os
@@ -284,18 +283,7 @@ class Probe:
         return 0
 
     def _iterate(self, name: str) -> bytes:
-        """Read a whole iterator. The kernel returns EAGAIN after a million skipped objects."""
-        fd = self._bpf.call("bpf_iter_create", self._bpf.call("bpf_link__fd", self._iterators[name]))
-        chunks: list[bytes] = []
-        try:
-            while True:
-                with contextlib.suppress(BlockingIOError, InterruptedError):
-                    chunk = os.read(fd, 1 << 20)
-                    if not chunk:
-                        return b"".join(chunks)
-                    chunks.append(chunk)
-        finally:
-            os.close(fd)
+        return self._bpf.read_iterator(self._iterators[name])
 
     def _program(self, name: str) -> int:
         return self._bpf.pointer("bpf_object__find_program_by_name", self._object, name.encode())

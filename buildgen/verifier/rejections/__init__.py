@@ -132,7 +132,7 @@ def _acquired(insn: str, log: Log) -> str:
 
 
 def _unset(register: str, log: Log) -> str:
-    """Say why a register has no value: which one it is, and what runs, tells what was forgotten."""
+    """Say why a register has no value, judged by which register it is and what runs."""
     last = log.steps[-1].text if log.steps else ""
     if register == "0" and "exit" in last:
         return "the function can end without a return value"
